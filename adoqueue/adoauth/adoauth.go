@@ -1,0 +1,154 @@
+// Package adoauth makes credentials for Azure DevOps from settings: a personal
+// access token, or an identity of Microsoft Entra ID.
+package adoauth
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+)
+
+// The kinds of credential that Settings may name.
+const (
+	PAT              = "pat"
+	WorkloadIdentity = "workload-identity"
+	ManagedIdentity  = "managed-identity"
+	ServicePrincipal = "service-principal"
+	AzureCLI         = "azure-cli"
+)
+
+// Kinds are all kinds of credential.
+var Kinds = []string{PAT, WorkloadIdentity, ManagedIdentity, ServicePrincipal, AzureCLI}
+
+// Settings name a credential and what it needs. Secrets may be given by value
+// or, better, by file.
+type Settings struct {
+	// Kind is one of Kinds; "" means PAT.
+	Kind string
+
+	PAT     string
+	PATFile string
+
+	TenantID            string // may be "" except for a service principal
+	ClientID            string // may be "" for a system-assigned managed identity
+	ClientSecret        string
+	ClientSecretFile    string
+	CertificateFile     string // PEM or PKCS#12, with its key
+	CertificatePassword string
+	FederatedTokenFile  string // "" is what the workload identity webhook set
+}
+
+// Validate reports everything that is missing or does not go together.
+func (s Settings) Validate() error {
+	switch s.Kind {
+	case "", PAT:
+		return oneOf("the personal access token", s.PAT, s.PATFile)
+	case ServicePrincipal:
+		return errors.Join(
+			needed("a service principal", "a tenant id", s.TenantID),
+			needed("a service principal", "a client id", s.ClientID),
+			oneOf("the service principal's secret or certificate", s.ClientSecret, s.ClientSecretFile, s.CertificateFile),
+		)
+	case WorkloadIdentity, ManagedIdentity, AzureCLI:
+		return nil
+	default:
+		return fmt.Errorf("the kind of credential %q is not known; known are %s", s.Kind, strings.Join(Kinds, ", "))
+	}
+}
+
+func oneOf(what string, values ...string) error {
+	given := 0
+	for _, value := range values {
+		if value != "" {
+			given++
+		}
+	}
+	switch given {
+	case 0:
+		return fmt.Errorf("%s is missing", what)
+	case 1:
+		return nil
+	default:
+		return fmt.Errorf("%s is given in several ways; keep one", what)
+	}
+}
+
+func needed(by, what, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s needs %s", by, what)
+	}
+	return nil
+}
+
+// New makes the credential. Entra is asked for tokens by the transport.
+func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if s.Kind == "" || s.Kind == PAT {
+		if s.PATFile != "" {
+			return adoqueue.PATFile(s.PATFile), nil
+		}
+		return adoqueue.PAT(s.PAT), nil
+	}
+	token, err := s.token(azcore.ClientOptions{Transport: transport})
+	if err != nil {
+		return nil, fmt.Errorf("credential %s: %w", s.Kind, err)
+	}
+	return adoqueue.Entra(token), nil
+}
+
+func (s Settings) token(options azcore.ClientOptions) (azcore.TokenCredential, error) {
+	switch s.Kind {
+	case WorkloadIdentity:
+		return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
+			ClientOptions: options, ClientID: s.ClientID, TenantID: s.TenantID, TokenFilePath: s.FederatedTokenFile,
+		})
+	case ManagedIdentity:
+		managed := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: options}
+		if s.ClientID != "" {
+			managed.ID = azidentity.ClientID(s.ClientID)
+		}
+		return azidentity.NewManagedIdentityCredential(managed)
+	case AzureCLI:
+		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: s.TenantID})
+	default:
+		return s.servicePrincipal(options)
+	}
+}
+
+func (s Settings) servicePrincipal(options azcore.ClientOptions) (azcore.TokenCredential, error) {
+	if s.CertificateFile != "" {
+		return s.certificate(options)
+	}
+	secret := s.ClientSecret
+	if s.ClientSecretFile != "" {
+		content, err := os.ReadFile(s.ClientSecretFile)
+		if err != nil {
+			return nil, err
+		}
+		secret = string(content)
+	}
+	return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, strings.TrimSpace(secret),
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+}
+
+func (s Settings) certificate(options azcore.ClientOptions) (azcore.TokenCredential, error) {
+	content, err := os.ReadFile(s.CertificateFile)
+	if err != nil {
+		return nil, err
+	}
+	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.CertificateFile, err)
+	}
+	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
+		&azidentity.ClientCertificateCredentialOptions{ClientOptions: options})
+}

@@ -1,0 +1,104 @@
+package adoqueue
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+// entraScope is Azure DevOps as Entra knows it, the same in every tenant.
+const entraScope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+
+// Credential is how a Client proves who it is.
+type Credential interface {
+	authorize() policy.Policy
+}
+
+// PAT is a personal access token. White space around it does no harm.
+func PAT(token string) Credential {
+	return pat(func() (string, error) { return token, nil })
+}
+
+// PATFile is a personal access token in a file, which is read for every
+// request, so that a new token counts at once.
+func PATFile(path string) Credential {
+	return pat(func() (string, error) {
+		token, err := os.ReadFile(path)
+		return string(token), err
+	})
+}
+
+// Entra is an identity of Microsoft Entra ID. The credential caches its tokens.
+func Entra(credential azcore.TokenCredential) Credential { return entra{credential} }
+
+type pat func() (string, error)
+
+func (p pat) authorize() policy.Policy { return p }
+
+func (p pat) Do(request *policy.Request) (*http.Response, error) {
+	token, err := p()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	token = strings.TrimSpace(token)
+	if token == "" {
+		return nil, unreadable(errors.New("the personal access token is empty"))
+	}
+	request.Raw().Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(":"+token)))
+	return request.Next()
+}
+
+func unreadable(err error) error {
+	return &Error{Hint: "check the setting of the personal access token", kind: ErrUnauthorized, cause: err}
+}
+
+type entra struct{ credential azcore.TokenCredential }
+
+func (e entra) authorize() policy.Policy {
+	// NewClient has decided already where plain http is allowed.
+	bearer := runtime.NewBearerTokenPolicy(e.credential, []string{entraScope},
+		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: true})
+	return entraPolicy{bearer}
+}
+
+type entraPolicy struct{ bearer policy.Policy }
+
+func (e entraPolicy) Do(request *policy.Request) (*http.Response, error) {
+	response, err := e.bearer.Do(request)
+	if err != nil && request.Raw().Header.Get("Authorization") == "" {
+		err = &Error{
+			Message: "getting a token of Microsoft Entra ID", cause: entraCause(err),
+			Hint: "check the identity's settings and that it is a user of the organization", kind: ErrUnauthorized,
+		}
+	}
+	return response, err
+}
+
+// entraCause keeps what Entra itself says; azidentity's full text is a page
+// long and quotes the answer.
+func entraCause(err error) error {
+	return errors.New(oneLine(err.Error()))
+}
+
+// redact takes out of a text the credential that went with the request, should
+// the other side repeat it.
+func redact(text string, request *http.Request) string {
+	if request == nil {
+		return text
+	}
+	_, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
+	if token == "" {
+		return text
+	}
+	text = strings.ReplaceAll(text, token, "[secret]")
+	if plain, err := base64.StdEncoding.DecodeString(token); err == nil {
+		text = strings.ReplaceAll(text, strings.TrimPrefix(string(plain), ":"), "[secret]")
+	}
+	return text
+}

@@ -1,0 +1,250 @@
+package adoqueue
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file is the only place that knows how Azure DevOps writes its JSON. What
+// differs between Services and the releases of the Server is accepted in every
+// form: enumerations as text or number, demands as text or object, lists bare
+// or in an envelope, times with and without a zone.
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// decodeList reads {"count":n,"value":[...]} or a bare list. A body without a
+// list is an error: an error must never look like an empty queue.
+func decodeList[T any](body []byte) ([]T, error) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
+	if bytes.HasPrefix(body, []byte("[")) {
+		var list []T
+		err := json.Unmarshal(body, &list)
+		return list, err
+	}
+	var envelope struct {
+		Count int  `json:"count"`
+		Value *[]T `json:"value"`
+	}
+	if err := json.Unmarshal(body, &envelope); err != nil {
+		return nil, err
+	}
+	if envelope.Value == nil {
+		return nil, errors.New("the answer holds no list")
+	}
+	if len(*envelope.Value) < envelope.Count {
+		return nil, fmt.Errorf("the answer holds %d of %d items", len(*envelope.Value), envelope.Count)
+	}
+	return *envelope.Value, nil
+}
+
+// decodeJobRequests gives the unfinished requests of a list, oldest first.
+func decodeJobRequests(body []byte) ([]JobRequest, error) {
+	list, err := decodeList[wireJobRequest](body)
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]JobRequest, 0, len(list))
+	for i := range list {
+		// Finished ones are not asked for, but not every Server knows that.
+		if r := list[i].jobRequest(); r.State != Finished {
+			requests = append(requests, r)
+		}
+	}
+	slices.SortFunc(requests, func(a, b JobRequest) int {
+		return cmp.Or(a.QueueTime.Compare(b.QueueTime), cmp.Compare(a.ID, b.ID))
+	})
+	return requests, nil
+}
+
+type wireJobRequest struct {
+	RequestID        int64        `json:"requestId"`
+	JobID            string       `json:"jobId"`
+	QueueTime        wireTime     `json:"queueTime"`
+	AssignTime       wireTime     `json:"assignTime"`
+	ReceiveTime      wireTime     `json:"receiveTime"`
+	FinishTime       wireTime     `json:"finishTime"`
+	Result           wireResult   `json:"result"`
+	Demands          []wireDemand `json:"demands"`
+	ReservedAgent    *wireAgent   `json:"reservedAgent"`
+	MatchedAgents    []wireAgent  `json:"matchedAgents"`
+	MatchesAllAgents bool         `json:"matchesAllAgentsInPool"`
+	PlanType         string       `json:"planType"`
+	Definition       wireNamed    `json:"definition"`
+	Owner            wireNamed    `json:"owner"`
+	Priority         int          `json:"priority"`
+}
+
+type wireAgent struct {
+	Name string `json:"name"`
+}
+
+type wireNamed struct {
+	Name string `json:"name"`
+}
+
+func (w *wireJobRequest) jobRequest() JobRequest {
+	r := JobRequest{
+		ID:               w.RequestID,
+		State:            w.state(),
+		JobID:            w.JobID,
+		QueueTime:        time.Time(w.QueueTime),
+		AssignTime:       time.Time(w.AssignTime),
+		ReceiveTime:      time.Time(w.ReceiveTime),
+		FinishTime:       time.Time(w.FinishTime),
+		Result:           string(w.Result),
+		MatchesAllAgents: w.MatchesAllAgents,
+		PlanType:         w.PlanType,
+		Definition:       w.Definition.Name,
+		Run:              w.Owner.Name,
+		Priority:         w.Priority,
+	}
+	for _, d := range w.Demands {
+		r.Demands = append(r.Demands, ParseDemand(string(d)))
+	}
+	for _, a := range w.MatchedAgents {
+		r.MatchedAgents = append(r.MatchedAgents, a.Name)
+	}
+	if w.ReservedAgent != nil {
+		r.Agent = w.ReservedAgent.Name
+	}
+	return r
+}
+
+// state is decided by the first mark that fits. Requests exist that have a
+// result but no times, and ones that have a finish time but no result.
+func (w *wireJobRequest) state() State {
+	set := func(t wireTime) bool { return !time.Time(t).IsZero() }
+	switch {
+	case w.Result != "" || set(w.FinishTime):
+		return Finished
+	case set(w.ReceiveTime):
+		return Running
+	case set(w.AssignTime) || w.ReservedAgent != nil:
+		return Assigned
+	default:
+		return Queued
+	}
+}
+
+// wireTime is a time with 0 to 7 fractional digits. The zone may be missing,
+// which means UTC, and the year 1 means that the time was never set.
+type wireTime time.Time
+
+func (t *wireTime) UnmarshalJSON(data []byte) error {
+	var text *string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	if text == nil || *text == "" {
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
+		// Parse accepts a fraction that its layout does not have.
+		parsed, err := time.Parse(layout, *text)
+		if err == nil {
+			if parsed.Year() > 1 {
+				*t = wireTime(parsed.UTC())
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("%.40q is not a time", *text)
+}
+
+// wireResult is the result of a request; older servers write its number.
+type wireResult string
+
+var resultNames = []string{"succeeded", "succeededWithIssues", "failed", "canceled", "skipped", "abandoned"}
+
+func (r *wireResult) UnmarshalJSON(data []byte) error {
+	number, text, err := decodeEnum(data)
+	switch {
+	case err != nil:
+		return err
+	case number == nil:
+		*r = wireResult(text)
+	case *number >= 0 && *number < len(resultNames):
+		*r = wireResult(resultNames[*number])
+	default:
+		*r = wireResult(fmt.Sprintf("unknown(%d)", *number))
+	}
+	return nil
+}
+
+// wireOptions are the flags of a pool, as text ("elasticPool, singleUseAgents")
+// or number (bit 1 is elasticPool).
+type wireOptions struct{ elastic bool }
+
+func (o *wireOptions) UnmarshalJSON(data []byte) error {
+	number, text, err := decodeEnum(data)
+	if err != nil {
+		return err
+	}
+	o.elastic = strings.Contains(strings.ToLower(text), "elasticpool") || number != nil && *number&1 != 0
+	return nil
+}
+
+// decodeEnum reads an enumeration's value: its number, or else its text, which
+// is "" for null.
+func decodeEnum(data []byte) (number *int, text string, err error) {
+	if bytes.Equal(data, []byte("null")) {
+		return nil, "", nil
+	}
+	if bytes.HasPrefix(data, []byte(`"`)) {
+		err = json.Unmarshal(data, &text)
+		return nil, text, err
+	}
+	err = json.Unmarshal(data, &number)
+	return number, "", err
+}
+
+// wireDemand is the text of a demand; some answers hold {"name","value"}.
+type wireDemand string
+
+func (d *wireDemand) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte("{")) {
+		var object struct{ Name, Value string }
+		if err := json.Unmarshal(data, &object); err != nil {
+			return err
+		}
+		*d = wireDemand(object.Name)
+		if object.Value != "" {
+			*d += wireDemand(" -equals " + object.Value)
+		}
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(d))
+}
+
+type wirePool struct {
+	ID       int         `json:"id"`
+	Name     string      `json:"name"`
+	IsHosted bool        `json:"isHosted"`
+	Options  wireOptions `json:"options"`
+}
+
+func (w wirePool) pool() Pool {
+	return Pool{ID: w.ID, Name: w.Name, Hosted: w.IsHosted, Elastic: w.Options.elastic}
+}
+
+// decodeFailure finds Microsoft's words in the body of an error: its usual
+// form, or the list that wraps them on some paths. Other bodies give nothing.
+func decodeFailure(body []byte) (typeKey, message string) {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	var failure struct {
+		TypeKey string `json:"typeKey"`
+		Message string `json:"message"`
+		Value   struct {
+			Message string
+		} `json:"value"`
+	}
+	// Fields of another type than here are passed over, the rest is filled in.
+	_ = json.Unmarshal(body, &failure)
+	return failure.TypeKey, cmp.Or(failure.Message, failure.Value.Message)
+}

@@ -1,0 +1,114 @@
+package adoqueue
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The kinds of failure that a caller may want to tell apart with errors.Is.
+// What is none of these, or ErrUnavailable, may go away by itself.
+var (
+	ErrUnauthorized = errors.New("the credential was not accepted")
+	ErrForbidden    = errors.New("the credential lacks a right")
+	ErrPoolNotFound = errors.New("the pool does not exist or is not visible")
+	ErrPoolUnfit    = errors.New("the pool cannot have agents of its own")
+	ErrThrottled    = errors.New("Azure DevOps asks to wait")
+	ErrUnavailable  = errors.New("Azure DevOps did not answer")
+)
+
+// Error says what was asked of Azure DevOps, how it was answered and what to
+// do about it.
+type Error struct {
+	// Operation is what was to be done, e.g. `list job requests of pool "Linux"`.
+	Operation string
+	// Status is the HTTP status of the answer, 0 if there was none.
+	Status int
+	// TypeKey is Microsoft's short name of the failure, "" if it gave none.
+	TypeKey string
+	// Message is Microsoft's text, or what was wrong with the answer.
+	Message string
+	// ActivityID is what Microsoft's support asks for.
+	ActivityID string
+	// RetryAfter is how long Azure DevOps asks to wait, 0 if it did not say.
+	RetryAfter time.Duration
+	// Hint tells what to do.
+	Hint string
+
+	kind  error
+	cause error
+}
+
+// Error gives all of it on one line; it holds no secrets.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Operation)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": %d %s", e.Status, http.StatusText(e.Status))
+	}
+	if e.Message != "" {
+		b.WriteString(": " + strings.TrimSuffix(e.Message, "."))
+	}
+	if e.cause != nil {
+		b.WriteString(": " + e.cause.Error())
+	}
+	if e.ActivityID != "" {
+		b.WriteString(" (activity " + e.ActivityID + ")")
+	}
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap gives the kind of the failure and its cause.
+func (e *Error) Unwrap() []error {
+	var errs []error
+	for _, err := range []error{e.kind, e.cause} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// NonRetriable tells azcore that a request which a link of the pipeline refused
+// to send is not to be tried again.
+func (e *Error) NonRetriable() {}
+
+// definitive tells whether asking again will give the same answer until
+// somebody changes something, so that an old snapshot must not hide it.
+func definitive(err error) bool {
+	return errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden) ||
+		errors.Is(err, ErrPoolNotFound) || errors.Is(err, ErrPoolUnfit)
+}
+
+const (
+	hintCredential = "check that the token is valid, has not expired and has the scope Agent Pools (Read)"
+	hintRight      = "give the identity at least the role Reader on the pool, and its token the scope Agent Pools (Read)"
+	hintURL        = "check the organization URL"
+	hintPool       = "check the pool's name or id (of the organization, not the queue id of a project) and that the identity has the role Reader on it"
+	hintRetry      = "it is asked again by itself"
+)
+
+// kindOf gives the kind and the hint for an answer that is no success.
+func kindOf(status int) (kind error, hint string) {
+	switch {
+	case status == http.StatusNonAuthoritativeInfo, status == http.StatusUnauthorized:
+		return ErrUnauthorized, hintCredential
+	case status >= 300 && status < 400:
+		return ErrUnauthorized, hintCredential + "; redirects are not followed, since they would carry it elsewhere"
+	case status == http.StatusForbidden:
+		return ErrForbidden, hintRight
+	case status == http.StatusNotFound:
+		return ErrPoolNotFound, hintURL + " and " + strings.TrimPrefix(hintPool, "check ")
+	case status == http.StatusTooManyRequests:
+		return ErrThrottled, hintRetry
+	case status == http.StatusRequestTimeout, status >= 500:
+		return ErrUnavailable, hintRetry
+	default:
+		return nil, hintURL
+	}
+}

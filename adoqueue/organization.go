@@ -1,0 +1,76 @@
+package adoqueue
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+const (
+	servicesHost   = "dev.azure.com"
+	oldServiceHost = ".visualstudio.com"
+)
+
+// OrganizationURL is the address of an organization of Azure DevOps Services
+// or of a collection of an Azure DevOps Server.
+type OrganizationURL struct {
+	base *url.URL
+}
+
+// ParseOrganizationURL reads an address such as https://dev.azure.com/contoso,
+// https://contoso.visualstudio.com or https://server/tfs/DefaultCollection,
+// with or without a slash at its end.
+func ParseOrganizationURL(text string) (OrganizationURL, error) {
+	// The text may hold a password, and url.Parse would quote it.
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return OrganizationURL{}, errors.New("is no URL; it has the form https://dev.azure.com/ORGANIZATION")
+	}
+	switch {
+	case u.User != nil:
+		return OrganizationURL{}, errors.New("holds a user or password; give the token by its own setting")
+	case u.Scheme != "https" && u.Scheme != "http", u.Host == "":
+		return OrganizationURL{}, fmt.Errorf("%q does not begin with https://HOST", u.Redacted())
+	case u.RawQuery != "" || u.Fragment != "":
+		return OrganizationURL{}, fmt.Errorf("%q has a query or fragment; end it after the organization's name", u.Redacted())
+	}
+	u.Host = strings.ToLower(u.Host)
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	if u.Host == servicesHost && strings.Count(u.Path, "/") != 1 {
+		return OrganizationURL{}, fmt.Errorf("%q must be https://%s/ORGANIZATION, without a project", u.Redacted(), servicesHost)
+	}
+	return OrganizationURL{base: u}, nil
+}
+
+// String gives the address without a slash at its end.
+func (o OrganizationURL) String() string { return o.base.String() }
+
+// Same tells whether both name one organization: case, a slash at the end, and
+// the old and the new form of the address do not matter.
+func (o OrganizationURL) Same(other OrganizationURL) bool { return o.key() == other.key() }
+
+func (o OrganizationURL) key() string {
+	host, path := o.base.Host, strings.ToLower(o.base.Path)
+	if name, ok := strings.CutSuffix(host, oldServiceHost); ok && (path == "" || path == "/defaultcollection") {
+		return "https://" + servicesHost + "/" + name
+	}
+	return o.base.Scheme + "://" + host + path
+}
+
+// safe tells whether a credential may be sent there: over TLS, or to this very
+// machine.
+func (o OrganizationURL) safe() bool {
+	host := o.base.Hostname()
+	ip := net.ParseIP(host)
+	return o.base.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// endpoint gives the address of a resource of the organization.
+func (o OrganizationURL) endpoint(query url.Values, path ...string) string {
+	u := o.base.JoinPath(path...)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
