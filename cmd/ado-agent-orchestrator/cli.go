@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `Agents on demand for Azure DevOps Pipelines on Kubernetes.
+
+Each setting is a flag and an environment variable, shown as ($NAME); the flag
+wins over the variable, and the variable over the default.`
+
+// commandLine is all that the program can be told.
+type commandLine struct {
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Answer KEDA: the external scaler (the default)."`
+	Demo    demoCommand    `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// outputs are where a command writes: what was asked for, and the log.
+type outputs struct{ out, log io.Writer }
+
+// run carries out a command line and gives the process's exit code: 0 also when
+// it was told to stop, 1 after a failure, 2 for a mistake in the command line.
+func run(ctx context.Context, args []string, out, log io.Writer) int {
+	exited := -1
+	parser, err := kong.New(&commandLine{},
+		kong.Name("ado-agent-orchestrator"), kong.Description(description),
+		kong.Writers(out, log), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(outputs{out, log}),
+	)
+	if err != nil {
+		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help was asked for and answered
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
+		return 2
+	}
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
+		return 1
+	}
+	return 0
+}
+
+// version is set by the image's build, which sees no history.
+var version string
+
+type versionCommand struct{}
+
+func (versionCommand) Run(o outputs) error {
+	_, err := fmt.Fprintln(o.out, "ado-agent-orchestrator", currentVersion())
+	return err
+}
+
+func currentVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}

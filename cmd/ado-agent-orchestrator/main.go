@@ -1,0 +1,16 @@
+// Command ado-agent-orchestrator gives Azure DevOps Pipelines agents on demand:
+// it tells KEDA how many agents a pool's queued jobs need.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}

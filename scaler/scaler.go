@@ -1,0 +1,173 @@
+// Package scaler is KEDA's external scaler for Azure DevOps agent pools: from
+// the metadata of a trigger and the snapshot of its pool it says how many
+// agents KEDA should run Jobs for.
+package scaler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+)
+
+// Queue gives snapshots of an organization's pools.
+type Queue interface {
+	Snapshot(ctx context.Context, pool adoqueue.PoolRef, maxAge time.Duration) (*adoqueue.Snapshot, error)
+}
+
+// Organization is one that triggers may name.
+type Organization struct {
+	URL   adoqueue.OrganizationURL
+	Queue Queue
+}
+
+// Options say what a Service serves and how.
+type Options struct {
+	// Organizations are all that triggers may name; at least one.
+	Organizations []Organization
+	// MaxAge is the age up to which a snapshot is good for an answer.
+	MaxAge time.Duration
+	// Timeout bounds one call; KEDA itself sets no deadline.
+	Timeout time.Duration
+	// Metrics shows the answers; nil shows nothing.
+	Metrics *Metrics
+	Logger  *zap.Logger
+}
+
+// Service implements KEDA's external scaler.
+type Service struct {
+	externalscaler.UnimplementedExternalScalerServer
+
+	options  Options
+	answers  *answers
+	stopping chan struct{}
+}
+
+// New makes a service.
+func New(options Options) *Service {
+	return &Service{options: options, answers: newAnswers(options.Metrics), stopping: make(chan struct{})}
+}
+
+// GetMetricSpec names the metric. KEDA hides an error of this call: it would
+// make the ScaledJob stop scaling without a word. So it always answers, and
+// mistakes in the metadata come to light in GetMetrics, which is asked next.
+func (s *Service) GetMetricSpec(_ context.Context, ref *externalscaler.ScaledObjectRef) (*externalscaler.GetMetricSpecResponse, error) {
+	target := int64(1)
+	if t, err := parseTrigger(ref.GetScalerMetadata(), s.options.Organizations); err == nil {
+		target = t.target
+	}
+	return &externalscaler.GetMetricSpecResponse{MetricSpecs: []*externalscaler.MetricSpec{{
+		MetricName:      metricName(ref),
+		TargetSize:      target,
+		TargetSizeFloat: float64(target),
+	}}}, nil
+}
+
+// GetMetrics gives the metric's value.
+func (s *Service) GetMetrics(ctx context.Context, request *externalscaler.GetMetricsRequest) (*externalscaler.GetMetricsResponse, error) {
+	ref := request.GetScaledObjectRef()
+	answer, err := s.answer(ctx, ref, askedForMetrics)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &externalscaler.GetMetricsResponse{MetricValues: []*externalscaler.MetricValue{{
+		MetricName:       metricName(ref),
+		MetricValue:      answer.value,
+		MetricValueFloat: float64(answer.value),
+	}}}, nil
+}
+
+// IsActive tells whether the value is above the activation threshold.
+func (s *Service) IsActive(ctx context.Context, ref *externalscaler.ScaledObjectRef) (*externalscaler.IsActiveResponse, error) {
+	answer, err := s.answer(ctx, ref, askedForActive)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	return &externalscaler.IsActiveResponse{Result: answer.active}, nil
+}
+
+// answer gives the other half of an answer already begun, or a new one: KEDA
+// asks two questions in each poll, and they must not disagree.
+func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRef, asked question) (answer, error) {
+	key := keyOf(ref)
+	if a, ok := s.answers.otherHalf(key, asked); ok {
+		return a, nil
+	}
+	a, err := s.evaluate(ctx, ref)
+	if err != nil {
+		return answer{}, err
+	}
+	s.answers.begin(key, asked, a)
+	return a, nil
+}
+
+func (s *Service) evaluate(ctx context.Context, ref *externalscaler.ScaledObjectRef) (answer, error) {
+	t, err := parseTrigger(ref.GetScalerMetadata(), s.options.Organizations)
+	if err != nil {
+		return answer{}, metadataError{err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	snapshot, err := t.organization.Queue.Snapshot(ctx, t.pool, s.options.MaxAge)
+	if err != nil {
+		return answer{}, err
+	}
+	value := t.value(snapshot, ref.GetName())
+	return answer{
+		value: value, active: value > t.activation,
+		namespace: ref.GetNamespace(), name: ref.GetName(), pool: snapshot.Pool.Name,
+	}, nil
+}
+
+// value counts the requests that make up the metric.
+func (t *trigger) value(snapshot *adoqueue.Snapshot, scaledJob string) int64 {
+	value := t.minIdle
+	for i := range snapshot.Requests {
+		if t.counts(&snapshot.Requests[i], scaledJob) {
+			value++
+		}
+	}
+	return value
+}
+
+func (t *trigger) counts(r *adoqueue.JobRequest, scaledJob string) bool {
+	switch t.count {
+	case countQueued:
+		return r.State < adoqueue.Running && t.requests.serves(r)
+	case countUnfinished:
+		return t.requests.serves(r)
+	default:
+		// A request that has an agent belongs to the owner of that agent,
+		// whoever else could have served it.
+		if r.State == adoqueue.Queued {
+			return t.requests.serves(r)
+		}
+		return ownsAgent(scaledJob, r.Agent)
+	}
+}
+
+// metricName is made of the metadata alone, in the letters that Kubernetes
+// accepts. KEDA puts the trigger's index before it.
+func metricName(ref *externalscaler.ScaledObjectRef) string {
+	metadata := ref.GetScalerMetadata()
+	pool := metadata["poolName"]
+	if pool == "" {
+		pool = metadata["poolID"]
+	}
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		default:
+			return '-'
+		}
+	}, pool)
+	return strings.TrimRight(fmt.Sprintf("azure-pipelines-%.40s", name), "-")
+}

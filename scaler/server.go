@@ -1,0 +1,128 @@
+package scaler
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"runtime/debug"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+)
+
+// stopWithin bounds how long calls under way may take when the server stops.
+const stopWithin = 10 * time.Second
+
+// ServerOptions are how a Server is reached and watched.
+type ServerOptions struct {
+	// TLS makes the server speak TLS; nil means plain text.
+	TLS        *tls.Config
+	Registerer prometheus.Registerer
+	Logger     *zap.Logger
+}
+
+// Server is a Service on the network, with grpc.health.v1 and reflection.
+type Server struct {
+	grpc    *grpc.Server
+	health  *health.Server
+	service *Service
+}
+
+// NewServer puts a service on a server. Calls pass through metrics, logging and
+// recovery, in this order.
+func NewServer(service *Service, options ServerOptions) *Server {
+	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+	options.Registerer.MustRegister(metrics)
+	logger, level := adapt(options.Logger), logging.WithLevels(levelOf)
+	finished := logging.WithLogOnEvents(logging.FinishCall)
+	recovered := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
+		options.Logger.Error("panic in a call", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		return status.Error(codes.Internal, "internal error, see the scaler's log")
+	})
+	serverOptions := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(
+			metrics.UnaryServerInterceptor(),
+			logging.UnaryServerInterceptor(logger, level, finished),
+			recovery.UnaryServerInterceptor(recovered),
+		),
+		grpc.ChainStreamInterceptor(
+			metrics.StreamServerInterceptor(),
+			logging.StreamServerInterceptor(logger, level, finished),
+			recovery.StreamServerInterceptor(recovered),
+		),
+		// KEDA keeps one connection for good; ending it now and then lets it
+		// see new replicas. Calls under way are not disturbed.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
+	}
+	if options.TLS != nil {
+		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(options.TLS)))
+	}
+	s := &Server{grpc: grpc.NewServer(serverOptions...), health: health.NewServer(), service: service}
+	externalscaler.RegisterExternalScalerServer(s.grpc, service)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	s.health.SetServingStatus(externalscaler.ExternalScaler_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
+	reflection.Register(s.grpc)
+	metrics.InitializeMetrics(s.grpc)
+	return s
+}
+
+// Serve answers calls until ctx ends. Then it says so by its health, ends open
+// streams, which would otherwise keep it from stopping, and waits a bounded
+// time for the calls under way.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	stopped := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		s.health.Shutdown()
+		s.service.endStreams()
+		cut := time.AfterFunc(stopWithin, s.grpc.Stop)
+		defer cut.Stop()
+		s.grpc.GracefulStop()
+	})
+	err := s.grpc.Serve(listener)
+	if release() { // it ended by itself
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// levelOf keeps the log quiet when all is well.
+func levelOf(code codes.Code) logging.Level {
+	switch code {
+	case codes.OK, codes.Canceled:
+		return logging.LevelDebug
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return logging.LevelError
+	default:
+		return logging.LevelWarn
+	}
+}
+
+// adapt lets the middleware write to a zap logger. Its levels are those of
+// log/slog.
+func adapt(logger *zap.Logger) logging.Logger {
+	levels := map[logging.Level]zapcore.Level{
+		logging.LevelDebug: zap.DebugLevel, logging.LevelInfo: zap.InfoLevel,
+		logging.LevelWarn: zap.WarnLevel, logging.LevelError: zap.ErrorLevel,
+	}
+	sugared := logger.WithOptions(zap.AddCallerSkip(1)).Sugar()
+	return logging.LoggerFunc(func(_ context.Context, level logging.Level, message string, fields ...any) {
+		sugared.Logw(levels[level], message, fields...)
+	})
+}

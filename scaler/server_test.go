@@ -1,0 +1,294 @@
+package scaler_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+)
+
+func TestStreamIsActive(t *testing.T) {
+	ado := azureDevOps(t)
+	b := start(t, benchOptions{}, ado.URL())
+	stream, err := b.client.StreamIsActive(t.Context(), ref("poolName", "Linux"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(want bool) {
+		t.Helper()
+		if got, err := stream.Recv(); err != nil || got.GetResult() != want {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	next(false)
+	id := queue(t, ado, "Linux")
+	next(true)
+	queue(t, ado, "Linux") // no change
+	if err := ado.Cancel(id); err != nil {
+		t.Fatal(err)
+	}
+	if err := ado.Cancel(id + 1); err != nil {
+		t.Fatal(err)
+	}
+	next(false)
+	b.stop() // ends the stream, or it would not end itself
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want a clean end", err)
+	}
+}
+
+func TestStreamIsActiveRefusesMistakes(t *testing.T) {
+	b := start(t, benchOptions{}, azureDevOps(t).URL())
+	stream, err := b.client.StreamIsActive(t.Context(), ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStreamMetricSpec(t *testing.T) {
+	b := start(t, benchOptions{}, azureDevOps(t).URL())
+	stream, err := b.client.StreamMetricSpec(t.Context(), ref("poolID", "7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := stream.Recv(); err != nil || got.GetMetricSpecs()[0].GetMetricName() != "azure-pipelines-7" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	b.stop()
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want a clean end", err)
+	}
+}
+
+func TestHealthAndReflection(t *testing.T) {
+	b := start(t, benchOptions{}, azureDevOps(t).URL())
+	for _, service := range []string{"", "externalscaler.ExternalScaler"} {
+		answer, err := grpc_health_v1.NewHealthClient(b.conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})
+		if err != nil || answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("%q: %v, %v", service, answer, err)
+		}
+	}
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(b.conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{
+		MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := stream.Recv()
+	if err != nil || !slices.ContainsFunc(answer.GetListServicesResponse().GetService(), func(s *grpc_reflection_v1.ServiceResponse) bool {
+		return s.GetName() == "externalscaler.ExternalScaler"
+	}) {
+		t.Errorf("%v, %v", answer, err)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Error(err)
+	}
+}
+
+// panicking is a Queue with a programmer's mistake in it.
+type panicking struct{}
+
+func (panicking) Snapshot(context.Context, adoqueue.PoolRef, time.Duration) (*adoqueue.Snapshot, error) {
+	panic("index out of range")
+}
+
+func TestPanicIsAnError(t *testing.T) {
+	b := startWith(t, benchOptions{}, []scaler.Organization{{URL: parseURL(t, "https://dev.azure.com/contoso"), Queue: panicking{}}})
+	for range 2 { // it goes on serving
+		_, err := b.metric(t.Context(), ref("poolName", "Linux"))
+		if status.Code(err) != codes.Internal || status.Convert(err).Message() != "internal error, see the scaler's log" {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n := b.logs.FilterMessage("panic in a call").Len(); n != 2 {
+		t.Errorf("%d panics logged, want 2", n)
+	}
+}
+
+func TestTLSIsReloaded(t *testing.T) {
+	authority := newAuthority(t)
+	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t)}
+	authority.issue(t, files.Cert, files.Key, 1)
+	config, err := files.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, benchOptions{tls: config, dial: authority.dial(nil)}, azureDevOps(t).URL())
+	b.settle(t, ref("poolName", "Linux"), 0)
+
+	authority.issue(t, files.Cert, files.Key, 2)
+	deadline := time.Now().Add(10 * time.Second)
+	for serial := authority.serialAt(t, b.addr); serial != 2; serial = authority.serialAt(t, b.addr) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still serves certificate %d", serial)
+		}
+	}
+}
+
+func TestMutualTLS(t *testing.T) {
+	authority, stranger := newAuthority(t), newAuthority(t)
+	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t), ClientCA: tempFile(t)}
+	authority.issue(t, files.Cert, files.Key, 1)
+	write(t, files.ClientCA, authority.pem)
+	config, err := files.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := azureDevOps(t).URL()
+	known := start(t, benchOptions{tls: config, dial: authority.dial(authority.client(t))}, url)
+	known.settle(t, ref("poolName", "Linux"), 0)
+	for name, dial := range map[string][]grpc.DialOption{
+		"no certificate": authority.dial(nil), "a stranger's certificate": authority.dial(stranger.client(t)),
+	} {
+		b := start(t, benchOptions{tls: config, dial: dial}, url)
+		if _, err := b.metric(t.Context(), ref("poolName", "Linux")); status.Code(err) != codes.Unavailable {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+	}
+}
+
+func TestTLSFilesAreCheckedAtTheStart(t *testing.T) {
+	empty := tempFile(t)
+	for _, files := range []scaler.TLSFiles{{Cert: empty, Key: empty}, {Cert: empty + "x", Key: empty}} {
+		if _, err := files.Config(); err == nil {
+			t.Errorf("%+v: no error", files)
+		}
+	}
+	authority := newAuthority(t)
+	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t), ClientCA: empty}
+	authority.issue(t, files.Cert, files.Key, 1)
+	if _, err := files.Config(); err == nil {
+		t.Error("an empty client CA: no error")
+	}
+}
+
+// authority is a certificate authority.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pem         []byte
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(100), Subject: pkix.Name{CommonName: "authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// issue writes a certificate for 127.0.0.1 and its key.
+func (a *authority) issue(t *testing.T, certFile, keyFile string, serial int64) {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+}
+
+func (a *authority) client(t *testing.T) *tls.Certificate {
+	t.Helper()
+	certFile, keyFile := tempFile(t), tempFile(t)
+	a.issue(t, certFile, keyFile, 3)
+	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
+}
+
+func (a *authority) dial(client *tls.Certificate) []grpc.DialOption {
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config.RootCAs.AddCert(a.certificate)
+	if client != nil {
+		config.Certificates = []tls.Certificate{*client}
+	}
+	return []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(config))}
+}
+
+func (a *authority) serialAt(t *testing.T, addr string) int64 {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AddCert(a.certificate)
+	conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+func tempFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file.pem")
+	write(t, path, nil)
+	return path
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,211 @@
+package scaler
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+)
+
+func organizations(t testing.TB, urls ...string) []Organization {
+	t.Helper()
+	var list []Organization
+	for _, text := range urls {
+		url, err := adoqueue.ParseOrganizationURL(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, Organization{URL: url})
+	}
+	return list
+}
+
+// described is the comparable part of a trigger.
+type described struct {
+	Organization         string
+	Pool                 adoqueue.PoolRef
+	Count                string
+	Capabilities, Parent string
+	Demands              []string
+	Priority             int
+	MinIdle              int64
+	Target, Activation   int64
+}
+
+func TestParseTrigger(t *testing.T) {
+	one := organizations(t, "https://dev.azure.com/contoso")
+	two := organizations(t, "https://dev.azure.com/contoso", "https://dev.azure.com/fabrikam")
+	plain := described{Organization: "https://dev.azure.com/contoso", Pool: adoqueue.PoolRef{Name: "Linux"}, Count: "owned", Target: 1}
+	with := func(change func(*described)) described {
+		d := plain
+		change(&d)
+		return d
+	}
+	for _, tt := range []struct {
+		name   string
+		known  []Organization
+		values map[string]string
+		want   described
+	}{
+		{"least", one, map[string]string{"poolName": "Linux"}, plain},
+		{"what KEDA adds", one, map[string]string{"poolName": "Linux", "scalerAddress": "x:9090", "enableTLS": "true", "unsafeSsl": "false"}, plain},
+		{"empty values count as not given", one, map[string]string{"poolName": " Linux ", "poolID": "", "demands": "", "count": ""}, plain},
+		{"by id", one, map[string]string{"poolID": "44"}, with(func(d *described) { d.Pool = adoqueue.PoolRef{ID: 44} })},
+		{"name before id", one, map[string]string{"poolName": "Linux", "poolID": "44"}, with(func(d *described) { d.Pool.ID = 44 })},
+		{"second organization", two, map[string]string{"poolName": "Linux", "organizationURL": "https://fabrikam.visualstudio.com/"},
+			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" })},
+		{"from the container's environment", two, map[string]string{"poolName": "Linux", "organizationURLFromEnv": "https://dev.azure.com/fabrikam"},
+			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" })},
+		{"ours", one, map[string]string{"poolName": "Linux", "capabilities": "docker, java=17", "priority": "-3", "minIdle": "2", "count": "owned"},
+			with(func(d *described) { d.Capabilities, d.Priority, d.MinIdle = "docker,java=17", -3, 2 })},
+		{"in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "true"}, with(func(d *described) { d.Count = "unfinished" })},
+		{"not in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "false", "count": "queued"}, with(func(d *described) { d.Count = "queued" })},
+		{"targets", one, map[string]string{"poolName": "Linux", "count": "queued", "targetPipelinesQueueLength": "5", "activationTargetPipelinesQueueLength": "2"},
+			with(func(d *described) { d.Count, d.Target, d.Activation = "queued", 5, 2 })},
+		{"built-in scaler's demands", one, map[string]string{"poolName": "Linux", "demands": "java, Agent.Version -gtVersion 2,maven", "requireAllDemands": "true"},
+			with(func(d *described) { d.Demands = []string{"java", "maven"} })},
+		{"built-in scaler's parent", one, map[string]string{"poolName": "Linux", "parent": "template", "fetchUnfinishedJobsOnly": "true"},
+			with(func(d *described) { d.Parent = "template" })},
+		{"jobsToFetch is without effect", one, map[string]string{"poolName": "Linux", "jobsToFetch": "50"}, plain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseTrigger(tt.values, tt.known)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := described{
+				Organization: got.organization.URL.String(), Pool: got.pool, Count: got.count,
+				Capabilities: got.requests.capabilities.String(), Parent: got.requests.parent, Demands: got.requests.demands,
+				Priority: got.priority, MinIdle: got.minIdle, Target: got.target, Activation: got.activation,
+			}
+			if diff := cmp.Diff(tt.want, text); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestParseTriggerReportsEveryMistake(t *testing.T) {
+	known := organizations(t, "https://dev.azure.com/contoso", "https://dev.azure.com/fabrikam")
+	for _, tt := range []struct {
+		name   string
+		values map[string]string
+		want   []string
+	}{
+		{"nothing given", nil, []string{
+			"2 mistakes", "organizationURL \"\": is needed", "https://dev.azure.com/contoso, https://dev.azure.com/fabrikam",
+			"poolName or poolID is needed",
+		}},
+		{"all at once", map[string]string{
+			"organizationURL": "https://dev.azure.com/evil", "poolID": "x", "priority": "high", "minIdle": "-1", "count": "some",
+			"targetPipelinesQueueLength": "0", "activationTargetPipelinesQueueLength": "1.5", "requireAllDemands": "yes!",
+			"capabilities": "a b", "demands": "java", "jobsToFetch": "many", "pollName": "typo", "fetchUnfinishedJobsOnly": "2",
+		}, []string{
+			"14 mistakes",
+			`organizationURL "https://dev.azure.com/evil": the scaler has no credential for it; it serves https://dev.azure.com/contoso`,
+			`poolID "x": must be a whole number from 1 to`,
+			`priority "high": must be a whole number from -2147483648 to 2147483647`,
+			`minIdle "-1": must be a whole number from 0`,
+			`count "some": must be one of owned, queued, unfinished`,
+			`targetPipelinesQueueLength "0": must be a whole number from 1`,
+			`activationTargetPipelinesQueueLength "1.5": must be`,
+			`requireAllDemands "yes!": must be true or false`,
+			`capabilities "a b": must be a list such as docker,java=17: name "a b" holds a space`,
+			`demands "java": and capabilities exclude each other`,
+			`jobsToFetch "many": must be a whole number`,
+			`jobsToFetch "many": and fetchUnfinishedJobsOnly exclude each other`,
+			`fetchUnfinishedJobsOnly "2": must be true or false`,
+			`pollName: is not known; known are capabilities,`,
+		}},
+		{"target with count owned", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "targetPipelinesQueueLength": "2"},
+			[]string{`targetPipelinesQueueLength "2": must be 1 with count owned`}},
+		{"minIdle with another count", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "minIdle": "1", "count": "queued"},
+			[]string{`minIdle "1": needs count owned`}},
+		{"two names for two counts", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "scaleOnInFlight": "true", "count": "queued"},
+			[]string{`scaleOnInFlight "true": means count unfinished`}},
+		{"jobsToFetch and parent", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "jobsToFetch": "1", "parent": "p"},
+			[]string{`jobsToFetch "1": and parent exclude each other`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseTrigger(tt.values, known)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v\nlacks %s", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestParseTriggerRefusesCredentials(t *testing.T) {
+	const secret = "s3cr3t-p4t"
+	known := organizations(t, "https://dev.azure.com/contoso")
+	for _, key := range []string{
+		"personalAccessToken", "personalAccessTokenFromEnv", "PersonalAccessToken", "token", "PAT", "ORG_PAT",
+		"clientSecret", "personalAcessToken", "organizationURL",
+	} {
+		value := secret
+		if key == "organizationURL" {
+			value = "https://user:" + secret + "@dev.azure.com/contoso"
+		}
+		_, err := parseTrigger(map[string]string{"poolName": "Linux", key: value}, known)
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: error %v, want one that names it", key, err)
+		}
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: the error tells the secret: %v", key, err)
+		}
+	}
+}
+
+func FuzzParseTrigger(f *testing.F) {
+	f.Add("poolName", "Linux", "capabilities", "docker,java=17")
+	f.Add("poolID", "12", "demands", "a, b -equals c")
+	f.Add("count", "queued", "scaleOnInFlight", "false")
+	known := organizations(f, "https://dev.azure.com/contoso")
+	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
+		values := map[string]string{key1: value1, key2: value2}
+		before := maps.Clone(values)
+		got, err := parseTrigger(values, known)
+		if !maps.Equal(values, before) {
+			t.Error("the metadata was changed")
+		}
+		if err == nil && (got.target < 1 || got.minIdle < 0 || got.activation < 0 || got.pool == (adoqueue.PoolRef{}) || got.organization.URL.String() == "") {
+			t.Errorf("%q gave %+v without an error", values, got)
+		}
+	})
+}
+
+func TestOwnsAgent(t *testing.T) {
+	long := strings.Repeat("x", 52)
+	longest := strings.Repeat("y", 63)
+	for _, tt := range []struct {
+		scaledJob, agent string
+		want             bool
+	}{
+		{"build", "build-abcde-fgh2j", true},
+		{"build", "build-gpu-abcde-fgh2j", false},
+		{"build-gpu", "build-gpu-abcde-fgh2j", true},
+		{"build", "build-abcde-fgh2", false},
+		{"build", "build-abcde", false},
+		{"build", "build-ABCDE-fgh2j", false},
+		{"build", "build-ab-de-fgh2j", false},
+		{"build", "agent-1", false},
+		{"build", "", false},
+		{"", "", false},
+		// The pod's name is cut at 58 characters before its suffix.
+		{long, long + "-abcdefgh2j", true},
+		{long, long + "-abcde-fgh2j", false},
+		{longest, longest[:58] + "fgh2j", true},
+	} {
+		if got := ownsAgent(tt.scaledJob, tt.agent); got != tt.want {
+			t.Errorf("%s owns %s: got %v, want %v", tt.scaledJob, tt.agent, got, tt.want)
+		}
+	}
+}
