@@ -1,0 +1,392 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+)
+
+// asProgram makes the test binary behave as the program itself, so that tests
+// can start it as a process.
+const asProgram = "ADO_AGENT_ORCHESTRATOR_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program is the command with just this environment.
+func program(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), self, args...)
+	command.Env = append(env, asProgram+"=1")
+	return command
+}
+
+// output runs the program to its end.
+func output(t *testing.T, env []string, args ...string) (stdout, stderr string, exit int) {
+	t.Helper()
+	command := program(t, env, args...)
+	var out, log bytes.Buffer
+	command.Stdout, command.Stderr = &out, &log
+	var failed *exec.ExitError
+	if err := command.Run(); err != nil && !errors.As(err, &failed) {
+		t.Fatal(err)
+	}
+	return out.String(), log.String(), command.ProcessState.ExitCode()
+}
+
+// process is a program that goes on running.
+type process struct {
+	command            *exec.Cmd
+	grpcAddr, httpAddr string
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+// serve starts `serve` on free ports and waits until it says that it serves.
+func serve(t *testing.T, env ...string) *process {
+	t.Helper()
+	p := &process{command: program(t, append(env, "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0", "KUBE=off"), "serve")}
+	pipe, err := p.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(pipe)
+	if !lines.Scan() {
+		t.Fatal("ended without a word")
+	}
+	var first struct{ Msg, GRPC, HTTP string }
+	if err := json.Unmarshal(lines.Bytes(), &first); err != nil || first.Msg != "serving" {
+		t.Fatalf("%s: %v", lines.Bytes(), err)
+	}
+	p.grpcAddr, p.httpAddr = first.GRPC, first.HTTP
+	p.keep(lines.Text())
+	go func() {
+		for lines.Scan() {
+			p.keep(lines.Text())
+		}
+	}()
+	return p
+}
+
+func (p *process) keep(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.WriteString(line + "\n")
+}
+
+// stop ends the process with SIGTERM and gives its exit code and its log.
+func (p *process) stop(t *testing.T) (exit int, log string) {
+	t.Helper()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	state, err := p.command.Process.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return state.ExitCode(), p.log.String()
+}
+
+func (p *process) get(t *testing.T, path string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.httpAddr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", path, answer.Status, err)
+	}
+	return string(body)
+}
+
+// metric asks for the pool Linux as KEDA does.
+func (p *process) metric(t *testing.T) (int64, error) {
+	t.Helper()
+	conn, err := grpc.NewClient(p.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := externalscaler.NewExternalScalerClient(conn).GetMetrics(t.Context(), &externalscaler.GetMetricsRequest{
+		ScaledObjectRef: &externalscaler.ScaledObjectRef{Name: "build", Namespace: "ado", ScalerMetadata: map[string]string{"poolName": "Linux"}},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return answer.GetMetricValues()[0].GetMetricValue(), nil
+}
+
+// settle asks until the answer is as wanted.
+func (p *process) settle(t *testing.T, want int64, code codes.Code) (last error) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		got, err := p.metric(t)
+		if got == want && status.Code(err) == code {
+			return err
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("metric is %d (%v), want %d (%v)", got, err, want, code)
+		}
+	}
+}
+
+func azureDevOps(t *testing.T, pat string) *adotest.Server {
+	t.Helper()
+	s := adotest.Serve(t, adotest.Options{PAT: pat, AllowUnmatched: true})
+	s.AddPool(adotest.Pool{Name: "Linux"})
+	return s
+}
+
+// TestServe is a scaler's whole life: jobs come and go, the token is revoked
+// and replaced, and it is told to stop.
+func TestServe(t *testing.T) {
+	const pat, next = "first-s3cr3t", "second-s3cr3t"
+	ado := azureDevOps(t, pat)
+	patFile := filepath.Join(t.TempDir(), "pat")
+	writeFile(t, patFile, pat+"\n")
+	p := serve(t, "ORG_URL="+ado.URL()+"/", "ORG_PAT_FILE="+patFile, "POLLING_DELAY=100")
+	p.settle(t, 0, codes.OK)
+
+	var ids []int64
+	for range 3 {
+		id, err := ado.Queue("Linux", adotest.Job{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	p.settle(t, 3, codes.OK)
+	for _, id := range ids {
+		if err := ado.Cancel(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.settle(t, 0, codes.OK)
+
+	ado.RevokePAT(pat)
+	if err := p.settle(t, 0, codes.Unauthenticated); !strings.Contains(err.Error(), "check that the token is valid") {
+		t.Errorf("got %v", err)
+	}
+	ado.AllowPAT(next, adotest.ScopeRead)
+	writeFile(t, patFile, next)
+	p.settle(t, 0, codes.OK)
+
+	if got := p.get(t, "/healthz") + p.get(t, "/readyz"); got != "ok\nready\n" {
+		t.Errorf("health is %q", got)
+	}
+	metrics := p.get(t, "/metrics")
+	for _, want := range []string{
+		"ado_agent_orchestrator_metric_value{", "ado_agent_orchestrator_pool_job_requests{", "ado_agent_orchestrator_azure_devops_requests_total{",
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="GetMetrics"`, "go_build_info{",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+	exit, log := p.stop(t)
+	if exit != 0 || !strings.Contains(log, `"msg":"stopped"`) {
+		t.Errorf("exit %d after SIGTERM; log:\n%s", exit, log)
+	}
+	if strings.Contains(log+metrics, "s3cr3t") {
+		t.Errorf("a token shows in the log or the metrics:\n%s", log)
+	}
+}
+
+func TestFlagOverEnvironmentOverDefault(t *testing.T) {
+	for _, tt := range []struct {
+		env  []string
+		args []string
+		want string
+	}{
+		{nil, nil, `POLLING_DELAY (--polling-delay): "50"`},
+		{[]string{"POLLING_DELAY=60"}, []string{"--polling-delay=70"}, `POLLING_DELAY (--polling-delay): "70"`},
+		{[]string{"POLLING_DELAY=60"}, nil, `POLLING_DELAY (--polling-delay): "60"`},
+	} {
+		if tt.env == nil { // the default itself is no mistake: what is reported is only the rest
+			_, stderr, _ := output(t, nil, "serve")
+			if strings.Contains(stderr, "POLLING_DELAY") {
+				t.Errorf("the default is refused: %s", stderr)
+			}
+			continue
+		}
+		if _, stderr, exit := output(t, tt.env, append([]string{"serve"}, tt.args...)...); exit != 1 || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%v %v: exit %d, %s", tt.env, tt.args, exit, stderr)
+		}
+	}
+}
+
+func TestEveryMistakeIsReported(t *testing.T) {
+	_, stderr, exit := output(t, []string{
+		"ORG_URL=https://user:s3cr3t@dev.azure.com/contoso", "POLLING_DELAY=99", "STALE_FOR=-1s", "REQUEST_TIMEOUT=soon",
+		"KUBE=on", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "TLS_CERT_FILE=x", "TLS_CLIENT_CA_FILE=y", "ORG_PAT=s3cr3t", "ORG_PAT_FILE=z",
+	}, "serve")
+	for _, want := range []string{
+		"ORG_URL (--org-url): holds a user or password", "ORG_AUTH, ORG_PAT", "given in several ways",
+		`POLLING_DELAY (--polling-delay): "99" is not a whole number of milliseconds from 100`,
+		`STALE_FOR (--stale-for): "-1s" is not a duration`, `REQUEST_TIMEOUT (--request-timeout): "soon"`,
+		`KUBE (--kube): "on" is not one of off`, `LOG_LEVEL (--log-level): "loud"`, `LOG_FORMAT (--log-format): "xml"`,
+		"TLS_CERT_FILE and TLS_KEY_FILE: go together",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	if exit != 1 || strings.Contains(stderr, "s3cr3t") || t.Failed() {
+		t.Errorf("exit %d:\n%s", exit, stderr)
+	}
+}
+
+func TestOrganizationsFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "organizations.yaml")
+	pat := filepath.Join(dir, "pat")
+	writeFile(t, pat, "one")
+	ado := azureDevOps(t, "one")
+
+	writeFile(t, file, "organizations:\n- url: "+ado.URL()+"\n  patFile: "+pat+"\n- url: https://dev.azure.com/fabrikam\n  auth: azure-cli\n")
+	p := serve(t, "ORGANIZATIONS_FILE="+file)
+	_, err := p.metric(t)
+	if want := "organizationURL \"\": is needed, since the scaler serves several: " + ado.URL() + ", https://dev.azure.com/fabrikam"; !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	p.stop(t)
+
+	for content, want := range map[string]string{
+		"organizations:\n- url: https://dev.azure.com/a\n  path: x\n": `unknown field "path"`,
+		"organizations: []\n":                                         "lists no organizations",
+		"organizations:\n- url: nowhere\n  auth: magic\n":             "organization 1: url: \"nowhere\" does not begin with https://HOST, the kind of credential \"magic\" is not known",
+		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "organization 2: https://a.visualstudio.com is listed twice",
+	} {
+		writeFile(t, file, content)
+		if _, stderr, exit := output(t, []string{"ORGANIZATIONS_FILE=" + file}, "serve"); exit != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("exit %d, %s\nwant %s", exit, stderr, want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	secrets := []string{"ORG_PAT=s3cr3t", "AZURE_CLIENT_SECRET=s3cr3t", "AZURE_CLIENT_CERTIFICATE_PASSWORD=s3cr3t"}
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}} {
+		stdout, stderr, exit := output(t, secrets, args...)
+		if exit != 0 || stderr != "" || !strings.Contains(stdout, "Usage: ado-agent-orchestrator") || strings.Contains(stdout, "s3cr3t") {
+			t.Errorf("%v: exit %d, %s%s", args, exit, stdout, stderr)
+		}
+	}
+	stdout, _, _ := output(t, nil, "serve", "--help")
+	for _, want := range []string{"$ORG_URL", "$ORG_PAT", "$ORG_PAT_FILE", "$GRPC_ADDR", "$HTTP_ADDR", "$POLLING_DELAY", "$KUBE", `--grpc-addr=":9090"`, `--http-addr=":8080"`, `--polling-delay="1000"`} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("serve --help lacks %s", want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	stdout, _, exit := output(t, nil, "version")
+	if exit != 0 || !strings.HasPrefix(stdout, "ado-agent-orchestrator ") {
+		t.Errorf("exit %d, %q", exit, stdout)
+	}
+}
+
+func TestUnknownCommandAndFlag(t *testing.T) {
+	for _, args := range [][]string{{"destroy"}, {"serve", "--pat=s3cr3t"}} {
+		_, stderr, exit := output(t, nil, args...)
+		if exit != 2 || !strings.HasPrefix(stderr, "ado-agent-orchestrator: ") || strings.Contains(stderr, "s3cr3t") {
+			t.Errorf("%v: exit %d, %s", args, exit, stderr)
+		}
+	}
+}
+
+func TestPlainHTTPIsRefused(t *testing.T) {
+	env := []string{"ORG_URL=http://ado.example.com/contoso", "ORG_PAT=s3cr3t", "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"}
+	_, stderr, exit := output(t, env, "serve")
+	if exit != 1 || !strings.Contains(stderr, "a credential is not sent over plain http") || strings.Contains(stderr, "s3cr3t") {
+		t.Errorf("exit %d, %s", exit, stderr)
+	}
+	p := serve(t, append(env, "ALLOW_HTTP=true")...)
+	if exit, log := p.stop(t); exit != 0 {
+		t.Errorf("allowed: exit %d, %s", exit, log)
+	}
+}
+
+// TestProxy reaches a host that only the proxy knows.
+func TestProxy(t *testing.T) {
+	ado := azureDevOps(t, "s3cr3t")
+	if _, err := ado.Queue("Linux", adotest.Job{}); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Host == "ado.example.com" {
+			asked.Add(1)
+			ado.ServeHTTP(w, r)
+		}
+	}))
+	defer proxy.Close()
+	p := serve(t, "ORG_URL=http://ado.example.com/contoso", "ORG_PAT=s3cr3t", "ALLOW_HTTP=true", "HTTP_PROXY="+proxy.URL)
+	p.settle(t, 1, codes.OK)
+	if exit, _ := p.stop(t); exit != 0 || asked.Load() == 0 {
+		t.Errorf("exit %d, the proxy was asked %d times", exit, asked.Load())
+	}
+}
+
+func TestDemo(t *testing.T) {
+	stdout, stderr, exit := output(t, nil, "demo", "--for=4s", "--poll-interval=200ms",
+		"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--stand-in-addr=127.0.0.1:0")
+	if exit != 0 || stderr != "" {
+		t.Errorf("exit %d, %s", exit, stderr)
+	}
+	for _, want := range []string{"Azure DevOps is simulated", "grpcurl -plaintext 127.0.0.1:", "KEDA IS TOLD", "linux", "windows"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("lacks %q:\n%s", want, stdout)
+		}
+	}
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
