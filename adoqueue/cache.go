@@ -80,7 +80,7 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 	if stale != nil {
 		old := *snapshot
 		old.Err = stale
-		return &old, nil
+		return &old, nil //nolint:nilerr // the old snapshot is an answer, and holds the reason
 	}
 	return snapshot, nil
 }

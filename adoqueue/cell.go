@@ -97,8 +97,7 @@ func (c *cell[T]) start(pace time.Duration) {
 // pause is how long to wait from one failed fetch to the next: what Azure
 // DevOps asks for, else twice as long after each failure in a row.
 func pause(err error, failures int, pace time.Duration) time.Duration {
-	var failure *Error
-	if errors.As(err, &failure) && failure.RetryAfter > 0 {
+	if failure, ok := errors.AsType[*Error](err); ok && failure.RetryAfter > 0 {
 		return max(pace, failure.RetryAfter)
 	}
 	backoff := pace

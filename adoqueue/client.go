@@ -97,13 +97,14 @@ type call struct {
 	operation string // for people
 	query     url.Values
 	path      []string
+	prelude   bool
 }
 
 // get asks and gives the body of a successful answer.
 func (c *Client) get(ctx context.Context, q call) ([]byte, error) {
 	body, err := c.try(ctx, q)
-	var failure *Error
-	if errors.As(err, &failure) && failure.TypeKey == "VssVersionOutOfRangeException" && !c.unversioned.Swap(true) {
+	failure, ok := errors.AsType[*Error](err)
+	if ok && failure.TypeKey == "VssVersionOutOfRangeException" && !c.unversioned.Swap(true) {
 		body, err = c.try(ctx, q)
 	}
 	return body, err
@@ -114,6 +115,9 @@ func (c *Client) try(ctx context.Context, q call) ([]byte, error) {
 	request, err := runtime.NewRequest(ctx, http.MethodGet, c.organization.endpoint(q.query, q.path...))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", q.operation, err)
+	}
+	if q.prelude {
+		request.SetOperationValue(prelude{})
 	}
 	header := request.Raw().Header
 	header.Set("Accept", c.accept())
@@ -154,16 +158,14 @@ func (c *Client) accept() string {
 // unanswered makes an error of a request that got no answer. One that the
 // pipeline refused to send is an Error already.
 func unanswered(q call, err error) error {
-	var failure *Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*Error](err); ok {
 		named := *failure
 		named.Operation = q.operation
 		return &named
 	}
 	// What is left of a url.Error names only method and address, which the
 	// operation says better.
-	var failed *url.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
 	}
 	return &Error{
@@ -195,7 +197,7 @@ func failureOf(response *http.Response, body []byte) *Error {
 		ActivityID: activityID(response.Header),
 		RetryAfter: retryAfter(response.Header, time.Now()),
 	}
-	failure.kind, failure.Hint = kindOf(status)
+	failure.Hint, failure.kind = kindOf(status)
 	failure.TypeKey, failure.Message = decodeFailure(body)
 	if failure.Message == "" {
 		// It is percent-encoded, and sometimes the only word there is.

@@ -63,19 +63,32 @@ func TestFailures(t *testing.T) {
 		kind   error
 		want   string // part of the error
 	}{
-		{"401 empty", answer{401, "", []string{"WWW-Authenticate", "Basic realm=x", "ActivityId", "act-1"}}, ErrUnauthorized,
-			`list job requests of pool "Linux" (id 44): 401 Unauthorized (activity act-1); check that the token is valid`},
-		{"401 with words", answer{401, `{"message":"TF400813: The user 'x' is not authorized to access this resource.","typeKey":"UnauthorizedRequestException"}`, nil},
-			ErrUnauthorized, "401 Unauthorized: TF400813: The user 'x' is not authorized to access this resource;"},
-		{"401 expired", answer{401, "", []string{"X-TFS-ServiceError", "Access%20Denied%3A%20The%20Personal%20Access%20Token%20used%20has%20expired."}},
-			ErrUnauthorized, "401 Unauthorized: Access Denied: The Personal Access Token used has expired;"},
+		{
+			"401 empty",
+			answer{401, "", []string{"WWW-Authenticate", "Basic realm=x", "ActivityId", "act-1"}},
+			ErrUnauthorized,
+			`list job requests of pool "Linux" (id 44): 401 Unauthorized (activity act-1); check that the token is valid`,
+		},
+		{
+			"401 with words",
+			answer{401, `{"message":"TF400813: The user 'x' is not authorized to access this resource.","typeKey":"UnauthorizedRequestException"}`, nil},
+			ErrUnauthorized, "401 Unauthorized: TF400813: The user 'x' is not authorized to access this resource;",
+		},
+		{
+			"401 expired",
+			answer{401, "", []string{"X-TFS-ServiceError", "Access%20Denied%3A%20The%20Personal%20Access%20Token%20used%20has%20expired."}},
+			ErrUnauthorized, "401 Unauthorized: Access Denied: The Personal Access Token used has expired;",
+		},
 		{"203 page", answer{203, "<html>sign in</html>", html}, ErrUnauthorized, "203 Non-Authoritative Information: the answer is a web page"},
 		{"302", answer{302, "", []string{"Location", "https://dev.azure.com/_signin"}}, ErrUnauthorized, "302 Found; check that the token is valid"},
 		{"200 page", answer{200, "<!DOCTYPE html><html>proxy</html>", html}, ErrUnauthorized, "the answer is a web page"},
 		{"200 page as text", answer{200, "\n <html></html>", text}, ErrUnauthorized, "the answer is a web page"},
 		{"403", answer{403, `{"message":"Access denied."}`, nil}, ErrForbidden, "403 Forbidden: Access denied; give the identity"},
-		{"404 pool", answer{404, `{"message":"No agent pool found with identifier 44.","typeKey":"TaskAgentPoolNotFoundException"}`, nil},
-			ErrPoolNotFound, "404 Not Found: No agent pool found with identifier 44; check the organization URL and the pool's name or id"},
+		{
+			"404 pool",
+			answer{404, `{"message":"No agent pool found with identifier 44.","typeKey":"TaskAgentPoolNotFoundException"}`, nil},
+			ErrPoolNotFound, "404 Not Found: No agent pool found with identifier 44; check the organization URL and the pool's name or id",
+		},
 		{"404 path", answer{404, "The controller for path '/x' was not found", text}, ErrPoolNotFound, "check the organization URL"},
 		{"429", answer{429, `{"message":"TF400733: The request has been canceled"}`, []string{"Retry-After", "17"}}, ErrThrottled, "429 Too Many Requests: TF400733"},
 		{"503 with byte order mark", answer{503, "\xef\xbb\xbf" + `{"message":"TF24668: The following team project collection is stopped"}`, nil}, ErrUnavailable, "503 Service Unavailable: TF24668"},
@@ -107,7 +120,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("an error of %d bytes: %q", len(err.Error()), err)
 			}
 			for _, kind := range []error{ErrUnauthorized, ErrForbidden, ErrPoolNotFound, ErrThrottled, ErrUnavailable, ErrPoolUnfit} {
-				if errors.Is(err, kind) != (kind == tt.kind) {
+				if errors.Is(err, kind) != errors.Is(tt.kind, kind) {
 					t.Errorf("is %q: %v", kind, errors.Is(err, kind))
 				}
 			}

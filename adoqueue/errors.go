@@ -15,8 +15,8 @@ var (
 	ErrForbidden    = errors.New("the credential lacks a right")
 	ErrPoolNotFound = errors.New("the pool does not exist or is not visible")
 	ErrPoolUnfit    = errors.New("the pool cannot have agents of its own")
-	ErrThrottled    = errors.New("Azure DevOps asks to wait")
-	ErrUnavailable  = errors.New("Azure DevOps did not answer")
+	ErrThrottled    = errors.New("asked to wait by Azure DevOps")
+	ErrUnavailable  = errors.New("no answer from Azure DevOps")
 )
 
 // Error says what was asked of Azure DevOps, how it was answered and what to
@@ -94,21 +94,21 @@ const (
 )
 
 // kindOf gives the kind and the hint for an answer that is no success.
-func kindOf(status int) (kind error, hint string) {
+func kindOf(status int) (hint string, kind error) {
 	switch {
 	case status == http.StatusNonAuthoritativeInfo, status == http.StatusUnauthorized:
-		return ErrUnauthorized, hintCredential
+		return hintCredential, ErrUnauthorized
 	case status >= 300 && status < 400:
-		return ErrUnauthorized, hintCredential + "; redirects are not followed, since they would carry it elsewhere"
+		return hintCredential + "; redirects are not followed, since they would carry it elsewhere", ErrUnauthorized
 	case status == http.StatusForbidden:
-		return ErrForbidden, hintRight
+		return hintRight, ErrForbidden
 	case status == http.StatusNotFound:
-		return ErrPoolNotFound, hintURL + " and " + strings.TrimPrefix(hintPool, "check ")
+		return hintURL + " and " + strings.TrimPrefix(hintPool, "check "), ErrPoolNotFound
 	case status == http.StatusTooManyRequests:
-		return ErrThrottled, hintRetry
+		return hintRetry, ErrThrottled
 	case status == http.StatusRequestTimeout, status >= 500:
-		return ErrUnavailable, hintRetry
+		return hintRetry, ErrUnavailable
 	default:
-		return nil, hintURL
+		return hintURL, nil
 	}
 }

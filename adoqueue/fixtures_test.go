@@ -53,7 +53,7 @@ func base(changes object, without ...string) object {
 func done(result any, without ...string) object {
 	return base(object{
 		"assignTime": assignTime, "receiveTime": receiveTime, "finishTime": finishTime, "result": result,
-		"lockedUntil": receiveTime, "reservedAgent": reserved("agent-1", "online"),
+		"lockedUntil": receiveTime, "reservedAgent": reserved("online"),
 	}, without...)
 }
 
@@ -64,8 +64,8 @@ func agentObject(id int, name, status string) object {
 	}
 }
 
-func reserved(name, status string) object {
-	a := agentObject(9, name, status)
+func reserved(status string) object {
+	a := agentObject(9, "agent-1", status)
 	a["osDescription"], a["accessPoint"] = "Linux 6.1", "CodexAccessMapping"
 	return a
 }
@@ -77,7 +77,7 @@ func TestJobRequestFixtures(t *testing.T) {
 		agentObject(1, "dotnet60-template", "offline"), agentObject(2, "dotnet60-a", "online"),
 		agentObject(3, "dotnet60-b", "online"), agentObject(4, "dotnet60-c", "online"),
 	}
-	running := object{"assignTime": assignTime, "receiveTime": receiveTime, "lockedUntil": "2026-01-05T08:10:04.12Z", "reservedAgent": reserved("agent-1", "online")}
+	running := object{"assignTime": assignTime, "receiveTime": receiveTime, "lockedUntil": "2026-01-05T08:10:04.12Z", "reservedAgent": reserved("online")}
 	for _, tt := range []struct {
 		name    string
 		request object
@@ -94,9 +94,9 @@ func TestJobRequestFixtures(t *testing.T) {
 		{"demands as objects", base(object{"demands": []object{{"name": "gpu"}, {"name": "Agent.OS", "value": "Linux"}}}), "queued||gpu;Agent.OS -equals Linux|"},
 		{"multi-stage", base(object{"orchestrationId": planID + ".buildtest.build_and_test.__default"}), "queued||" + versioned + "|"},
 		{"designer job", base(object{"orchestrationId": planID + ".job_4.__default"}), "queued||" + versioned + "|"},
-		{"assigned", base(object{"assignTime": assignTime, "reservedAgent": reserved("agent-1", "online")}), "assigned|agent-1|" + versioned + "|"},
-		{"assigned to an offline agent", base(object{"assignTime": assignTime, "reservedAgent": reserved("agent-1", "offline")}), "assigned|agent-1|" + versioned + "|"},
-		{"assigned when queued", base(object{"assignTime": queueTime, "reservedAgent": reserved("agent-1", "online")}), "assigned|agent-1|" + versioned + "|"},
+		{"assigned", base(object{"assignTime": assignTime, "reservedAgent": reserved("online")}), "assigned|agent-1|" + versioned + "|"},
+		{"assigned to an offline agent", base(object{"assignTime": assignTime, "reservedAgent": reserved("offline")}), "assigned|agent-1|" + versioned + "|"},
+		{"assigned when queued", base(object{"assignTime": queueTime, "reservedAgent": reserved("online")}), "assigned|agent-1|" + versioned + "|"},
 		{"running", base(running), "running|agent-1|" + versioned + "|"},
 		{"running, with matched agents", base(object{"receiveTime": receiveTime, "matchedAgents": matched[:1]}), "running||" + versioned + "|dotnet60-template"},
 		{"succeeded", done("succeeded"), ""},
@@ -110,8 +110,10 @@ func TestJobRequestFixtures(t *testing.T) {
 		{"succeeded with issues", done("succeededWithIssues"), ""},
 		{"skipped", done("skipped"), ""},
 		{"unknown result", done("somethingNew"), ""},
-		{"Server 2017", base(object{"data": object{"IsScheduledKey": "False"}, "assignTime": assignTime,
-			"reservedAgent": object{"_links": object{"self": object{"href": "http://srv:8080/tfs/_apis/x"}}, "id": 1, "name": "agent-1", "status": 2}},
+		{"Server 2017", base(object{
+			"data": object{"IsScheduledKey": "False"}, "assignTime": assignTime,
+			"reservedAgent": object{"_links": object{"self": object{"href": "http://srv:8080/tfs/_apis/x"}}, "id": 1, "name": "agent-1", "status": 2},
+		},
 			"poolId", "orchestrationId", "priority"), "assigned|agent-1|" + versioned + "|"},
 		{"deployment group", base(object{"planType": "Deployment", "data": object{}}), "queued||" + versioned + "|"},
 		{"hosted", base(object{"agentSpecification": object{"VMImage": "ubuntu-latest"}}), "queued||" + versioned + "|"},
@@ -120,7 +122,7 @@ func TestJobRequestFixtures(t *testing.T) {
 		{"delayed by the user", base(object{"userDelayed": true, "statusMessage": "waiting"}), "queued||" + versioned + "|"},
 		{"tried again", base(object{"requestId": 1002, "queueTime": finishTime}), "queued||" + versioned + "|"},
 		{"zombie", base(object{"queueTime": "2026-01-02T08:00:00Z"}), "queued||" + versioned + "|"},
-		{"maintenance", base(object{"planType": "PoolMaintenance", "reservedAgent": reserved("agent-1", "online")}, "definition", "owner"), "assigned|agent-1|" + versioned + "|"},
+		{"maintenance", base(object{"planType": "PoolMaintenance", "reservedAgent": reserved("online")}, "definition", "owner"), "assigned|agent-1|" + versioned + "|"},
 		{"container job", base(object{"demands": []string{"docker"}}), "queued||docker|"},
 		{"result as number", done(0), ""},
 		{"result as unknown number", done(17), ""},
@@ -280,8 +282,10 @@ func BenchmarkDecode1000(b *testing.B) {
 
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []any{
-		object{"count": 1, "value": []object{base(nil)}}, []object{done("failed")},
-		object{"count": 1, "value": object{"Message": "x"}}, nil,
+		object{"count": 1, "value": []object{base(nil)}},
+		[]object{done("failed")},
+		object{"count": 1, "value": object{"Message": "x"}},
+		nil,
 	} {
 		text, err := json.Marshal(seed)
 		if err != nil {

@@ -35,6 +35,7 @@ func (c *Client) findPool(ctx context.Context, ref PoolRef) (Pool, error) {
 	q := call{
 		name: "pools", operation: "find " + ref.String(),
 		query: url.Values{"poolName": {ref.Name}}, path: []string{"_apis", "distributedtask", "pools"},
+		prelude: true,
 	}
 	body, err := c.get(ctx, q)
 	if err != nil {
@@ -72,7 +73,8 @@ func (c *Client) findPool(ctx context.Context, ref PoolRef) (Pool, error) {
 func (c *Client) poolByID(ctx context.Context, ref PoolRef) (Pool, error) {
 	q := call{
 		name: "pools", operation: "find " + ref.String(),
-		path: []string{"_apis", "distributedtask", "pools", strconv.Itoa(ref.ID)},
+		path:    []string{"_apis", "distributedtask", "pools", strconv.Itoa(ref.ID)},
+		prelude: true,
 	}
 	body, err := c.get(ctx, q)
 	if err != nil {
@@ -100,8 +102,7 @@ func notFound(q call) error {
 
 func undecodable(q call, err error) error {
 	// encoding/json quotes the value that it could not take.
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		err = fmt.Errorf("field %q is a %s", mismatch.Field, strings.SplitN(mismatch.Value, " ", 2)[0])
 	}
 	return &Error{

@@ -31,13 +31,28 @@ func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 		}
 	}
 	response, err := request.Next()
-	if err == nil {
-		if wait := retryAfter(response.Header, time.Now()); wait > 0 {
-			t.hold(time.Now().Add(wait))
-		}
+	if err != nil {
+		return nil, err
 	}
-	return response, err
+	header := response.Header
+	var first prelude
+	if request.OperationValue(&first) && response.StatusCode == http.StatusOK {
+		header = header.Clone()
+		header.Del(rateLimitDelay)
+	}
+	if wait := retryAfter(header, time.Now()); wait > 0 {
+		t.hold(time.Now().Add(wait))
+	}
+	return response, nil
 }
+
+// prelude marks a request whose answer is of use only together with that to
+// the next one, as the look-up of a pool is before its jobs are listed. That
+// it was delayed does not hold back the other half of the question.
+type prelude struct{}
+
+// rateLimitDelay is the header that tells how long a request was delayed.
+const rateLimitDelay = "X-RateLimit-Delay"
 
 func (t *throttle) hold(until time.Time) {
 	t.mu.Lock()
@@ -56,7 +71,7 @@ func (t *throttle) heldUntil() time.Time {
 // retryAfter is how long to wait by an answer's headers: Retry-After (seconds
 // or a date) or X-RateLimit-Delay (seconds), whichever is longer.
 func retryAfter(header http.Header, now time.Time) time.Duration {
-	wait := max(seconds(header.Get("Retry-After")), seconds(header.Get("X-RateLimit-Delay")))
+	wait := max(seconds(header.Get("Retry-After")), seconds(header.Get(rateLimitDelay)))
 	if date, err := http.ParseTime(header.Get("Retry-After")); err == nil {
 		wait = max(wait, date.Sub(now))
 	}

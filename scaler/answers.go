@@ -70,15 +70,15 @@ func (a *answers) otherHalf(key string, asked question) (answer, bool) {
 }
 
 // begin remembers a new answer, half of which was asked for.
-func (a *answers) begin(key string, asked question, new answer) {
+func (a *answers) begin(key string, asked question, fresh answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	awaited := askedForActive
 	if asked == askedForActive {
 		awaited = askedForMetrics
 	}
-	a.begun[key] = begun{answer: new, at: time.Now(), awaited: awaited}
-	a.metrics.show(new)
+	a.begun[key] = begun{answer: fresh, at: time.Now(), awaited: awaited}
+	a.metrics.show(fresh)
 	a.sweep()
 }
 

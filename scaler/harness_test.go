@@ -77,7 +77,8 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	b := &bench{client: externalscaler.NewExternalScalerClient(conn), conn: conn, logs: logs, addr: listener.Addr().String()}
 	ended := false
 	b.stop = func() {
-		if cancel(); !ended {
+		cancel()
+		if !ended {
 			ended = true
 			if err := <-stopped; err != nil {
 				t.Errorf("server: %v", err)

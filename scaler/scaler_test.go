@@ -27,9 +27,9 @@ func azureDevOps(t testing.TB) *adotest.Server {
 	return s
 }
 
-func queue(t testing.TB, s *adotest.Server, pool string, demands ...string) int64 {
+func queue(t testing.TB, s *adotest.Server, demands ...string) int64 {
 	t.Helper()
-	id, err := s.Queue(pool, adotest.Job{Demands: demands})
+	id, err := s.Queue("Linux", adotest.Job{Demands: demands})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,8 @@ func TestCountOwned(t *testing.T) {
 	linux := ref("poolName", "linux")
 	b.settle(t, linux, 0)
 
-	first, second := queue(t, ado, "Linux"), queue(t, ado, "Linux")
-	third := queue(t, ado, "Linux")
+	first, second := queue(t, ado), queue(t, ado)
+	third := queue(t, ado)
 	b.settle(t, linux, 3)
 	run(t, ado, first, "build-abcde-fgh2j")
 	run(t, ado, second, "somebody-else")
@@ -82,10 +82,10 @@ func TestCountOwned(t *testing.T) {
 func TestCapabilities(t *testing.T) {
 	ado := azureDevOps(t)
 	b := start(t, benchOptions{}, ado.URL())
-	queue(t, ado, "Linux")
-	queue(t, ado, "Linux", "docker")
-	queue(t, ado, "Linux", "Java -gtVersion 17", "docker")
-	queue(t, ado, "Linux", "gpu")
+	queue(t, ado)
+	queue(t, ado, "docker")
+	queue(t, ado, "Java -gtVersion 17", "docker")
+	queue(t, ado, "gpu")
 	for capabilities, want := range map[string]float64{"": 1, "docker": 2, "docker,java=21": 3, "docker,java=11": 2, "Docker,Java=17.0.1,GPU": 4} {
 		b.settle(t, ref("poolName", "Linux", "capabilities", capabilities), want)
 	}
@@ -100,14 +100,14 @@ func TestAzureDevOpsOwnWordOnMatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := start(t, benchOptions{}, ado.URL())
-	queue(t, ado, "Linux", "gpu")
+	queue(t, ado, "gpu")
 	b.settle(t, ref("poolName", "Linux", "capabilities", "docker"), 1)
 	b.settle(t, ref("poolName", "Linux", "parent", "placeholder"), 1)
 	// With a second agent it is no longer all of them, and the list tells whom.
 	if _, err := ado.AddAgent("Linux", adotest.Agent{Name: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	queue(t, ado, "Linux", "gpu")
+	queue(t, ado, "gpu")
 	b.settle(t, ref("poolName", "Linux", "parent", "placeholder"), 2)
 	b.settle(t, ref("poolName", "Linux", "parent", "other"), 0)
 }
@@ -141,7 +141,7 @@ func TestActivationThreshold(t *testing.T) {
 		if got, err := b.client.IsActive(t.Context(), r); err != nil || got.GetResult() != want {
 			t.Errorf("%d queued: active %v, %v, want %v", n, got.GetResult(), err, want)
 		}
-		queue(t, ado, "Linux")
+		queue(t, ado)
 	}
 }
 
@@ -260,7 +260,7 @@ func TestErrorsAreNeverZero(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ado := azureDevOps(t)
 			b := start(t, benchOptions{}, ado.URL())
-			queue(t, ado, "Linux")
+			queue(t, ado)
 			tt.fault.Operation = adotest.OpJobRequests
 			ado.Inject(tt.fault)
 			for range 3 {
@@ -323,7 +323,7 @@ func TestSeveralOrganizations(t *testing.T) {
 func TestRevokedPAT(t *testing.T) {
 	ado := azureDevOps(t)
 	b := start(t, benchOptions{}, ado.URL())
-	queue(t, ado, "Linux")
+	queue(t, ado)
 	b.settle(t, ref("poolName", "Linux"), 1)
 	ado.RevokePAT("adotest-pat")
 	var err error
@@ -362,7 +362,7 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 func BenchmarkPoll(b *testing.B) {
 	ado := azureDevOps(b)
 	for range 100 {
-		queue(b, ado, "Linux", "docker")
+		queue(b, ado, "docker")
 	}
 	bench := start(b, benchOptions{maxAge: time.Hour}, ado.URL())
 	r := ref("poolName", "Linux", "capabilities", "docker")

@@ -44,9 +44,9 @@ func TestStreamIsActive(t *testing.T) {
 		}
 	}
 	next(false)
-	id := queue(t, ado, "Linux")
+	id := queue(t, ado)
 	next(true)
-	queue(t, ado, "Linux") // no change
+	queue(t, ado) // no change
 	if err := ado.Cancel(id); err != nil {
 		t.Fatal(err)
 	}

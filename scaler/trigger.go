@@ -54,10 +54,10 @@ func parseTrigger(values map[string]string, organizations []Organization) (*trig
 		pool:         m.pool(),
 		count:        m.count(),
 		requests:     m.selector(),
-		priority:     int(m.integer("priority", 0, math.MinInt32, math.MaxInt32)),
-		minIdle:      m.integer("minIdle", 0, 0, math.MaxInt32),
-		target:       m.integer("targetPipelinesQueueLength", 1, 1, math.MaxInt32),
-		activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0, math.MaxInt32),
+		priority:     int(m.integer("priority", 0, math.MinInt32)),
+		minIdle:      m.integer("minIdle", 0, 0),
+		target:       m.integer("targetPipelinesQueueLength", 1, 1),
+		activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0),
 	}
 	if t.count == countOwned && t.target != 1 {
 		m.mistake("targetPipelinesQueueLength", "must be 1 with count owned, which counts one agent for each job")
@@ -130,13 +130,13 @@ func (m *metadata) err() error {
 	}
 }
 
-func (m *metadata) integer(key string, unset, least, most int64) int64 {
+func (m *metadata) integer(key string, unset, least int64) int64 {
 	if !m.has(key) {
 		return unset
 	}
 	n, err := strconv.ParseInt(m.values[key], 10, 64)
-	if err != nil || n < least || n > most {
-		m.mistake(key, "must be a whole number from %d to %d", least, most)
+	if err != nil || n < least || n > math.MaxInt32 {
+		m.mistake(key, "must be a whole number from %d to %d", least, math.MaxInt32)
 		return unset
 	}
 	return n
@@ -186,7 +186,7 @@ func (m *metadata) pool() adoqueue.PoolRef {
 	if !m.has("poolName") && !m.has("poolID") {
 		m.mistake("poolName", "poolName or poolID is needed")
 	}
-	ref.ID = int(m.integer("poolID", 0, 1, math.MaxInt32))
+	ref.ID = int(m.integer("poolID", 0, 1))
 	return ref
 }
 
@@ -235,7 +235,7 @@ func (m *metadata) selector() selector {
 // withoutEffect checks the keys that the built-in scaler needs to get at all
 // unfinished jobs, which this one always has. What it refuses is refused here.
 func (m *metadata) withoutEffect() {
-	m.integer("jobsToFetch", 0, 1, math.MaxInt32)
+	m.integer("jobsToFetch", 0, 1)
 	m.boolean("fetchUnfinishedJobsOnly", false)
 	for _, other := range []string{"fetchUnfinishedJobsOnly", "parent"} {
 		if m.has("jobsToFetch") && m.has(other) {

@@ -55,20 +55,38 @@ func TestParseTrigger(t *testing.T) {
 		{"empty values count as not given", one, map[string]string{"poolName": " Linux ", "poolID": "", "demands": "", "count": ""}, plain},
 		{"by id", one, map[string]string{"poolID": "44"}, with(func(d *described) { d.Pool = adoqueue.PoolRef{ID: 44} })},
 		{"name before id", one, map[string]string{"poolName": "Linux", "poolID": "44"}, with(func(d *described) { d.Pool.ID = 44 })},
-		{"second organization", two, map[string]string{"poolName": "Linux", "organizationURL": "https://fabrikam.visualstudio.com/"},
-			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" })},
-		{"from the container's environment", two, map[string]string{"poolName": "Linux", "organizationURLFromEnv": "https://dev.azure.com/fabrikam"},
-			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" })},
-		{"ours", one, map[string]string{"poolName": "Linux", "capabilities": "docker, java=17", "priority": "-3", "minIdle": "2", "count": "owned"},
-			with(func(d *described) { d.Capabilities, d.Priority, d.MinIdle = "docker,java=17", -3, 2 })},
+		{
+			"second organization", two,
+			map[string]string{"poolName": "Linux", "organizationURL": "https://fabrikam.visualstudio.com/"},
+			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" }),
+		},
+		{
+			"from the container's environment", two,
+			map[string]string{"poolName": "Linux", "organizationURLFromEnv": "https://dev.azure.com/fabrikam"},
+			with(func(d *described) { d.Organization = "https://dev.azure.com/fabrikam" }),
+		},
+		{
+			"ours", one,
+			map[string]string{"poolName": "Linux", "capabilities": "docker, java=17", "priority": "-3", "minIdle": "2", "count": "owned"},
+			with(func(d *described) { d.Capabilities, d.Priority, d.MinIdle = "docker,java=17", -3, 2 }),
+		},
 		{"in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "true"}, with(func(d *described) { d.Count = "unfinished" })},
 		{"not in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "false", "count": "queued"}, with(func(d *described) { d.Count = "queued" })},
-		{"targets", one, map[string]string{"poolName": "Linux", "count": "queued", "targetPipelinesQueueLength": "5", "activationTargetPipelinesQueueLength": "2"},
-			with(func(d *described) { d.Count, d.Target, d.Activation = "queued", 5, 2 })},
-		{"built-in scaler's demands", one, map[string]string{"poolName": "Linux", "demands": "java, Agent.Version -gtVersion 2,maven", "requireAllDemands": "true"},
-			with(func(d *described) { d.Demands = []string{"java", "maven"} })},
-		{"built-in scaler's parent", one, map[string]string{"poolName": "Linux", "parent": "template", "fetchUnfinishedJobsOnly": "true"},
-			with(func(d *described) { d.Parent = "template" })},
+		{
+			"targets", one,
+			map[string]string{"poolName": "Linux", "count": "queued", "targetPipelinesQueueLength": "5", "activationTargetPipelinesQueueLength": "2"},
+			with(func(d *described) { d.Count, d.Target, d.Activation = "queued", 5, 2 }),
+		},
+		{
+			"built-in scaler's demands", one,
+			map[string]string{"poolName": "Linux", "demands": "java, Agent.Version -gtVersion 2,maven", "requireAllDemands": "true"},
+			with(func(d *described) { d.Demands = []string{"java", "maven"} }),
+		},
+		{
+			"built-in scaler's parent", one,
+			map[string]string{"poolName": "Linux", "parent": "template", "fetchUnfinishedJobsOnly": "true"},
+			with(func(d *described) { d.Parent = "template" }),
+		},
 		{"jobsToFetch is without effect", one, map[string]string{"poolName": "Linux", "jobsToFetch": "50"}, plain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,14 +138,26 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`fetchUnfinishedJobsOnly "2": must be true or false`,
 			`pollName: is not known; known are capabilities,`,
 		}},
-		{"target with count owned", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "targetPipelinesQueueLength": "2"},
-			[]string{`targetPipelinesQueueLength "2": must be 1 with count owned`}},
-		{"minIdle with another count", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "minIdle": "1", "count": "queued"},
-			[]string{`minIdle "1": needs count owned`}},
-		{"two names for two counts", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "scaleOnInFlight": "true", "count": "queued"},
-			[]string{`scaleOnInFlight "true": means count unfinished`}},
-		{"jobsToFetch and parent", map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "jobsToFetch": "1", "parent": "p"},
-			[]string{`jobsToFetch "1": and parent exclude each other`}},
+		{
+			"target with count owned",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "targetPipelinesQueueLength": "2"},
+			[]string{`targetPipelinesQueueLength "2": must be 1 with count owned`},
+		},
+		{
+			"minIdle with another count",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "minIdle": "1", "count": "queued"},
+			[]string{`minIdle "1": needs count owned`},
+		},
+		{
+			"two names for two counts",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "scaleOnInFlight": "true", "count": "queued"},
+			[]string{`scaleOnInFlight "true": means count unfinished`},
+		},
+		{
+			"jobsToFetch and parent",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "jobsToFetch": "1", "parent": "p"},
+			[]string{`jobsToFetch "1": and parent exclude each other`},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := parseTrigger(tt.values, known)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -25,8 +28,11 @@ type commandLine struct {
 type outputs struct{ out, log io.Writer }
 
 // run carries out a command line and gives the process's exit code: 0 also when
-// it was told to stop, 1 after a failure, 2 for a mistake in the command line.
-func run(ctx context.Context, args []string, out, log io.Writer) int {
+// a signal told it to stop, 1 after a failure, 2 for a mistake in the command
+// line.
+func run(args []string, out, log io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	exited := -1
 	parser, err := kong.New(&commandLine{},
 		kong.Name("ado-agent-orchestrator"), kong.Description(description),

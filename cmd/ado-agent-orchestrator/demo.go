@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,9 +45,9 @@ func (c *demoCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	defer standIn.Close()
-	fmt.Fprintf(o.out, "Azure DevOps is simulated: nothing here leaves this machine.\n\n")
+	fmt.Fprint(o.out, "Azure DevOps is simulated: nothing here leaves this machine.\n\n")
 	if c.AzureDevOps {
-		c.explainStandIn(o.out, standIn)
+		explainStandIn(o.out, standIn)
 		<-ctx.Done()
 		return nil
 	}
@@ -121,11 +122,19 @@ a simulated KEDA asks the scaler every second and starts the agents it lacks.
 `, grpcAddr, httpAddr, standIn.URL())
 }
 
-func (c *demoCommand) explainStandIn(w io.Writer, standIn *adotest.Server) {
-	fmt.Fprintf(w, `The organization is %[1]s, its token %[2]s, its pools %[3]q.
+func explainStandIn(w io.Writer, standIn *adotest.Server) {
+	host := strings.TrimSuffix(standIn.URL(), "/contoso")
+	fmt.Fprintf(w, `The organization is %[1]s, its token %[2]s, its pools are linux and windows.
+Serve it, in another terminal:
 
-  ORG_URL=%[1]s ORG_PAT=%[2]s KUBE=off ado-agent-orchestrator serve
-`, standIn.URL(), demoPAT, demoPools)
+  ORG_URL=%[1]s ORG_PAT=%[2]s KUBE=off go run ./cmd/ado-agent-orchestrator serve
+
+Queue three jobs, cancel one, revoke the token:
+
+  curl %[3]s/_control/jobs -d '{"pool":"linux","count":3}'
+  curl -X POST %[3]s/_control/requests/1/cancel
+  curl %[3]s/_control/tokens -d '{"token":"%[2]s","state":"revoked"}'
+`, standIn.URL(), demoPAT, host)
 }
 
 // listenNear listens on addr, or on a free port beside it if it is taken.

@@ -47,7 +47,7 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), self, args...)
-	command.Env = append(env, asProgram+"=1")
+	command.Env = append([]string{asProgram + "=1"}, env...)
 	return command
 }
 
@@ -125,7 +125,7 @@ func (p *process) stop(t *testing.T) (exit int, log string) {
 
 func (p *process) get(t *testing.T, path string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.httpAddr+path, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.httpAddr+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,8 +295,8 @@ func TestOrganizationsFile(t *testing.T) {
 
 	for content, want := range map[string]string{
 		"organizations:\n- url: https://dev.azure.com/a\n  path: x\n": `unknown field "path"`,
-		"organizations: []\n":                                         "lists no organizations",
-		"organizations:\n- url: nowhere\n  auth: magic\n":             "organization 1: url: \"nowhere\" does not begin with https://HOST, the kind of credential \"magic\" is not known",
+		"organizations: []\n":                             "lists no organizations",
+		"organizations:\n- url: nowhere\n  auth: magic\n": "organization 1: url: \"nowhere\" does not begin with https://HOST, the kind of credential \"magic\" is not known",
 		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "organization 2: https://a.visualstudio.com is listed twice",
 	} {
 		writeFile(t, file, content)
