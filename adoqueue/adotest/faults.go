@@ -1,0 +1,137 @@
+package adotest
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Fault scripts what happens to matching requests in place of, or on top of,
+// the ordinary answer. Without Status and Body the ordinary answer is given,
+// with Header added, after Delay, cut after CutAfter bytes.
+type Fault struct {
+	Operation string // one of the constants OpPools, OpAgents and so on; "": any
+	Method    string // "": any
+	PoolID    int    // 0: any
+	Times     int    // how many requests it hits; 0: all until cleared
+
+	Status      int // 0 with a Body: 200
+	Header      http.Header
+	Body        []byte
+	ContentType string
+	Delay       time.Duration // before the answer
+	CutAfter    int           // bytes of the body after which the connection breaks, 0: none
+	Reset       bool          // break the connection without an answer
+}
+
+// Inject adds a fault. Of several that match a request the oldest hits it.
+func (s *Server) Inject(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults ends all faults.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+func (f *Fault) hits(c *call) bool {
+	return (f.Operation == "" || f.Operation == c.entry.Operation) &&
+		(f.Method == "" || f.Method == c.Method) &&
+		(f.PoolID == 0 || f.PoolID == c.entry.PoolID)
+}
+
+// takeFault uses up one turn of the first fault that hits.
+func (s *Server) takeFault(c *call) (Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.faults, func(f *Fault) bool { return f.hits(c) })
+	if i < 0 {
+		return Fault{}, false
+	}
+	f := *s.faults[i]
+	if f.Times > 0 {
+		s.faults[i].Times--
+		if s.faults[i].Times == 0 {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
+	}
+	return f, true
+}
+
+// interfere applies a fault. It returns the writer to answer on, or that the
+// fault was the answer.
+func (s *Server) interfere(w http.ResponseWriter, c *call) (http.ResponseWriter, bool) {
+	f, hit := s.takeFault(c)
+	if !hit {
+		return w, false
+	}
+	s.wait(c, f.Delay)
+	if f.Reset {
+		reset(w)
+	}
+	w = &faultyWriter{ResponseWriter: w, fault: f, left: f.CutAfter}
+	if f.Status == 0 && f.Body == nil {
+		return w, false
+	}
+	a := answer{status: f.Status, raw: f.Body, contentType: f.ContentType}
+	a.write(w, c)
+	return w, true
+}
+
+// wait ends early when the client or the stand-in goes.
+func (s *Server) wait(c *call, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.Context().Done():
+	case <-s.closed:
+	}
+}
+
+// reset makes the client see "connection reset by peer" where there is a
+// connection, and an aborted exchange otherwise.
+func reset(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// faultyWriter adds the headers of a fault and breaks off where it says.
+type faultyWriter struct {
+	http.ResponseWriter
+	fault Fault
+	left  int
+}
+
+func (w *faultyWriter) WriteHeader(status int) {
+	for name, values := range w.fault.Header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *faultyWriter) Write(p []byte) (int, error) {
+	if w.fault.CutAfter == 0 {
+		return w.ResponseWriter.Write(p)
+	}
+	_, _ = w.ResponseWriter.Write(p[:min(w.left, len(p))])
+	w.left -= len(p)
+	if w.left <= 0 {
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return len(p), nil
+}

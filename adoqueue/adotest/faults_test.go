@@ -1,0 +1,100 @@
+package adotest
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFaults(t *testing.T) {
+	ado := Serve(t, Options{})
+	ado.AddPool(Pool{Name: "one"})
+	ado.AddPool(Pool{Name: "two"})
+	status := func(path string) int { return get(t, ado, tasks+path).status }
+
+	ado.Inject(Fault{
+		Operation: OpJobRequests, PoolID: 1, Times: 2, Status: 429,
+		Header: http.Header{"Retry-After": {"3"}}, Body: []byte("<html>slow down</html>"), ContentType: "text/html",
+	})
+	r := get(t, ado, tasks+"pools/1/jobrequests")
+	if r.status != 429 || r.header.Get("Retry-After") != "3" || r.body != "<html>slow down</html>" || r.header.Get("Content-Type") != "text/html" {
+		t.Errorf("got %+v", r)
+	}
+	if status("pools") != 200 || status("pools/2/jobrequests") != 200 || status("pools/1/jobrequests") != 429 || status("pools/1/jobrequests") != 200 {
+		t.Error("the fault hits other requests, or another number of them")
+	}
+
+	ado.Inject(Fault{Method: http.MethodGet, Header: http.Header{"retry-after": {"5"}, "X-RateLimit-Delay": {"0.25"}}})
+	if r := get(t, ado, tasks+"pools"); r.header.Get("Retry-After") != "5" || len(r.list(t)) != 2 {
+		t.Errorf("got %+v", r)
+	}
+	ado.ClearFaults()
+	ado.Inject(Fault{Times: 1, Body: []byte("{}"), ContentType: "application/json"})
+	if r := get(t, ado, tasks+"pools"); r.status != 200 || r.body != "{}" {
+		t.Errorf("got %+v", r)
+	}
+	if r := get(t, ado, tasks+"pools"); r.header.Get("Retry-After") != "" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// Broken connections look the same to a client over a socket and in process.
+func TestBrokenConnections(t *testing.T) {
+	for _, inside := range []bool{false, true} {
+		ado := Serve(t, Options{})
+		var transport http.RoundTripper = &http.Transport{DisableKeepAlives: true}
+		if inside {
+			transport = ado.Transport()
+		}
+		ask := func() (*http.Response, error) {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, ado.URL()+tasks+"pools", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Method = http.MethodGet
+			r.SetBasicAuth("", "adotest-pat")
+			return transport.RoundTrip(r)
+		}
+
+		ado.Inject(Fault{Times: 1, Reset: true})
+		if resp, err := ask(); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("in process %v: got %v, %v", inside, resp, err)
+		}
+		ado.Inject(Fault{Times: 1, CutAfter: 5})
+		resp, err := ask()
+		check(t, err)
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if string(body) != `{"cou` || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("in process %v: got %q, %v", inside, body, err)
+		}
+		resp, err = ask()
+		check(t, err)
+		body, err = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || !strings.HasSuffix(string(body), "}") {
+			t.Errorf("in process %v: got %q, %v", inside, body, err)
+		}
+	}
+}
+
+func TestDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ado := New(Options{})
+		ado.Inject(Fault{Times: 2, Delay: time.Minute})
+		start := time.Now()
+		if r := get(t, ado, tasks+"pools"); r.status != 200 || time.Since(start) != time.Minute {
+			t.Errorf("got %d after %v", r.status, time.Since(start))
+		}
+		client := http.Client{Transport: ado.Transport(), Timeout: time.Second}
+		start = time.Now()
+		if resp, err := client.Get(ado.URL()); err == nil || time.Since(start) != time.Second {
+			t.Errorf("got %v, %v after %v", resp, err, time.Since(start))
+		}
+	})
+}
