@@ -1,0 +1,43 @@
+package controlplane
+
+import "testing"
+
+func TestExpand(t *testing.T) {
+	t.Parallel()
+	var known variables
+	known.set("NAME", "first")
+	known.set("NAME", "second")
+	known.set("EMPTY", "")
+	for text, want := range map[string]string{
+		"":                     "",
+		"plain":                "plain",
+		"$(NAME)":              "second",
+		"<$(NAME)$(EMPTY)>":    "<second>",
+		"$(OTHER)":             "$(OTHER)",
+		"$$(NAME)":             "$(NAME)",
+		"$$$(NAME)":            "$second",
+		"$NAME ${NAME} $(NAME": "$NAME ${NAME} $(NAME",
+		"5$":                   "5$",
+	} {
+		if got := known.expand(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	t.Parallel()
+	mounted := paths{"/work": "/tmp/a", "/work/cache": "/tmp/b"}
+	for text, want := range map[string]string{
+		"/work":               "/tmp/a",
+		"/work/file":          "/tmp/a/file",
+		"/work/cache/file":    "/tmp/b/file",
+		"/workshop":           "/workshop",
+		"https://host/work/x": "https://host/work/x",
+		"":                    "",
+	} {
+		if got := mounted.rewrite(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,319 @@
+// Package e2e_test runs the scaler as users do: our binary as a process, KEDA's
+// own operator, a real API server, and agents that are real processes. Only
+// Azure DevOps and the kubelet are stand-ins.
+//
+// Counts of Jobs are exact unless a test says otherwise. With `count: owned` the
+// metric is right but while a finished agent drains, and then it is too low, so
+// that a job may wait for the next poll but no Job is made in vain.
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
+)
+
+// TestScenarios has those that can share a KEDA.
+func TestScenarios(t *testing.T) {
+	b := startBench(t)
+	for name, scenario := range map[string]func(*testing.T, *bench){
+		"one job":                          func(t *testing.T, b *bench) { burst(t, b, 1) },
+		"ten jobs":                         func(t *testing.T, b *bench) { burst(t, b, 10) },
+		"fifty jobs":                       func(t *testing.T, b *bench) { burst(t, b, 50) },
+		"jobs queued while others run":     queuedWhileOthersRun,
+		"job cancelled before its agent":   cancelledBeforeItsAgent,
+		"agent killed in mid-job":          killedInMidJob,
+		"Azure DevOps answers 429":         func(t *testing.T, b *bench) { outage(t, b, tooManyRequests) },
+		"Azure DevOps answers 503":         func(t *testing.T, b *bench) { outage(t, b, unavailable) },
+		"Azure DevOps answers with a page": func(t *testing.T, b *bench) { outage(t, b, signInPage) },
+		"scaler restarted":                 scalerRestarted,
+		"credential rotated":               credentialRotated,
+		"TLS with a TriggerAuthentication": mutualTLS,
+		"paused ScaledJob":                 paused,
+		"mistake in the trigger":           mistakeInTheTrigger,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, b)
+		})
+	}
+}
+
+func burst(t *testing.T, b *bench, n int) {
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	s.served(s.queue(n, 2*time.Second))
+	s.settled(n)
+}
+
+func queuedWhileOthersRun(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	first := s.queue(3, 8*time.Second)
+	s.running(first)
+	second := s.queue(4, time.Second)
+	s.served(second)
+	for _, id := range first {
+		if r, _ := s.ado.Request(id); r.State != adotest.Running {
+			t.Errorf("request %d is %s: the second batch waited for the first", id, r.State)
+		}
+	}
+	s.served(first)
+	s.settled(7)
+}
+
+// running waits until all these requests run.
+func (s *site) running(ids []int64) {
+	s.t.Helper()
+	s.eventually(func() string {
+		for _, id := range ids {
+			if r, _ := s.ado.Request(id); r.State != adotest.Running {
+				return fmt.Sprintf("request %d is %s", id, r.State)
+			}
+		}
+		return ""
+	})
+}
+
+// cancelledBeforeItsAgent leaves an agent without a job, which waits, and takes
+// the next one: no Job is made for that.
+func cancelledBeforeItsAgent(t *testing.T, b *bench) {
+	hold := make(chan struct{})
+	s := newSite(t, b, siteOptions{plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
+	s.deploy(s.scaledJob())
+	ids := s.queue(2, time.Second)
+	s.eventually(func() string {
+		if n := len(s.jobs()); n != 2 {
+			return fmt.Sprintf("%d Jobs, want 2", n)
+		}
+		return ""
+	})
+	if err := s.ado.Cancel(ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	close(hold)
+	s.served(ids[1:])
+	s.served(s.queue(1, time.Second))
+	s.settled(2)
+}
+
+// killedInMidJob may make one Job too many: until Azure DevOps notices that the
+// agent is lost, its request counts as running on an agent of ours, whose Job
+// has ended. That Job's agent then takes the job that is tried again.
+func killedInMidJob(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{ado: adotest.Options{LockDuration: 3 * time.Second}})
+	s.deploy(s.scaledJob())
+	id := s.queue(1, time.Hour)[0]
+	s.running([]int64{id})
+	victim, _ := s.ado.Request(id)
+	if err := b.kubelet.Kill(s.namespace, victim.Agent); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(func() string {
+		r, _ := s.ado.Request(id)
+		if r.State != adotest.Finished {
+			return fmt.Sprintf("request %d is %s", id, r.State)
+		}
+		if r.Result != "abandoned" {
+			t.Fatalf("request %d: %+v", id, r)
+		}
+		return ""
+	})
+	s.served(s.queue(1, time.Second))
+	s.eventually(func() string {
+		if counts := s.describeJobs(); counts != "0 running, 1 complete, 1 failed" {
+			return counts
+		}
+		return ""
+	})
+	s.polledAgain(3)
+	if n := len(s.jobs()); n != 2 {
+		t.Errorf("%d Jobs, want the failed one and one more", n)
+	}
+}
+
+var (
+	tooManyRequests = adotest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}}
+	unavailable     = adotest.Fault{Status: http.StatusServiceUnavailable, Body: []byte("\xef\xbb\xbf{}")}
+	signInPage      = adotest.Fault{Status: http.StatusNonAuthoritativeInfo, ContentType: "text/html", Body: []byte("<html>Sign in</html>")}
+)
+
+// outage has Azure DevOps fail for a while, with jobs running and others queued
+// meanwhile.
+func outage(t *testing.T, b *bench, fault adotest.Fault) {
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	before := s.queue(2, 6*time.Second)
+	s.running(before)
+	fault.Operation = adotest.OpJobRequests
+	fault.Method = http.MethodGet // not what agents do to their own request
+	s.ado.Inject(fault)
+	s.polledAgain(1) // what was asked before has been answered
+	during := s.queue(3, time.Second)
+	s.polledAgain(3)
+	if n := len(s.jobs()); n != 2 {
+		t.Errorf("%d Jobs during the outage, want 2", n)
+	}
+	s.ado.ClearFaults()
+	s.served(append(before, during...))
+	s.settled(5)
+}
+
+func scalerRestarted(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	before := s.queue(2, 6*time.Second)
+	s.running(before)
+	s.scaler.stop()
+	during := s.queue(3, time.Second)
+	s.scaler = startScaler(t, s.scaler.grpcAddr, s.scaler.env)
+	s.served(append(before, during...))
+	s.settled(5)
+}
+
+func credentialRotated(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	s.served(s.queue(1, time.Second))
+	s.ado.RevokePAT(scalerPAT)
+	ids := s.queue(1, time.Second)
+	s.eventually(func() string {
+		if !strings.Contains(s.events(), "check that the token is valid") {
+			return "no event tells that the token is refused: " + s.events()
+		}
+		return ""
+	})
+	const next = "next-token-of-the-scaler"
+	s.ado.AllowPAT(next, adotest.ScopeRead)
+	s.writePAT(next)
+	s.served(ids)
+	s.settled(2)
+	if events := s.events(); strings.Contains(events, scalerPAT) || strings.Contains(events, next) {
+		t.Errorf("a token shows in the events: %s", events)
+	}
+}
+
+// events are the messages of all events about the ScaledJob.
+func (s *site) events() string {
+	s.t.Helper()
+	list, err := s.kube.EventsV1().Events(s.namespace).List(s.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, event := range list.Items {
+		if event.Regarding.Kind == "ScaledJob" {
+			fmt.Fprintf(&b, "%s: %s\n", event.Reason, event.Note)
+		}
+	}
+	return b.String()
+}
+
+func mutualTLS(t *testing.T, b *bench) {
+	authority := newAuthority(t)
+	server, client := authority.issue(t), authority.issue(t)
+	s := newSite(t, b, siteOptions{env: []string{
+		"TLS_CERT_FILE=" + server.certFile, "TLS_KEY_FILE=" + server.keyFile, "TLS_CLIENT_CA_FILE=" + authority.certFile,
+	}})
+	s.createSecret("scaler-tls", map[string]string{
+		"ca.crt": content(t, authority.certFile), "tls.crt": content(t, client.certFile), "tls.key": content(t, client.keyFile),
+	})
+	authentication := workload.TriggerAuthentication(s.namespace, "scaler", "scaler-tls")
+	if _, err := s.dynamic.Resource(workload.TriggerAuthentications).Namespace(s.namespace).Create(t.Context(), authentication, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	job := s.scaledJob()
+	job.Authentication = "scaler"
+	s.deploy(job)
+	s.served(s.queue(2, time.Second))
+	s.settled(2)
+}
+
+// paused compares with a second ScaledJob, on a pool of its own, whose Job shows
+// that KEDA had the time to make one for the first.
+func paused(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{})
+	job := s.scaledJob()
+	job.Annotations = map[string]string{"autoscaling.keda.sh/paused": "true"}
+	s.apply(job)
+	s.eventually(func() string {
+		if condition, _ := workload.Condition(s.read(), "Paused"); condition.Status != metav1.ConditionTrue {
+			return fmt.Sprintf("condition Paused is %q", condition.Status)
+		}
+		return ""
+	})
+	ids := s.queue(2, time.Second)
+	canary := newSite(t, b, siteOptions{})
+	canary.deploy(canary.scaledJob())
+	canary.served(canary.queue(1, time.Second))
+	if n := len(s.jobs()); n != 0 {
+		t.Errorf("%d Jobs while paused", n)
+	}
+	job.Annotations = nil
+	s.apply(job)
+	s.served(ids)
+	s.settled(2)
+}
+
+// mistakeInTheTrigger wants our words in an event. The condition's message is
+// KEDA's own and the same for every failure, so only its reason is looked at.
+func mistakeInTheTrigger(t *testing.T, b *bench) {
+	s := newSite(t, b, siteOptions{})
+	job := s.scaledJob()
+	job.Metadata = map[string]string{"minIdle": "some", "capabillities": "docker"}
+	s.apply(job)
+	s.eventually(func() string {
+		condition, _ := workload.Condition(s.read(), "Ready")
+		if condition.Status != metav1.ConditionFalse || condition.Reason != "TriggerError" {
+			return fmt.Sprintf("condition Ready is %+v", condition)
+		}
+		events := s.events()
+		for _, part := range []string{
+			"2 mistakes in the trigger's metadata", `minIdle "some": must be a whole number from 0`, "capabillities: is not known; known are capabilities",
+		} {
+			if !strings.Contains(events, part) {
+				return fmt.Sprintf("no event says %q: %s", part, events)
+			}
+		}
+		return ""
+	})
+	ids := s.queue(1, time.Second)
+	s.apply(s.scaledJob()) // mended
+	s.served(ids)
+	s.settled(1)
+}
+
+// TestKEDARestarted needs a KEDA of its own.
+func TestKEDARestarted(t *testing.T) {
+	t.Parallel()
+	b := startBench(t)
+	s := newSite(t, b, siteOptions{})
+	s.deploy(s.scaledJob())
+	before := s.queue(2, 15*time.Second)
+	s.running(before)
+	if err := b.plane.StopKEDA(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	during := s.queue(3, time.Second)
+	if err := b.plane.StartKEDA(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.served(during)
+	for _, job := range s.jobs() {
+		if state(&job) == batchv1.JobFailed {
+			t.Errorf("Job %s failed: KEDA's restart killed a running agent", job.Name)
+		}
+	}
+	s.served(before)
+	s.settled(5)
+}

@@ -1,0 +1,137 @@
+// Package workload makes the Kubernetes objects of end-to-end runs: a ScaledJob
+// that a user of the scaler would write, and its agents.
+package workload
+
+import (
+	_ "embed"
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// The resources of KEDA that runs need.
+var (
+	ScaledJobs             = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
+	TriggerAuthentications = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "triggerauthentications"}
+)
+
+// TokenSecret is the Secret with the agents' token, under the key "token".
+const TokenSecret = "azure-devops"
+
+// agentScript is what the container of an agent runs.
+//
+//go:embed agent.sh
+var agentScript string
+
+// ScaledJob describes a ScaledJob with our trigger.
+type ScaledJob struct {
+	Namespace, Name string
+	// ScalerAddress is where KEDA finds the scaler.
+	ScalerAddress string
+	// OrganizationURL and Pool are where its agents go.
+	OrganizationURL, Pool string
+	// Metadata is added to the trigger's.
+	Metadata map[string]string
+	// Authentication is the name of a TriggerAuthentication, or "".
+	Authentication string
+	// Annotations are those of the ScaledJob.
+	Annotations map[string]string
+}
+
+// Object is the ScaledJob, polled every second.
+func (s ScaledJob) Object() *unstructured.Unstructured {
+	metadata := map[string]string{"scalerAddress": s.ScalerAddress, "poolName": s.Pool}
+	maps.Copy(metadata, s.Metadata)
+	trigger := map[string]any{"type": "external", "metadata": texts(metadata)}
+	if s.Authentication != "" {
+		trigger["authenticationRef"] = map[string]any{"name": s.Authentication}
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "keda.sh/v1alpha1",
+		"kind":       "ScaledJob",
+		"spec": map[string]any{
+			"pollingInterval": int64(1),
+			"maxReplicaCount": int64(100),
+			"scalingStrategy": map[string]any{"strategy": "default"},
+			"rollout":         map[string]any{"strategy": "gradual"},
+			"triggers":        []any{trigger},
+			"jobTargetRef": map[string]any{
+				"backoffLimit": int64(0),
+				"template": map[string]any{"spec": map[string]any{
+					"restartPolicy":                 "Never",
+					"terminationGracePeriodSeconds": int64(10),
+					"containers":                    []any{s.agent()},
+				}},
+			},
+		},
+	}}
+	object.SetNamespace(s.Namespace)
+	object.SetName(s.Name)
+	object.SetAnnotations(s.Annotations)
+	return object
+}
+
+func (s ScaledJob) agent() map[string]any {
+	return map[string]any{
+		"name":    "agent",
+		"image":   "agent",
+		"command": []any{"bash", "-c", agentScript},
+		"env": []any{
+			map[string]any{"name": "AZP_URL", "value": s.OrganizationURL},
+			map[string]any{"name": "AZP_POOL", "value": s.Pool},
+			map[string]any{"name": "AZP_AGENT_NAME", "valueFrom": map[string]any{
+				"fieldRef": map[string]any{"fieldPath": "metadata.name"},
+			}},
+			map[string]any{"name": "AZP_TOKEN", "valueFrom": map[string]any{
+				"secretKeyRef": map[string]any{"name": TokenSecret, "key": "token"},
+			}},
+		},
+	}
+}
+
+// TriggerAuthentication lets KEDA speak mutual TLS with the scaler, by the keys
+// ca.crt, tls.crt and tls.key of a Secret.
+func TriggerAuthentication(namespace, name, secret string) *unstructured.Unstructured {
+	var refs []any
+	for parameter, key := range map[string]string{"caCert": "ca.crt", "tlsClientCert": "tls.crt", "tlsClientKey": "tls.key"} {
+		refs = append(refs, map[string]any{"parameter": parameter, "name": secret, "key": key})
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "keda.sh/v1alpha1",
+		"kind":       "TriggerAuthentication",
+		"spec":       map[string]any{"secretTargetRef": refs},
+	}}
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	return object
+}
+
+// Condition finds a condition of a ScaledJob by its type; ok is false if it has
+// not been set.
+func Condition(scaledJob *unstructured.Unstructured, kind string) (condition metav1.Condition, ok bool) {
+	list, _, _ := unstructured.NestedSlice(scaledJob.Object, "status", "conditions")
+	for _, item := range list {
+		fields, _ := item.(map[string]any)
+		if fields["type"] != kind {
+			continue
+		}
+		text := func(key string) string {
+			value, _ := fields[key].(string)
+			return value
+		}
+		return metav1.Condition{
+			Type: kind, Status: metav1.ConditionStatus(text("status")), Reason: text("reason"), Message: text("message"),
+		}, true
+	}
+	return metav1.Condition{}, false
+}
+
+func texts(values map[string]string) map[string]any {
+	converted := make(map[string]any, len(values))
+	for key, value := range values {
+		converted[key] = value
+	}
+	return converted
+}
