@@ -49,7 +49,9 @@ func run(ctx context.Context, args []string) error {
 	case "run":
 		return lab.run(ctx, os.Stdout)
 	case inBackground:
-		return lab.run(ctx, os.NewFile(3, "instructions"))
+		const instructions = 3
+		syscall.CloseOnExec(instructions) // it is not for the control plane
+		return lab.run(ctx, os.NewFile(instructions, "instructions"))
 	default:
 		return errors.New(usage)
 	}
