@@ -25,7 +25,7 @@ type Pool struct {
 	Elastic bool
 }
 
-// String names the pool for people: "Linux" (12).
+// String names the pool for people: pool "Linux" (id 12).
 func (p Pool) String() string {
 	if p.Name == "" {
 		return fmt.Sprintf("pool %d", p.ID)
@@ -101,7 +101,6 @@ type JobRequest struct {
 	// demands; MatchedAgents is nil then.
 	MatchesAllAgents bool
 
-	PlanType   string // Build, Release, Deployment
 	Definition string // name of the pipeline
 	Run        string // name or number of the run
 	Priority   int

@@ -72,7 +72,8 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 	snapshot, stale, err := c.list(pool).get(ctx, maxAge)
 	if errors.Is(err, ErrPoolNotFound) {
 		// It is gone; one of the same name may take its place.
-		c.forget(ref, pool)
+		c.pool(ref).drop(err, maxAge)
+		c.options.Metrics.forget(c.client.organization, pool)
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func (c *Cache) pool(ref PoolRef) *cell[Pool] {
 	}
 	c.sweep()
 	added := &cell[Pool]{
-		lasting: true, staleFor: c.options.StaleFor,
+		lasting: true, staleFor: c.options.StaleFor, askedAt: time.Now(),
 		fetch: func() (Pool, error) {
 			ctx, cancel := context.WithTimeout(c.ctx, c.options.Timeout)
 			defer cancel()
@@ -113,9 +114,9 @@ func (c *Cache) list(pool Pool) *cell[*Snapshot] {
 	}
 	c.sweep()
 	added := &cell[*Snapshot]{
-		staleFor: c.options.StaleFor,
-		fetch:    func() (*Snapshot, error) { return c.ask(pool) },
-		spawn:    c.wg.Go,
+		staleFor: c.options.StaleFor, askedAt: time.Now(),
+		fetch: func() (*Snapshot, error) { return c.ask(pool) },
+		spawn: c.wg.Go,
 	}
 	c.lists[pool.ID] = added
 	return added
@@ -132,13 +133,6 @@ func (c *Cache) ask(pool Pool) (*Snapshot, error) {
 	snapshot := &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}
 	c.options.Metrics.show(c.client.organization, snapshot)
 	return snapshot, nil
-}
-
-func (c *Cache) forget(ref PoolRef, pool Pool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.pools, ref.key())
-	c.options.Metrics.forget(c.client.organization, pool)
 }
 
 // sweep forgets what nobody has asked for lately. It runs when something is

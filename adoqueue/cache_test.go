@@ -19,6 +19,7 @@ type organizationFake struct {
 	queued   int
 	delay    time.Duration
 	failWith func() *http.Response // nil: succeed
+	gone     bool                  // the list answers 404, the look-up does not
 	sentAt   []time.Time           // of requests for the list
 	lookups  int
 }
@@ -32,6 +33,9 @@ func (f *organizationFake) Do(request *http.Request) (*http.Response, error) {
 		f.lookups++
 	}
 	delay, fail, queued := f.delay, f.failWith, f.queued
+	if f.gone && list {
+		fail = func() *http.Response { return reply(http.StatusNotFound, "") }
+	}
 	f.mu.Unlock()
 	select {
 	case <-time.After(delay):
@@ -221,6 +225,20 @@ func TestRefusalIsToldAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLookUpsOfAGonePoolKeepThePace(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		mustSnapshot(t, cache)
+		fake.set(func(f *organizationFake) { f.gone = true })
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			_, _ = cache.Snapshot(t.Context(), linux, time.Second)
+		}
+		if fake.lookups < 2 || fake.lookups > 11 || fake.sent() > 11 {
+			t.Errorf("%d look-ups and %d lists in 10 s", fake.lookups, fake.sent())
+		}
+	})
 }
 
 func TestPoolIsLookedUpAgainWhenGone(t *testing.T) {

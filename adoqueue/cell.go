@@ -110,6 +110,16 @@ func pause(err error, failures int, pace time.Duration) time.Duration {
 	return backoff
 }
 
+// drop gives a value up that has turned out to be wrong. The next fetch keeps
+// the pace.
+func (c *cell[T]) drop(reason error, pace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.has {
+		c.has, c.err, c.heldUntil = false, reason, time.Now().Add(pace)
+	}
+}
+
 func (c *cell[T]) idleSince(deadline time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

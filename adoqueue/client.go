@@ -1,6 +1,7 @@
 package adoqueue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -102,10 +103,12 @@ type call struct {
 
 // get asks and gives the body of a successful answer.
 func (c *Client) get(ctx context.Context, q call) ([]byte, error) {
+	versioned := !c.unversioned.Load()
 	body, err := c.try(ctx, q)
 	failure, ok := errors.AsType[*Error](err)
-	if ok && failure.TypeKey == "VssVersionOutOfRangeException" && !c.unversioned.Swap(true) {
-		body, err = c.try(ctx, q)
+	if ok && failure.TypeKey == "VssVersionOutOfRangeException" && versioned {
+		c.unversioned.Store(true)
+		return c.try(ctx, q)
 	}
 	return body, err
 }
@@ -211,13 +214,14 @@ func failureOf(response *http.Response, body []byte) *Error {
 		failure.kind, failure.Hint = ErrUnauthorized, hintCredential
 		failure.Message = "the answer is a web page, as for signing in"
 	}
-	failure.Message = redact(oneLine(failure.Message), response.Request)
+	failure.Message = oneLine(redact(failure.Message, response.Request))
+	failure.ActivityID = redact(failure.ActivityID, response.Request)
 	return failure
 }
 
 func isHTML(header http.Header, body []byte) bool {
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return mediaType == "text/html" || strings.HasPrefix(strings.TrimSpace(string(body[:min(len(body), 64)])), "<")
+	return mediaType == "text/html" || bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)), []byte("<"))
 }
 
 func activityID(header http.Header) string {

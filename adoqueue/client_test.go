@@ -155,6 +155,9 @@ func TestBrokenConnections(t *testing.T) {
 			if !errors.Is(err, ErrUnavailable) || got != nil {
 				t.Errorf("got %v, %v, want %v", got, err, ErrUnavailable)
 			}
+			if name == "endless body" && !strings.Contains(err.Error(), "longer than 32 MiB") {
+				t.Errorf("got %v", err)
+			}
 		})
 	}
 	t.Run("nobody there", func(t *testing.T) {
@@ -169,7 +172,7 @@ func TestRequests(t *testing.T) {
 	var got []string
 	s := server(t, func(w http.ResponseWriter, r *http.Request) {
 		got = append(got, r.Method+" "+r.URL.String(), r.Header.Get("Accept"), r.Header.Get("X-TFS-FedAuthRedirect"), r.Header.Get("Authorization"))
-		_, _ = io.WriteString(w, `{"count":1,"value":[{"id":44,"name":"My Pool/ü"}]}`)
+		_, _ = io.WriteString(w, `{"count":1,"value":[{"id":44,"name":"My Pool/ü","requestId":1}]}`)
 	})
 	client := newClient(t, s.URL, PAT(" "+secret+"\r\n"))
 	pool, err := client.Pool(t.Context(), PoolRef{Name: "My Pool/ü"})
@@ -314,8 +317,8 @@ func TestPATFile(t *testing.T) {
 		if err := broken(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.JobRequests(t.Context(), Pool{ID: 1}); !errors.Is(err, ErrUnauthorized) {
-			t.Errorf("got %v, want %v", err, ErrUnauthorized)
+		if _, err := client.JobRequests(t.Context(), Pool{ID: 1}); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v, want %v", err, ErrUnavailable)
 		}
 	}
 	if len(users) != 2 {
@@ -411,7 +414,7 @@ ado_agent_orchestrator_azure_devops_requests_total{code="200",operation="pools"}
 		"ado_agent_orchestrator_pool_oldest_queued_timestamp_seconds", "ado_agent_orchestrator_azure_devops_requests_total"); err != nil {
 		t.Error(err)
 	}
-	cache.forget(linux, Pool{ID: 1, Name: "Linux"})
+	metrics.forget(client.organization, Pool{ID: 1, Name: "Linux"})
 	if n := testutil.CollectAndCount(metrics.jobs); n != 0 {
 		t.Errorf("%d series of a forgotten pool", n)
 	}

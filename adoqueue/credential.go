@@ -35,6 +35,8 @@ func PATFile(path string) Credential {
 }
 
 // Entra is an identity of Microsoft Entra ID. The credential caches its tokens.
+// An error of it that is ErrUnavailable may go away by itself; any other is
+// taken for a refusal.
 func Entra(credential azcore.TokenCredential) Credential { return entra{credential} }
 
 type pat func() (string, error)
@@ -55,7 +57,8 @@ func (p pat) Do(request *policy.Request) (*http.Response, error) {
 }
 
 func unreadable(err error) error {
-	return &Error{Hint: "check the setting of the personal access token", kind: ErrUnauthorized, cause: err}
+	// It may be about to be replaced.
+	return &Error{Hint: "check the setting of the personal access token", kind: ErrUnavailable, cause: err}
 }
 
 type entra struct{ credential azcore.TokenCredential }
@@ -72,16 +75,16 @@ type entraPolicy struct{ bearer policy.Policy }
 func (e entraPolicy) Do(request *policy.Request) (*http.Response, error) {
 	response, err := e.bearer.Do(request)
 	if err != nil && request.Raw().Header.Get("Authorization") == "" {
-		err = &Error{
-			Message: "getting a token of Microsoft Entra ID", cause: entraCause(err),
-			Hint: "check the identity's settings and that it is a user of the organization", kind: ErrUnauthorized,
+		kind, hint := ErrUnauthorized, "check the identity's settings and that it is a user of the organization"
+		if errors.Is(err, ErrUnavailable) {
+			kind, hint = ErrUnavailable, hintRetry
 		}
+		err = &Error{Message: "getting a token of Microsoft Entra ID", cause: entraCause(err), Hint: hint, kind: kind}
 	}
 	return response, err
 }
 
-// entraCause keeps what Entra itself says; azidentity's full text is a page
-// long and quotes the answer.
+// entraCause cuts azidentity's text, which can be a page long.
 func entraCause(err error) error {
 	return errors.New(oneLine(err.Error()))
 }

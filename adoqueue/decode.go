@@ -51,6 +51,9 @@ func decodeJobRequests(body []byte) ([]JobRequest, error) {
 	}
 	requests := make([]JobRequest, 0, len(list))
 	for i := range list {
+		if list[i].RequestID == 0 {
+			return nil, fmt.Errorf("item %d of the list is no job request", i+1)
+		}
 		// Finished ones are not asked for, but not every Server knows that.
 		if r := list[i].jobRequest(); r.State != Finished {
 			requests = append(requests, r)
@@ -74,10 +77,9 @@ type wireJobRequest struct {
 	ReservedAgent    *wireAgent   `json:"reservedAgent"`
 	MatchedAgents    []wireAgent  `json:"matchedAgents"`
 	MatchesAllAgents bool         `json:"matchesAllAgentsInPool"`
-	PlanType         string       `json:"planType"`
 	Definition       wireNamed    `json:"definition"`
 	Owner            wireNamed    `json:"owner"`
-	Priority         int          `json:"priority"`
+	Priority         wireNumber   `json:"priority"`
 }
 
 type wireAgent struct {
@@ -99,10 +101,9 @@ func (w *wireJobRequest) jobRequest() JobRequest {
 		FinishTime:       time.Time(w.FinishTime),
 		Result:           string(w.Result),
 		MatchesAllAgents: w.MatchesAllAgents,
-		PlanType:         w.PlanType,
 		Definition:       w.Definition.Name,
 		Run:              w.Owner.Name,
-		Priority:         w.Priority,
+		Priority:         int(w.Priority),
 	}
 	for _, d := range w.Demands {
 		r.Demands = append(r.Demands, ParseDemand(string(d)))
@@ -187,6 +188,17 @@ func (o *wireOptions) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	o.elastic = strings.Contains(strings.ToLower(text), "elasticpool") || number != nil && *number&1 != 0
+	return nil
+}
+
+// wireNumber is a number; as what else it may come is not known, and then it is
+// not worth losing the list for it.
+type wireNumber int
+
+func (n *wireNumber) UnmarshalJSON(data []byte) error {
+	if number, _, err := decodeEnum(data); err == nil && number != nil {
+		*n = wireNumber(*number)
+	}
 	return nil
 }
 

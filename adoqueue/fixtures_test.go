@@ -169,6 +169,8 @@ func TestListShapes(t *testing.T) {
 		{name: "no list", body: object{"count": 0}, wantErr: "holds no list"},
 		{name: "null", body: nil, wantErr: "holds no list"},
 		{name: "wrapped message", body: object{"count": 1, "value": object{"Message": "no"}}, wantErr: "cannot be read"},
+		{name: "null in the list", body: object{"count": 1, "value": []any{nil}}, wantErr: "item 1 of the list is no job request"},
+		{name: "odd priority", body: []object{base(object{"priority": "High", "planType": 3})}, want: 1},
 		{name: "not a time", body: object{"value": []object{base(object{"queueTime": "yesterday"})}}, wantErr: "is not a time"},
 		{name: "not a number", body: object{"value": []object{base(object{"requestId": "secret"})}}, wantErr: `field "value.requestId" is a string`},
 	} {

@@ -2,7 +2,6 @@ package adoqueue
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -23,7 +22,7 @@ type OrganizationURL struct {
 // https://contoso.visualstudio.com or https://server/tfs/DefaultCollection,
 // with or without a slash at its end.
 func ParseOrganizationURL(text string) (OrganizationURL, error) {
-	// The text may hold a password, and url.Parse would quote it.
+	// Errors do not quote the text, which may hold a password or a token.
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
 		return OrganizationURL{}, errors.New("is no URL; it has the form https://dev.azure.com/ORGANIZATION")
@@ -32,15 +31,15 @@ func ParseOrganizationURL(text string) (OrganizationURL, error) {
 	case u.User != nil:
 		return OrganizationURL{}, errors.New("holds a user or password; give the token by its own setting")
 	case u.Scheme != "https" && u.Scheme != "http", u.Host == "":
-		return OrganizationURL{}, fmt.Errorf("%q does not begin with https://HOST", u.Redacted())
+		return OrganizationURL{}, errors.New("does not begin with https://HOST")
 	case u.RawQuery != "" || u.Fragment != "":
-		return OrganizationURL{}, fmt.Errorf("%q has a query or fragment; end it after the organization's name", u.Redacted())
+		return OrganizationURL{}, errors.New("has a query or fragment; end it after the organization's name")
 	}
 	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
 	if u.Host == servicesHost && strings.Count(u.Path, "/") != 1 {
-		return OrganizationURL{}, fmt.Errorf("%q must be https://%s/ORGANIZATION, without a project", u.Redacted(), servicesHost)
+		return OrganizationURL{}, errors.New("must be https://" + servicesHost + "/ORGANIZATION, without a project")
 	}
 	return OrganizationURL{base: u}, nil
 }

@@ -21,7 +21,7 @@ func TestParseOrganizationURL(t *testing.T) {
 		{text: "https://user:hunter2@[::1/contoso", wantErr: "is no URL"},
 		{text: "dev.azure.com/contoso", wantErr: "does not begin with https://HOST"},
 		{text: "ftp://dev.azure.com/contoso", wantErr: "does not begin with https://HOST"},
-		{text: "https://dev.azure.com/contoso?x=1", wantErr: "query or fragment"},
+		{text: "https://dev.azure.com/contoso?token=hunter2", wantErr: "query or fragment"},
 		{text: "", wantErr: "does not begin with https://HOST"},
 	} {
 		got, err := ParseOrganizationURL(tt.text)

@@ -48,6 +48,9 @@ func (c *Client) findPool(ctx context.Context, ref PoolRef) (Pool, error) {
 	var ids []string
 	var found Pool
 	for _, pool := range list {
+		if pool.ID == 0 {
+			return Pool{}, undecodable(q, errors.New("an item of the list is no pool"))
+		}
 		if pool.Name == "" || strings.EqualFold(pool.Name, ref.Name) {
 			found = pool.pool()
 			ids = append(ids, strconv.Itoa(pool.ID))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"time"
 )
 
 // NewHTTPClient makes the HTTP client for Azure DevOps and Entra: it follows no
@@ -16,7 +15,6 @@ import (
 func NewHTTPClient(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	transport.ResponseHeaderTimeout = 30 * time.Second
 	if caFile != "" {
 		roots, err := rootsWith(caFile)
 		if err != nil {

@@ -3,8 +3,10 @@
 package adoauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -102,7 +104,20 @@ func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) 
 	if err != nil {
 		return nil, fmt.Errorf("credential %s: %w", s.Kind, err)
 	}
-	return adoqueue.Entra(token), nil
+	return adoqueue.Entra(patient{token}), nil
+}
+
+// patient tells Entra's refusals from its being out of reach.
+type patient struct{ azcore.TokenCredential }
+
+func (p patient) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	token, err := p.TokenCredential.GetToken(ctx, options)
+	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
+		if answer := failed.RawResponse; answer == nil || answer.StatusCode >= http.StatusInternalServerError {
+			err = fmt.Errorf("%w: %w", adoqueue.ErrUnavailable, err)
+		}
+	}
+	return token, err
 }
 
 func (s Settings) token(options azcore.ClientOptions) (azcore.TokenCredential, error) {

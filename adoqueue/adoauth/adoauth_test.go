@@ -36,7 +36,7 @@ const (
 // entra speaks the parts of Microsoft Entra ID's and the managed identity
 // service's protocols that azidentity needs. It keeps the forms it was sent.
 type entra struct {
-	refuse bool
+	refuse int // status to refuse with, 0: do not
 	forms  []string
 }
 
@@ -65,8 +65,8 @@ func (e *entra) Do(r *http.Request) (*http.Response, error) {
 		}
 		e.forms = append(e.forms, string(form))
 	}
-	if e.refuse {
-		return answer(401, map[string]string{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."})
+	if e.refuse != 0 {
+		return answer(e.refuse, map[string]string{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."})
 	}
 	return answer(200, map[string]any{"access_token": accessToken, "expires_in": 3600, "ext_expires_in": 3600, "token_type": "Bearer", "resource": scope})
 }
@@ -129,7 +129,11 @@ echo '{"accessToken":"`+accessToken+`","expiresOn":"2999-01-01 00:00:00.000000",
 func TestEntraRefuses(t *testing.T) {
 	ado := adotest.Serve(t, adotest.Options{})
 	settings := adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: tenant, ClientID: clientID, ClientSecret: secret}
-	_, err := newClient(t, ado, settings, &entra{refuse: true}).Pool(t.Context(), adoqueue.PoolRef{Name: "Linux"})
+	_, err := newClient(t, ado, settings, &entra{refuse: http.StatusServiceUnavailable}).Pool(t.Context(), adoqueue.PoolRef{Name: "Linux"})
+	if !errors.Is(err, adoqueue.ErrUnavailable) || errors.Is(err, adoqueue.ErrUnauthorized) {
+		t.Errorf("out of order: got %v", err)
+	}
+	_, err = newClient(t, ado, settings, &entra{refuse: http.StatusUnauthorized}).Pool(t.Context(), adoqueue.PoolRef{Name: "Linux"})
 	if !errors.Is(err, adoqueue.ErrUnauthorized) || !strings.Contains(err.Error(), "AADSTS7000215") || strings.Contains(err.Error(), secret) {
 		t.Errorf("got %v", err)
 	}
