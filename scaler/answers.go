@@ -13,7 +13,7 @@ import (
 const (
 	// pairWithin is how long after one half of an answer the other half may be
 	// asked for; in KEDA they are milliseconds apart.
-	pairWithin = 5 * time.Second
+	pairWithin = time.Second
 	// rememberFor is how long an answer is shown in the metrics.
 	rememberFor = 10 * time.Minute
 )

@@ -36,9 +36,10 @@ type bench struct {
 }
 
 type benchOptions struct {
-	maxAge time.Duration
-	tls    *tls.Config
-	dial   []grpc.DialOption
+	maxAge  time.Duration
+	cluster scaler.Cluster
+	tls     *tls.Config
+	dial    []grpc.DialOption
 }
 
 // start serves the organizations at these URLs until the test ends.
@@ -57,7 +58,7 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	}
 	core, logs := observer.New(zap.InfoLevel)
 	service := scaler.New(scaler.Options{
-		Organizations: organizations, MaxAge: options.maxAge, Timeout: 5 * time.Second,
+		Organizations: organizations, Cluster: options.cluster, MaxAge: options.maxAge, Timeout: 5 * time.Second,
 		Metrics: scaler.NewMetrics(prometheus.NewRegistry()),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{

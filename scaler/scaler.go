@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // Queue gives snapshots of an organization's pools.
@@ -34,23 +33,29 @@ type Options struct {
 	MaxAge time.Duration
 	// Timeout bounds one call; KEDA itself sets no deadline.
 	Timeout time.Duration
+	// Cluster is the view of Kubernetes; nil means that there is none, and
+	// that count exact is taken for owned.
+	Cluster Cluster
 	// Metrics shows the answers; nil shows nothing.
 	Metrics *Metrics
-	Logger  *zap.Logger
 }
 
 // Service implements KEDA's external scaler.
 type Service struct {
 	externalscaler.UnimplementedExternalScalerServer
 
-	options  Options
-	answers  *answers
-	stopping chan struct{}
+	options Options
+	planner *planner // nil without a view of Kubernetes
+	answers *answers
 }
 
 // New makes a service.
 func New(options Options) *Service {
-	return &Service{options: options, answers: newAnswers(options.Metrics), stopping: make(chan struct{})}
+	s := &Service{options: options, answers: newAnswers(options.Metrics)}
+	if options.Cluster != nil {
+		s.planner = newPlanner(options.Cluster, options.Organizations)
+	}
+	return s
 }
 
 // GetMetricSpec names the metric. KEDA hides an error of this call: it would
@@ -58,7 +63,7 @@ func New(options Options) *Service {
 // mistakes in the metadata come to light in GetMetrics, which is asked next.
 func (s *Service) GetMetricSpec(_ context.Context, ref *externalscaler.ScaledObjectRef) (*externalscaler.GetMetricSpecResponse, error) {
 	target := int64(1)
-	if t, err := parseTrigger(ref.GetScalerMetadata(), s.options.Organizations); err == nil {
+	if t, err := s.parse(ref); err == nil {
 		target = t.target
 	}
 	return &externalscaler.GetMetricSpecResponse{MetricSpecs: []*externalscaler.MetricSpec{{
@@ -107,7 +112,7 @@ func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRe
 }
 
 func (s *Service) evaluate(ctx context.Context, ref *externalscaler.ScaledObjectRef) (answer, error) {
-	t, err := parseTrigger(ref.GetScalerMetadata(), s.options.Organizations)
+	t, err := s.parse(ref)
 	if err != nil {
 		return answer{}, metadataError{err}
 	}
@@ -117,14 +122,33 @@ func (s *Service) evaluate(ctx context.Context, ref *externalscaler.ScaledObject
 	if err != nil {
 		return answer{}, err
 	}
-	value := t.value(snapshot, ref.GetName())
+	value, err := s.value(t, ref, snapshot)
+	if err != nil {
+		return answer{}, err
+	}
 	return answer{
 		value: value, active: value > t.activation,
 		namespace: ref.GetNamespace(), name: ref.GetName(), pool: snapshot.Pool.Name,
 	}, nil
 }
 
-// value counts the requests that make up the metric.
+func (s *Service) parse(ref *externalscaler.ScaledObjectRef) (*trigger, error) {
+	count := countOwned
+	if s.planner != nil {
+		count = countExact
+	}
+	return parseTrigger(ref.GetScalerMetadata(), s.options.Organizations, count)
+}
+
+func (s *Service) value(t *trigger, ref *externalscaler.ScaledObjectRef, snapshot *adoqueue.Snapshot) (int64, error) {
+	if s.planner == nil {
+		return t.value(snapshot, ref.GetName()), nil
+	}
+	return s.planner.value(t, plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}, snapshot)
+}
+
+// value counts the requests that make up the metric, without a view of the
+// Jobs.
 func (t *trigger) value(snapshot *adoqueue.Snapshot, scaledJob string) int64 {
 	value := t.minIdle
 	for i := range snapshot.Requests {

@@ -354,7 +354,8 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 	b := start(t, benchOptions{}, ado.URL())
 	_, _ = b.metric(t.Context(), ref("poolName", "nowhere"))
 	entries := b.logs.FilterLevelExact(zapcore.WarnLevel).All()
-	if len(entries) != 1 || !slices.ContainsFunc(entries[0].Context, func(f zapcore.Field) bool { return f.Key == "grpc.code" && f.String == "NotFound" }) {
+	if len(entries) != 1 || !slices.ContainsFunc(entries[0].Context, func(f zapcore.Field) bool { return f.Key == "grpc.code" && f.String == "NotFound" }) ||
+		!slices.ContainsFunc(entries[0].Context, func(f zapcore.Field) bool { return f.Key == "name" && f.String == "build" }) {
 		t.Errorf("logged %v", entries)
 	}
 }

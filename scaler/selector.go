@@ -27,7 +27,7 @@ func (s *selector) serves(r *adoqueue.JobRequest) bool {
 		return true
 	case s.capabilities != nil:
 		// Azure DevOps knows its registered agents better than we do.
-		return r.MatchesAllAgents || len(s.capabilities.Unmet(r.Demands)) == 0
+		return r.MatchesAllAgents || s.offers(r)
 	case s.parent != "":
 		return false
 	case s.demands != nil:
@@ -35,6 +35,12 @@ func (s *selector) serves(r *adoqueue.JobRequest) bool {
 	default:
 		return true
 	}
+}
+
+// offers tells whether the capabilities, as the trigger states them, meet the
+// demands of a request.
+func (s *selector) offers(r *adoqueue.JobRequest) bool {
+	return s.capabilities != nil && len(s.capabilities.Unmet(r.Demands)) == 0
 }
 
 func (s *selector) matchedByParent(r *adoqueue.JobRequest) bool {
@@ -74,8 +80,13 @@ func (s *selector) contains(set, items []string) bool {
 	return true
 }
 
-func splitDemands(list string) []string {
-	var demands []string
+// splitDemands gives nil only if the list is not there: an empty one is met by
+// jobs without demands.
+func splitDemands(list string, given bool) []string {
+	if !given {
+		return nil
+	}
+	demands := []string{}
 	for demand := range strings.SplitSeq(list, ",") {
 		if demand = strings.TrimSpace(demand); demand != "" && !strings.HasPrefix(demand, "Agent.Version") {
 			demands = append(demands, demand)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,14 +39,17 @@ type ServerOptions struct {
 
 // Server is a Service on the network, with grpc.health.v1 and reflection.
 type Server struct {
-	grpc    *grpc.Server
-	health  *health.Server
-	service *Service
+	grpc       *grpc.Server
+	health     *health.Server
+	streams    context.Context // of all streams
+	endStreams context.CancelFunc
 }
 
 // NewServer puts a service on a server. Calls pass through metrics, logging and
 // recovery, in this order.
 func NewServer(service *Service, options ServerOptions) *Server {
+	s := &Server{health: health.NewServer()}
+	s.streams, s.endStreams = context.WithCancel(context.Background())
 	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	options.Registerer.MustRegister(metrics)
 	logger, level := adapt(options.Logger), logging.WithLevels(levelOf)
@@ -57,11 +61,13 @@ func NewServer(service *Service, options ServerOptions) *Server {
 	serverOptions := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(
 			metrics.UnaryServerInterceptor(),
+			nameTrigger,
 			logging.UnaryServerInterceptor(logger, level, finished),
 			recovery.UnaryServerInterceptor(recovered),
 		),
 		grpc.ChainStreamInterceptor(
 			metrics.StreamServerInterceptor(),
+			s.boundStream,
 			logging.StreamServerInterceptor(logger, level, finished),
 			recovery.StreamServerInterceptor(recovered),
 		),
@@ -72,7 +78,7 @@ func NewServer(service *Service, options ServerOptions) *Server {
 	if options.TLS != nil {
 		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(options.TLS)))
 	}
-	s := &Server{grpc: grpc.NewServer(serverOptions...), health: health.NewServer(), service: service}
+	s.grpc = grpc.NewServer(serverOptions...)
 	externalscaler.RegisterExternalScalerServer(s.grpc, service)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	s.health.SetServingStatus(externalscaler.ExternalScaler_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
@@ -89,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	release := context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		s.health.Shutdown()
-		s.service.endStreams()
+		s.endStreams()
 		cut := time.AfterFunc(stopWithin, s.grpc.Stop)
 		defer cut.Stop()
 		s.grpc.GracefulStop()
@@ -100,6 +106,32 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	<-stopped
 	return nil
+}
+
+// boundStream ends a stream when the server stops: it would otherwise keep the
+// server from stopping for as long as the client likes.
+func (s *Server) boundStream(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(s.streams, cancel)()
+	wrapped := middleware.WrapServerStream(stream)
+	wrapped.WrappedContext = ctx
+	return handler(service, wrapped)
+}
+
+// nameTrigger puts into the log whose call it is.
+func nameTrigger(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	var ref *externalscaler.ScaledObjectRef
+	switch r := request.(type) {
+	case *externalscaler.ScaledObjectRef:
+		ref = r
+	case *externalscaler.GetMetricsRequest:
+		ref = r.GetScaledObjectRef()
+	default:
+		return handler(ctx, request)
+	}
+	fields := logging.Fields{"namespace", ref.GetNamespace(), "name", ref.GetName()}
+	return handler(logging.InjectFields(ctx, fields), request)
 }
 
 // levelOf keeps the log quiet when all is well.

@@ -60,6 +60,23 @@ func TestStreamIsActive(t *testing.T) {
 	}
 }
 
+// TestStopEndsEveryStream covers streams that are not ours to end.
+func TestStopEndsEveryStream(t *testing.T) {
+	b := start(t, benchOptions{}, azureDevOps(t).URL())
+	watch, err := grpc_health_v1.NewHealthClient(b.conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	b.stop()
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
 func TestStreamIsActiveRefusesMistakes(t *testing.T) {
 	b := start(t, benchOptions{}, azureDevOps(t).URL())
 	stream, err := b.client.StreamIsActive(t.Context(), ref())

@@ -33,8 +33,6 @@ func (s *Service) StreamIsActive(ref *externalscaler.ScaledObjectRef, stream grp
 		}
 		select {
 		case <-ticker.C:
-		case <-s.stopping:
-			return nil
 		case <-stream.Context().Done():
 			return nil
 		}
@@ -51,12 +49,6 @@ func (s *Service) StreamMetricSpec(ref *externalscaler.ScaledObjectRef, stream g
 	if err := stream.Send(spec); err != nil {
 		return err
 	}
-	select {
-	case <-s.stopping:
-	case <-stream.Context().Done():
-	}
+	<-stream.Context().Done()
 	return nil
 }
-
-// endStreams makes all open streams return.
-func (s *Service) endStreams() { close(s.stopping) }

@@ -14,12 +14,13 @@ import (
 
 // A count is what of a pool's requests makes up the metric.
 const (
+	countExact      = "exact"      // joined with the Jobs in Kubernetes
 	countOwned      = "owned"      // queued for it, and running on agents that carry its name
 	countQueued     = "queued"     // not yet received by an agent
 	countUnfinished = "unfinished" // without a result
 )
 
-var counts = []string{countOwned, countQueued, countUnfinished}
+var counts = []string{countExact, countOwned, countQueued, countUnfinished}
 
 // trigger is what the metadata of one trigger asks for.
 type trigger struct {
@@ -43,27 +44,32 @@ var own = []string{
 	"jobsToFetch", "fetchUnfinishedJobsOnly",
 }
 
-// keda are the keys that KEDA reads itself and passes on.
-var keda = []string{"scalerAddress", "enableTLS", "unsafeSsl", "caCert", "tlsClientCert", "tlsClientKey"}
+// scalerAddress is the key by which a trigger names this scaler.
+const scalerAddress = "scalerAddress"
 
-// parseTrigger reads a trigger's metadata. The error holds every mistake.
-func parseTrigger(values map[string]string, organizations []Organization) (*trigger, error) {
+// keda are the keys that KEDA reads itself and passes on.
+var keda = []string{scalerAddress, "enableTLS", "unsafeSsl", "caCert", "tlsClientCert", "tlsClientKey"}
+
+// parseTrigger reads a trigger's metadata; it counts as told if that does not
+// name a count. The error holds every mistake.
+func parseTrigger(values map[string]string, organizations []Organization, count string) (*trigger, error) {
 	m := newMetadata(values)
 	t := &trigger{
 		organization: m.organization(organizations),
 		pool:         m.pool(),
-		count:        m.count(),
+		count:        m.count(count),
 		requests:     m.selector(),
 		priority:     int(m.integer("priority", 0, math.MinInt32)),
 		minIdle:      m.integer("minIdle", 0, 0),
 		target:       m.integer("targetPipelinesQueueLength", 1, 1),
 		activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0),
 	}
-	if t.count == countOwned && t.target != 1 {
-		m.mistake("targetPipelinesQueueLength", "must be 1 with count owned, which counts one agent for each job")
+	oneToOne := t.count == countExact || t.count == countOwned
+	if oneToOne && t.target != 1 {
+		m.mistake("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.count)
 	}
-	if t.count != countOwned && t.minIdle != 0 {
-		m.mistake("minIdle", "needs count owned, since the other counts cannot tell idle agents from busy ones")
+	if !oneToOne && t.minIdle != 0 {
+		m.mistake("minIdle", "needs count exact or owned, since the other counts cannot tell idle agents from busy ones")
 	}
 	m.withoutEffect()
 	return t, m.err()
@@ -91,6 +97,7 @@ func newMetadata(values map[string]string) *metadata {
 				m.values[name] = value
 			}
 		case !slices.Contains(keda, name):
+			// Without its value, which is as likely a secret as not.
 			m.mistakes = append(m.mistakes, key+": is not known; known are "+strings.Join(own, ", "))
 		}
 	}
@@ -192,8 +199,8 @@ func (m *metadata) pool() adoqueue.PoolRef {
 
 // count reads what to count: by our name for it, or by that of the built-in
 // scaler.
-func (m *metadata) count() string {
-	count := cmp.Or(m.values["count"], countOwned)
+func (m *metadata) count(unset string) string {
+	count := cmp.Or(m.values["count"], unset)
 	if !slices.Contains(counts, count) {
 		m.mistake("count", "must be one of %s", strings.Join(counts, ", "))
 	}
@@ -213,7 +220,7 @@ func (m *metadata) count() string {
 func (m *metadata) selector() selector {
 	s := selector{
 		parent:     m.values["parent"],
-		demands:    splitDemands(m.values["demands"]),
+		demands:    splitDemands(m.values["demands"], m.has("demands")),
 		exact:      m.boolean("requireAllDemands", false),
 		superset:   m.boolean("requireAllDemandsAndIgnoreOthers", false),
 		ignoreCase: m.boolean("caseInsensitiveDemandsProcessing", false),

@@ -90,7 +90,7 @@ func TestParseTrigger(t *testing.T) {
 		{"jobsToFetch is without effect", one, map[string]string{"poolName": "Linux", "jobsToFetch": "50"}, plain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseTrigger(tt.values, tt.known)
+			got, err := parseTrigger(tt.values, tt.known, countOwned)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`poolID "x": must be a whole number from 1 to`,
 			`priority "high": must be a whole number from -2147483648 to 2147483647`,
 			`minIdle "-1": must be a whole number from 0`,
-			`count "some": must be one of owned, queued, unfinished`,
+			`count "some": must be one of exact, owned, queued, unfinished`,
 			`targetPipelinesQueueLength "0": must be a whole number from 1`,
 			`activationTargetPipelinesQueueLength "1.5": must be`,
 			`requireAllDemands "yes!": must be true or false`,
@@ -146,7 +146,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		{
 			"minIdle with another count",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "minIdle": "1", "count": "queued"},
-			[]string{`minIdle "1": needs count owned`},
+			[]string{`minIdle "1": needs count exact or owned`},
 		},
 		{
 			"two names for two counts",
@@ -160,7 +160,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseTrigger(tt.values, known)
+			_, err := parseTrigger(tt.values, known, countOwned)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -184,9 +184,12 @@ func TestParseTriggerRefusesCredentials(t *testing.T) {
 		if key == "organizationURL" {
 			value = "https://user:" + secret + "@dev.azure.com/contoso"
 		}
-		_, err := parseTrigger(map[string]string{"poolName": "Linux", key: value}, known)
+		_, err := parseTrigger(map[string]string{"poolName": "Linux", key: value}, known, countOwned)
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: error %v, want one that names it", key, err)
+		}
+		if strings.HasPrefix(key, "personalAccessToken") && !strings.Contains(err.Error(), "credentials do not belong into a trigger") {
+			t.Errorf("%s: error %v, want the reason", key, err)
 		}
 		if err != nil && strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: the error tells the secret: %v", key, err)
@@ -202,7 +205,7 @@ func FuzzParseTrigger(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
 		values := map[string]string{key1: value1, key2: value2}
 		before := maps.Clone(values)
-		got, err := parseTrigger(values, known)
+		got, err := parseTrigger(values, known, countOwned)
 		if !maps.Equal(values, before) {
 			t.Error("the metadata was changed")
 		}

@@ -260,13 +260,13 @@ func TestFlagOverEnvironmentOverDefault(t *testing.T) {
 func TestEveryMistakeIsReported(t *testing.T) {
 	_, stderr, exit := output(t, []string{
 		"ORG_URL=https://user:s3cr3t@dev.azure.com/contoso", "POLLING_DELAY=99", "STALE_FOR=-1s", "REQUEST_TIMEOUT=soon",
-		"KUBE=on", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "TLS_CERT_FILE=x", "TLS_CLIENT_CA_FILE=y", "ORG_PAT=s3cr3t", "ORG_PAT_FILE=z",
+		"KUBE=maybe", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "TLS_CERT_FILE=x", "TLS_CLIENT_CA_FILE=y", "ORG_PAT=s3cr3t", "ORG_PAT_FILE=z",
 	}, "serve")
 	for _, want := range []string{
 		"ORG_URL (--org-url): holds a user or password", "ORG_AUTH, ORG_PAT", "given in several ways",
 		`POLLING_DELAY (--polling-delay): "99" is not a whole number of milliseconds from 100`,
 		`STALE_FOR (--stale-for): "-1s" is not a duration`, `REQUEST_TIMEOUT (--request-timeout): "soon"`,
-		`KUBE (--kube): "on" is not one of off`, `LOG_LEVEL (--log-level): "loud"`, `LOG_FORMAT (--log-format): "xml"`,
+		`KUBE (--kube): "maybe" is not one of auto, on, off`, `LOG_LEVEL (--log-level): "loud"`, `LOG_FORMAT (--log-format): "xml"`,
 		"TLS_CERT_FILE and TLS_KEY_FILE: go together",
 	} {
 		if !strings.Contains(stderr, want) {
@@ -296,7 +296,7 @@ func TestOrganizationsFile(t *testing.T) {
 	for content, want := range map[string]string{
 		"organizations:\n- url: https://dev.azure.com/a\n  path: x\n": `unknown field "path"`,
 		"organizations: []\n":                             "lists no organizations",
-		"organizations:\n- url: nowhere\n  auth: magic\n": "organization 1: url: \"nowhere\" does not begin with https://HOST, the kind of credential \"magic\" is not known",
+		"organizations:\n- url: nowhere\n  auth: magic\n": "organization 1: url: does not begin with https://HOST, the kind of credential \"magic\" is not known",
 		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "organization 2: https://a.visualstudio.com is listed twice",
 	} {
 		writeFile(t, file, content)

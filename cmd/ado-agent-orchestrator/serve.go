@@ -29,12 +29,6 @@ func (c *serveCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("serving",
-		zap.String("version", currentVersion()),
-		zap.Stringer("grpc", grpcListener.Addr()),
-		zap.Stringer("http", httpListener.Addr()),
-		zap.Strings("organizations", s.organizationNames()),
-		zap.Duration("pollingDelay", s.pollingDelay))
 	return s.serve(ctx, logger, grpcListener, httpListener)
 }
 
@@ -65,13 +59,26 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		return err
 	}
 
+	cluster, stopCluster, err := s.cluster(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer stopCluster()
+
 	service := scaler.New(scaler.Options{
-		Organizations: organizations, MaxAge: s.pollingDelay,
+		Organizations: organizations, Cluster: cluster, MaxAge: s.pollingDelay,
 		// A first answer takes two requests: the pool, then its jobs.
 		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
 	web := newWebServer(registry)
+	logger.Info("serving",
+		zap.String("version", currentVersion()),
+		zap.Stringer("grpc", grpcListener.Addr()),
+		zap.Stringer("http", httpListener.Addr()),
+		zap.Strings("organizations", s.organizationNames()),
+		zap.Duration("pollingDelay", s.pollingDelay),
+		zap.Bool("kubernetes", cluster != nil))
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, grpcListener) })

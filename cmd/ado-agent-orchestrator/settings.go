@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap/zapcore"
 )
@@ -26,7 +27,9 @@ type serveFlags struct {
 	StaleFor     string `name:"stale-for" env:"STALE_FOR" default:"30s" help:"How old the last snapshot may grow while Azure DevOps fails."`
 	Timeout      string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"10s" help:"How long Azure DevOps may take to answer."`
 
-	Kube      string `name:"kube" env:"KUBE" default:"off" help:"View of Kubernetes: off is the only mode so far."`
+	Kube           string `name:"kube" env:"KUBE" default:"auto" help:"View of Kubernetes, for count exact: on, off, or auto (on if it can be read)."`
+	KubeNamespaces string `name:"kube-namespaces" env:"KUBE_NAMESPACES" help:"Comma list of the namespaces to view; empty means all."`
+
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"json" help:"json or console."`
 }
@@ -41,6 +44,9 @@ type settings struct {
 	staleFor      time.Duration
 	timeout       time.Duration
 	log           logSettings
+
+	kube           string
+	kubeNamespaces []string
 }
 
 type tlsFiles struct{ cert, key, clientCA string }
@@ -57,8 +63,11 @@ func (f serveFlags) check() (settings, error) {
 		staleFor:      m.duration("STALE_FOR (--stale-for)", f.StaleFor),
 		timeout:       m.duration("REQUEST_TIMEOUT (--request-timeout)", f.Timeout),
 		log:           m.log(f.LogLevel, f.LogFormat),
+
+		kube:           f.Kube,
+		kubeNamespaces: splitList(f.KubeNamespaces),
 	}
-	m.choice("KUBE (--kube)", f.Kube, "off")
+	m.choice("KUBE (--kube)", f.Kube, kubeAuto, kubeOn, kubeOff)
 	if (s.tls.cert == "") != (s.tls.key == "") {
 		m.add("TLS_CERT_FILE and TLS_KEY_FILE", "go together; one of them is missing")
 	}
@@ -68,11 +77,16 @@ func (f serveFlags) check() (settings, error) {
 	return s, m.err()
 }
 
+// splitList reads a comma list; empty items do not count.
+func splitList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
 // mistakes gathers what is wrong with settings.
 type mistakes []error
 
 func (m *mistakes) add(setting, format string, args ...any) {
-	*m = append(*m, fmt.Errorf(setting+": "+format, args...))
+	*m = append(*m, fmt.Errorf("%s: %w", setting, fmt.Errorf(format, args...)))
 }
 
 func (m *mistakes) err() error {
@@ -106,9 +120,7 @@ func (m *mistakes) duration(setting, text string) time.Duration {
 
 func (m *mistakes) log(level, format string) logSettings {
 	m.choice("LOG_FORMAT (--log-format)", format, "json", "console")
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		m.add("LOG_LEVEL (--log-level)", "%q is not one of debug, info, warn, error", level)
-	}
+	m.choice("LOG_LEVEL (--log-level)", level, "debug", "info", "warn", "error")
+	parsed, _ := zapcore.ParseLevel(level)
 	return logSettings{level: parsed, console: format == "console"}
 }
