@@ -26,7 +26,7 @@ func TestContractIsKEDAs(t *testing.T) {
 	if err := json.Unmarshal(output, &keda); err != nil {
 		t.Fatal(err)
 	}
-	theirs := compile(t, filepath.Join(keda.Dir, "pkg/scalers/externalscaler"))
+	theirs := compile(t, filepath.Join(keda.Dir, "pkg", "scalers", "externalscaler"))
 	ours := compile(t, "../../proto/externalscaler")
 	if len(theirs.GetService()) != 1 || len(theirs.GetService()[0].GetMethod()) != 5 {
 		t.Fatalf("KEDA's contract has another shape than expected: %v", theirs)

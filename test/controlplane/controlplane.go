@@ -33,9 +33,6 @@ type Options struct {
 	WithoutKEDA bool
 	// KEDAArgs and KEDAEnv are added to those of KEDA's operator.
 	KEDAArgs, KEDAEnv []string
-	// Detached lets the processes outlive this one, until [StopDetached] is
-	// called with Dir, which must be given.
-	Detached bool
 	// Progress is told of the programs' first build. By default it is os.Stderr.
 	Progress io.Writer
 }
@@ -45,7 +42,7 @@ type ControlPlane struct {
 	options    Options
 	programs   components.Programs
 	dir, id    string
-	guard      *guard // nil if detached
+	guard      *guard
 	restConfig *rest.Config
 
 	mu       sync.Mutex
@@ -82,9 +79,6 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 // also ended.
 func (c *ControlPlane) prepare() error {
 	if c.dir == "" {
-		if c.options.Detached {
-			return errors.New("a detached one needs a directory")
-		}
 		dir, err := os.MkdirTemp("", "control-plane-")
 		if err != nil {
 			return err
@@ -99,11 +93,8 @@ func (c *ControlPlane) prepare() error {
 	if err := os.MkdirAll(c.logDir(), 0o750); err != nil {
 		return err
 	}
-	if err := c.writeState(); err != nil {
+	if err := c.claim(); err != nil {
 		return err
-	}
-	if c.options.Detached {
-		return nil
 	}
 	c.guard, err = startGuard(planeMark(c.id))
 	return err
@@ -157,9 +148,5 @@ func (c *ControlPlane) end() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	err := planeMark(c.id).sweep(ctx)
-	if c.guard != nil {
-		err = errors.Join(err, c.guard.stop())
-	}
-	return err
+	return errors.Join(planeMark(c.id).sweep(ctx), c.guard.stop())
 }

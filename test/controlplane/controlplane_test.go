@@ -61,12 +61,15 @@ func TestStartFails(t *testing.T) {
 	if content, err := os.ReadFile(log); err != nil || !strings.Contains(string(content), "no-such-flag") {
 		t.Errorf("the log does not tell the cause: %q, error %v", content, err)
 	}
-	failed, err := attach(dir)
+	id, err := os.ReadFile(claimPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pids, err := failed.Processes(); err != nil || len(pids) > 0 {
+	if pids, err := planeMark(string(id)).pids(); err != nil || len(pids) > 0 {
 		t.Errorf("processes %v are left (error %v)", pids, err)
+	}
+	if _, err := Start(t.Context(), Options{Dir: dir}); err == nil {
+		t.Error("another one started in the same directory")
 	}
 }
 

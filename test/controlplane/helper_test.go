@@ -24,7 +24,6 @@ const (
 const (
 	endByPanic = "panic"
 	endByKill  = "kill"
-	endByExit  = "exit" // and leave it running
 )
 
 func TestMain(m *testing.M) {
@@ -42,7 +41,7 @@ func TestMain(m *testing.M) {
 // comes to its end once its standard input is closed.
 func help(ctx context.Context, end string) error {
 	dir := os.Getenv(helperDir)
-	c, err := Start(ctx, Options{WithoutKEDA: true, Dir: dir, Detached: end == endByExit})
+	c, err := Start(ctx, Options{WithoutKEDA: true, Dir: dir})
 	if err != nil {
 		return err
 	}
@@ -59,13 +58,10 @@ func help(ctx context.Context, end string) error {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
-	switch end {
-	case endByPanic:
+	if end == endByPanic {
 		panic("as the test wants it")
-	case endByKill:
-		select {}
 	}
-	return nil
+	select {} // until it is killed
 }
 
 // runFamily runs a pod whose process has a child in a session of its own.

@@ -45,9 +45,6 @@ func (c *ControlPlane) StartKEDA(ctx context.Context) error {
 	if c.keda != nil {
 		return errors.New("KEDA was started already")
 	}
-	if c.programs.KEDA == "" {
-		return errors.New("KEDA can be started only by the process that started the control plane")
-	}
 	addresses, err := freeAddresses(ctx, 3)
 	if err != nil {
 		return err
@@ -88,7 +85,7 @@ func (c *ControlPlane) StopKEDA(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.keda == nil {
-		return errors.New("KEDA is not running, or was started by another process")
+		return errors.New("KEDA is not running")
 	}
 	err := c.keda.stop(ctx)
 	c.keda = nil

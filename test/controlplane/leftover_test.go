@@ -2,13 +2,10 @@ package controlplane
 
 import (
 	"errors"
-	"io/fs"
-	"os"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // A control plane ends with the process that started it, whatever that dies of.
@@ -30,38 +27,6 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 			left.awaitEnd(t)
 		})
-	}
-}
-
-func TestDetached(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	h := startHelper(t, endByExit, dir)
-	left := watchProcesses(t, h.pids)
-	h.stdin.Close()
-	if err := h.cmd.Wait(); err != nil {
-		t.Fatal(err)
-	}
-
-	c, err := Attach(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := clientOf(t, c).CoreV1().Pods(metav1.NamespaceDefault).Get(t.Context(), "pod", metav1.GetOptions{}); err != nil {
-		t.Errorf("the control plane does not live on: %v", err)
-	}
-	if _, err := Start(t.Context(), Options{Dir: dir}); err == nil {
-		t.Error("another one started in the same directory")
-	}
-	if err := StopDetached(dir); err != nil {
-		t.Fatal(err)
-	}
-	left.awaitEnd(t)
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the directory is left: error %v", err)
-	}
-	if err := StopDetached(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("stopped again: error %v, want fs.ErrNotExist", err)
 	}
 }
 

@@ -1,27 +1,22 @@
 package e2e_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -31,12 +26,7 @@ const patience = 3 * time.Minute
 
 // scalerProgram is our binary, built once as a user would.
 var scalerProgram = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programDir, "ado-agent-orchestrator")
-	build := exec.Command("go", "build", "-C", "../..", "-o", path, "./cmd/ado-agent-orchestrator")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, output)
-	}
-	return path, nil
+	return bench.BuildScaler(context.Background(), programDir)
 })
 
 var programDir string
@@ -54,87 +44,36 @@ func withProgramDir(m *testing.M) int {
 	return m.Run()
 }
 
-// bench is a Kubernetes with KEDA, and an Azure DevOps.
-type bench struct {
-	plane   *controlplane.ControlPlane
-	kubelet *controlplane.Kubelet
-	kube    kubernetes.Interface
-	dynamic dynamic.Interface
-
-	mu    sync.Mutex
-	plans map[string]func(*corev1.Pod) controlplane.Plan // by namespace
-}
-
-func startBench(t *testing.T) *bench {
+func startBench(t *testing.T) *bench.Bench {
 	t.Helper()
-	b := &bench{plane: controlplane.ForTest(t, controlplane.Options{}), plans: map[string]func(*corev1.Pod) controlplane.Plan{}}
-	var err error
-	if b.kube, err = kubernetes.NewForConfig(b.plane.Config()); err != nil {
-		t.Fatal(err)
-	}
-	if b.dynamic, err = dynamic.NewForConfig(b.plane.Config()); err != nil {
-		t.Fatal(err)
-	}
-	b.kubelet = controlplane.KubeletForTest(t, b.plane, controlplane.KubeletOptions{Plan: b.plan})
-	return b
-}
-
-func (b *bench) plan(pod *corev1.Pod) controlplane.Plan {
-	b.mu.Lock()
-	plan := b.plans[pod.Namespace]
-	b.mu.Unlock()
-	if plan == nil {
-		return controlplane.Plan{}
-	}
-	return plan(pod)
-}
-
-// site is one test's part of a bench: a namespace, an organization with the pool
-// "linux", and a scaler.
-type site struct {
-	*bench
-	t         *testing.T
-	namespace string
-	ado       *adotest.Server
-	patFile   string
-	scaler    *scaler
-}
-
-const (
-	scalerPAT = "token-of-the-scaler"
-	agentsPAT = "token-of-the-agents"
-)
-
-type siteOptions struct {
-	ado  adotest.Options
-	plan func(*corev1.Pod) controlplane.Plan
-	env  []string // of the scaler
-}
-
-// newSite makes a site in a namespace of its own.
-func newSite(t *testing.T, b *bench, options siteOptions) *site {
-	t.Helper()
-	options.ado.PAT, options.ado.AutoAssign = scalerPAT, true
-	s := &site{bench: b, t: t, ado: adotest.Serve(t, options.ado), patFile: filepath.Join(t.TempDir(), "pat")}
-	s.ado.AllowPAT(agentsPAT, adotest.ScopeManage)
-	s.ado.AddPool(adotest.Pool{Name: "linux"})
-	// Azure DevOps fails a job at once if no registered agent could run it.
-	if _, err := s.ado.AddAgent("linux", adotest.Agent{Name: "placeholder", Offline: true}); err != nil {
-		t.Fatal(err)
-	}
-	s.writePAT(scalerPAT)
-
-	namespace, err := b.kube.CoreV1().Namespaces().Create(t.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "site-"}}, metav1.CreateOptions{})
+	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.namespace = namespace.Name
-	b.mu.Lock()
-	b.plans[s.namespace] = options.plan
-	b.mu.Unlock()
-	s.createSecret(workload.TokenSecret, map[string]string{"token": agentsPAT})
-	s.scaler = startScaler(t, "127.0.0.1:0", append(options.env, "ORG_URL="+s.ado.URL(), "ORG_PAT_FILE="+s.patFile))
+	return b
+}
+
+// site is one test's part of a bench, and its scaler.
+type site struct {
+	*bench.Site
+	t       *testing.T
+	patFile string
+	scaler  *scaler
+}
+
+// newSite makes a site. The environment is added to the scaler's.
+func newSite(t *testing.T, b *bench.Bench, options bench.SiteOptions, env ...string) *site {
+	t.Helper()
+	made, err := b.NewSite(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = made.Close() })
+	s := &site{Site: made, t: t, patFile: filepath.Join(t.TempDir(), "pat")}
+	s.writePAT(bench.ScalerPAT)
+	s.scaler = startScaler(t, append([]string{
+		"KUBE=on", "KUBECONFIG=" + b.Plane.Kubeconfig(), "ORG_URL=" + s.Azure.URL(), "ORG_PAT_FILE=" + s.patFile,
+	}, env...))
 	return s
 }
 
@@ -145,19 +84,11 @@ func (s *site) writePAT(pat string) {
 	}
 }
 
-func (s *site) createSecret(name string, data map[string]string) {
-	s.t.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data}
-	if _, err := s.kube.CoreV1().Secrets(s.namespace).Create(s.t.Context(), secret, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 // scaledJob is a ScaledJob "build" with our trigger, as a user would write it.
 func (s *site) scaledJob() workload.ScaledJob {
 	return workload.ScaledJob{
-		Namespace: s.namespace, Name: "build", ScalerAddress: s.scaler.grpcAddr,
-		OrganizationURL: s.ado.URL(), Pool: "linux",
+		Namespace: s.Namespace, Name: "build", ScalerAddress: s.scaler.Addr,
+		OrganizationURL: s.Azure.URL(), Pool: bench.Pool,
 	}
 }
 
@@ -179,17 +110,15 @@ func (s *site) deploy(job workload.ScaledJob) {
 
 func (s *site) apply(job workload.ScaledJob) {
 	s.t.Helper()
-	_, err := s.dynamic.Resource(workload.ScaledJobs).Namespace(s.namespace).Apply(s.t.Context(), job.Name, job.Object(),
-		metav1.ApplyOptions{FieldManager: "e2e", Force: true})
-	if err != nil {
+	if err := s.Apply(s.t.Context(), job); err != nil {
 		s.t.Fatal(err)
 	}
 	// KEDA deletes the Jobs with it, and the kubelet their agents, before the
-	// organization and the scaler go.
+	// organization and the scaler go. It may have been deleted for another apply.
 	s.t.Cleanup(func() {
-		foreground := metav1.DeletePropagationForeground
-		_ = s.dynamic.Resource(workload.ScaledJobs).Namespace(s.namespace).Delete(context.Background(), job.Name,
-			metav1.DeleteOptions{PropagationPolicy: &foreground})
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = s.Delete(ctx, job.Name)
 	})
 }
 
@@ -198,7 +127,7 @@ func (s *site) queue(n int, duration time.Duration) []int64 {
 	s.t.Helper()
 	var ids []int64
 	for range n {
-		id, err := s.ado.Queue("linux", adotest.Job{Duration: duration})
+		id, err := s.Azure.Queue(bench.Pool, adotest.Job{Duration: duration})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -230,11 +159,11 @@ func (s *site) eventually(check func() (problem string)) {
 // jobs are the Jobs that KEDA has made.
 func (s *site) jobs() []batchv1.Job {
 	s.t.Helper()
-	list, err := s.kube.BatchV1().Jobs(s.namespace).List(context.Background(), metav1.ListOptions{})
+	jobs, err := s.Jobs(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return list.Items
+	return jobs
 }
 
 // state of a Job: Complete, Failed or "" while it is neither.
@@ -261,7 +190,7 @@ func (s *site) served(ids []int64) {
 	s.t.Helper()
 	s.eventually(func() string {
 		for _, id := range ids {
-			r, ok := s.ado.Request(id)
+			r, ok := s.Azure.Request(id)
 			if !ok || r.State != adotest.Finished {
 				return fmt.Sprintf("request %d is %s", id, r.State)
 			}
@@ -293,8 +222,8 @@ func (s *site) settled(want int) {
 	if jobs := s.jobs(); len(jobs) != want {
 		s.t.Errorf("%d Jobs, want %d: %s", len(jobs), want, s.describeJobs())
 	}
-	for _, agent := range s.ado.Agents("linux") {
-		if agent.Name != "placeholder" {
+	for _, agent := range s.Azure.Agents(bench.Pool) {
+		if agent.Name != bench.Placeholder {
 			s.t.Errorf("agent %s was left in the pool", agent.Name)
 		}
 	}
@@ -304,9 +233,9 @@ func (s *site) settled(want int) {
 // on, which it does only when KEDA asks it.
 func (s *site) polledAgain(times int) {
 	s.t.Helper()
-	begin := s.ado.Count(adotest.OpJobRequests, 0)
+	begin := s.Azure.Count(adotest.OpJobRequests, 0)
 	s.eventually(func() string {
-		if n := s.ado.Count(adotest.OpJobRequests, 0) - begin; n < times {
+		if n := s.Azure.Count(adotest.OpJobRequests, 0) - begin; n < times {
 			return fmt.Sprintf("KEDA polled %d of %d times", n, times)
 		}
 		return ""
@@ -316,7 +245,7 @@ func (s *site) polledAgain(times int) {
 // read gives the ScaledJob "build".
 func (s *site) read() *unstructured.Unstructured {
 	s.t.Helper()
-	object, err := s.dynamic.Resource(workload.ScaledJobs).Namespace(s.namespace).Get(s.t.Context(), "build", metav1.GetOptions{})
+	object, err := s.ScaledJob(s.t.Context(), "build")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -325,76 +254,36 @@ func (s *site) read() *unstructured.Unstructured {
 
 // scaler is our program, running as a process.
 type scaler struct {
-	t        *testing.T
-	env      []string
-	command  *exec.Cmd
-	grpcAddr string
-	logged   chan struct{} // closed when the log has been read to its end
-
-	mu  sync.Mutex
-	log strings.Builder
+	*bench.Scaler
+	t   *testing.T
+	env []string
+	log strings.Builder // complete once it has stopped
 }
 
 // startScaler runs `serve`. It is stopped when the test ends, and must then have
 // logged no error and exit with 0.
-func startScaler(t *testing.T, addr string, env []string) *scaler {
+func startScaler(t *testing.T, env []string) *scaler {
 	t.Helper()
 	program, err := scalerProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scaler{t: t, env: env, command: exec.Command(program, "serve"), logged: make(chan struct{})}
+	s := &scaler{t: t, env: env}
 	// A short delay keeps the tests short; users have a second.
-	s.command.Env = append([]string{"GRPC_ADDR=" + addr, "HTTP_ADDR=127.0.0.1:0", "KUBE=off", "POLLING_DELAY=100"}, env...)
-	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	pipe, err := s.command.StderrPipe()
+	s.Scaler, err = bench.StartScaler(program, append([]string{"POLLING_DELAY=100"}, env...), &s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(pipe)
-	first, err := lines.ReadString('\n')
-	var serving struct{ Msg, GRPC string }
-	if jsonErr := json.Unmarshal([]byte(first), &serving); err != nil || jsonErr != nil || serving.Msg != "serving" {
-		t.Fatalf("the scaler did not start: %s (%v)", first, err)
-	}
-	s.grpcAddr = serving.GRPC
-	go s.follow(lines)
 	t.Cleanup(s.stop)
 	return s
-}
-
-func (s *scaler) follow(lines *bufio.Reader) {
-	defer close(s.logged)
-	for {
-		line, err := lines.ReadString('\n')
-		s.mu.Lock()
-		s.log.WriteString(line)
-		s.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
 }
 
 // stop ends the process as Kubernetes does.
 func (s *scaler) stop() {
 	s.t.Helper()
-	if s.command.ProcessState != nil {
-		return
-	}
-	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Error(err)
-	}
-	<-s.logged
-	err := s.command.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	err := s.Stop()
 	log := s.log.String()
-	if err != nil || strings.Contains(log, `"level":"error"`) || strings.Contains(log, scalerPAT) {
+	if err != nil || strings.Contains(log, `"level":"error"`) || strings.Contains(log, bench.ScalerPAT) {
 		s.t.Errorf("the scaler ended with %v and logged:\n%s", err, log)
 	}
 }
-

@@ -3,8 +3,10 @@
 package workload
 
 import (
+	"cmp"
 	_ "embed"
 	"maps"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,17 +20,21 @@ var (
 )
 
 // TokenSecret is the Secret with the agents' token, under the key "token".
-const TokenSecret = "azure-devops"
+const TokenSecret = "azure-devops" //nolint:gosec // the name of the Secret, not a secret
 
 // agentScript is what the container of an agent runs.
 //
 //go:embed agent.sh
 var agentScript string
 
-// ScaledJob describes a ScaledJob with our trigger.
+// keptJobs is how many finished Jobs KEDA leaves alone: all, for runs count them.
+const keptJobs = int64(1000)
+
+// ScaledJob describes a ScaledJob.
 type ScaledJob struct {
 	Namespace, Name string
-	// ScalerAddress is where KEDA finds the scaler.
+	// ScalerAddress is where KEDA finds our scaler. Without one it uses its own
+	// scaler azure-pipelines.
 	ScalerAddress string
 	// OrganizationURL and Pool are where its agents go.
 	OrganizationURL, Pool string
@@ -38,13 +44,22 @@ type ScaledJob struct {
 	Authentication string
 	// Annotations are those of the ScaledJob.
 	Annotations map[string]string
+	// PollingInterval is in whole seconds, by default one.
+	PollingInterval time.Duration
+	// Strategy is the scaling strategy, by default "default".
+	Strategy string
 }
 
-// Object is the ScaledJob, polled every second.
+// Object is the ScaledJob in KEDA's form.
 func (s ScaledJob) Object() *unstructured.Unstructured {
+	kind := "external"
 	metadata := map[string]string{"scalerAddress": s.ScalerAddress, "poolName": s.Pool}
+	if s.ScalerAddress == "" {
+		kind = "azure-pipelines"
+		metadata = map[string]string{"organizationURL": s.OrganizationURL, "poolName": s.Pool}
+	}
 	maps.Copy(metadata, s.Metadata)
-	trigger := map[string]any{"type": "external", "metadata": texts(metadata)}
+	trigger := map[string]any{"type": kind, "metadata": texts(metadata)}
 	if s.Authentication != "" {
 		trigger["authenticationRef"] = map[string]any{"name": s.Authentication}
 	}
@@ -52,11 +67,13 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 		"apiVersion": "keda.sh/v1alpha1",
 		"kind":       "ScaledJob",
 		"spec": map[string]any{
-			"pollingInterval": int64(1),
-			"maxReplicaCount": int64(100),
-			"scalingStrategy": map[string]any{"strategy": "default"},
-			"rollout":         map[string]any{"strategy": "gradual"},
-			"triggers":        []any{trigger},
+			"pollingInterval":            int64(max(s.PollingInterval, time.Second) / time.Second),
+			"maxReplicaCount":            int64(100),
+			"successfulJobsHistoryLimit": keptJobs,
+			"failedJobsHistoryLimit":     keptJobs,
+			"scalingStrategy":            map[string]any{"strategy": cmp.Or(s.Strategy, "default")},
+			"rollout":                    map[string]any{"strategy": "gradual"},
+			"triggers":                   []any{trigger},
 			"jobTargetRef": map[string]any{
 				"backoffLimit": int64(0),
 				"template": map[string]any{"spec": map[string]any{
@@ -91,11 +108,11 @@ func (s ScaledJob) agent() map[string]any {
 	}
 }
 
-// TriggerAuthentication lets KEDA speak mutual TLS with the scaler, by the keys
-// ca.crt, tls.crt and tls.key of a Secret.
-func TriggerAuthentication(namespace, name, secret string) *unstructured.Unstructured {
+// TriggerAuthentication gives KEDA parameters of a trigger by the keys of a
+// Secret.
+func TriggerAuthentication(namespace, name, secret string, parameters map[string]string) *unstructured.Unstructured {
 	var refs []any
-	for parameter, key := range map[string]string{"caCert": "ca.crt", "tlsClientCert": "tls.crt", "tlsClientKey": "tls.key"} {
+	for parameter, key := range parameters {
 		refs = append(refs, map[string]any{"parameter": parameter, "name": secret, "key": key})
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{

@@ -29,7 +29,7 @@ func (l lab) up(ctx context.Context) error {
 	if pid, ok := l.running(); ok {
 		return fmt.Errorf("it is up already, as process %d; end it with: lab down", pid)
 	}
-	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+	if err := os.MkdirAll(l.dir, 0o750); err != nil {
 		return err
 	}
 	log, err := os.Create(l.logFile())
@@ -51,7 +51,7 @@ func (l lab) up(ctx context.Context) error {
 	if err := copyProgram(self, program); err != nil {
 		return err
 	}
-	command := exec.Command(program, inBackground) //nolint:noctx // it outlives this process
+	command := exec.Command(program, inBackground) //nolint:gosec,noctx // the program is this one, and it outlives this process
 	command.Stdout, command.Stderr, command.ExtraFiles = log, log, []*os.File{writer}
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
@@ -112,5 +112,5 @@ func copyProgram(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, content, 0o755)
+	return os.WriteFile(to, content, 0o755) //nolint:gosec // it is a program
 }

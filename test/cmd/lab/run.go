@@ -1,25 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -32,7 +29,7 @@ const (
 
 // run runs a lab until ctx ends. It closes out when all is running.
 func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
-	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+	if err := os.MkdirAll(l.dir, 0o750); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "starting etcd, the API server, the controllers and KEDA ...")
@@ -49,18 +46,18 @@ func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
 		return err
 	}
 	defer ado.Close()
-	scaler, err := l.startScaler(ctx, ado.URL())
+	scaler, err := l.startScaler(ctx, ado.URL(), plane.Kubeconfig())
 	if err != nil {
 		return err
 	}
-	defer scaler.stop()
-	if err := deploy(ctx, plane, ado.URL(), scaler.addr); err != nil {
+	defer func() { err = errors.Join(err, scaler.Stop()) }()
+	if err := deploy(ctx, plane, ado.URL(), scaler.Addr); err != nil {
 		return err
 	}
 	if err := os.WriteFile(l.pidFile(), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return err
 	}
-	l.explain(out, plane, ado, scaler.addr)
+	l.explain(out, plane, ado, scaler.Addr)
 	if err := out.Close(); err != nil {
 		return err
 	}
@@ -80,43 +77,15 @@ func startAzureDevOps() (*adotest.Server, error) {
 	return ado, nil
 }
 
-// scaler is our program, as a process.
-type scaler struct {
-	command *exec.Cmd
-	addr    string
-}
-
 // startScaler builds the scaler of this repository and runs it. Its log goes to
 // the lab's.
-func (l lab) startScaler(ctx context.Context, organization string) (*scaler, error) {
-	program := filepath.Join(l.dir, "ado-agent-orchestrator")
-	build := exec.CommandContext(ctx, "go", "build", "-C", "..", "-o", program, "./cmd/ado-agent-orchestrator")
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the scaler: %w: %s", err, output)
-	}
-	command := exec.Command(program, "serve") //nolint:noctx // it is ended by SIGTERM, not killed
-	command.Env = []string{"ORG_URL=" + organization, "ORG_PAT=" + token, "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0", "KUBE=off"}
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	pipe, err := command.StderrPipe()
+func (l lab) startScaler(ctx context.Context, organization, kubeconfig string) (*bench.Scaler, error) {
+	program, err := bench.BuildScaler(ctx, l.dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := command.Start(); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewReader(pipe)
-	first, err := lines.ReadBytes('\n')
-	var serving struct{ GRPC string }
-	if jsonErr := json.Unmarshal(first, &serving); err != nil || jsonErr != nil {
-		return nil, fmt.Errorf("the scaler did not start: %s", first)
-	}
-	go func() { _, _ = io.Copy(os.Stderr, lines) }()
-	return &scaler{command, serving.GRPC}, nil
-}
-
-func (s *scaler) stop() {
-	_ = s.command.Process.Signal(syscall.SIGTERM)
-	_ = s.command.Wait()
+	env := []string{"ORG_URL=" + organization, "ORG_PAT=" + token, "KUBE=on", "KUBECONFIG=" + kubeconfig}
+	return bench.StartScaler(program, env, os.Stderr)
 }
 
 // deploy makes the namespace, the agents' token and a ScaledJob.

@@ -1,0 +1,54 @@
+// Package bench is what end-to-end runs stand on: a Kubernetes with KEDA that
+// they share, and for each a [Site] of its own with an Azure DevOps, and a
+// [Scaler] as a process.
+package bench
+
+import (
+	"context"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+)
+
+// Bench is a control plane with its kubelet, and clients with all rights.
+type Bench struct {
+	Plane   *controlplane.ControlPlane
+	Kubelet *controlplane.Kubelet
+	Kube    kubernetes.Interface
+	Dynamic dynamic.Interface
+
+	mu    sync.Mutex
+	plans map[string]PlanFunc // by namespace
+}
+
+// PlanFunc says what is to become of a pod.
+type PlanFunc func(*corev1.Pod) controlplane.Plan
+
+// New makes a bench of a control plane that runs. It ends with that.
+func New(ctx context.Context, plane *controlplane.ControlPlane) (*Bench, error) {
+	b := &Bench{Plane: plane, plans: map[string]PlanFunc{}}
+	var err error
+	if b.Kube, err = kubernetes.NewForConfig(plane.Config()); err != nil {
+		return nil, err
+	}
+	if b.Dynamic, err = dynamic.NewForConfig(plane.Config()); err != nil {
+		return nil, err
+	}
+	b.Kubelet, err = plane.StartKubelet(ctx, controlplane.KubeletOptions{Plan: b.plan})
+	return b, err
+}
+
+// plan asks the site that the pod belongs to.
+func (b *Bench) plan(pod *corev1.Pod) controlplane.Plan {
+	b.mu.Lock()
+	plan := b.plans[pod.Namespace]
+	b.mu.Unlock()
+	if plan == nil {
+		return controlplane.Plan{}
+	}
+	return plan(pod)
+}

@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+const product = "github.com/ado-agent-orchestrator/ado-agent-orchestrator"
+
+// BuildScaler builds our program into a directory, as a user would, and gives
+// its path. The working directory has to be within the module of the tests.
+func BuildScaler(ctx context.Context, dir string) (program string, err error) {
+	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
+	if err != nil {
+		return "", fmt.Errorf("find the scaler: %w", err)
+	}
+	program, err = filepath.Abs(filepath.Join(dir, "ado-agent-orchestrator"))
+	if err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(source)), "-o", program, "./cmd/ado-agent-orchestrator") //nolint:gosec // the paths are those of this repository
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the scaler: %w: %s", err, output)
+	}
+	return program, nil
+}
+
+// Scaler is our program, running as a process.
+type Scaler struct {
+	// Addr is where it answers KEDA.
+	Addr string
+
+	command *exec.Cmd
+	logged  chan struct{} // closed when the log has been read to its end
+	stop    sync.Once
+	stopErr error
+}
+
+// StartScaler runs `serve` on free ports, unless env, which is all that the
+// process gets, says otherwise. The log is written to until Stop has returned.
+func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
+	s := &Scaler{command: exec.Command(program, "serve"), logged: make(chan struct{})} //nolint:noctx // it is ended by SIGTERM, not killed
+	s.command.Env = append([]string{"GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"}, env...)
+	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	pipe, err := s.command.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(pipe)
+	var serving struct{ Msg, GRPC string }
+	// Whatever is wrong with the lines shows in the message not being there.
+	var said strings.Builder
+	for serving.Msg != "serving" {
+		line, err := lines.ReadString('\n')
+		said.WriteString(line)
+		if err != nil {
+			return nil, fmt.Errorf("the scaler did not start: %w: %s", errors.Join(err, s.command.Wait()), said.String())
+		}
+		_ = json.Unmarshal([]byte(line), &serving)
+	}
+	s.Addr = serving.GRPC
+	go func() {
+		defer close(s.logged)
+		_, _ = io.Copy(log, io.MultiReader(strings.NewReader(said.String()), lines))
+	}()
+	return s, nil
+}
+
+// Stop ends the process as Kubernetes does. That it does not exit with 0 is an
+// error.
+func (s *Scaler) Stop() error {
+	s.stop.Do(func() {
+		signalled := s.command.Process.Signal(syscall.SIGTERM)
+		<-s.logged
+		s.stopErr = errors.Join(signalled, s.command.Wait())
+	})
+	return s.stopErr
+}

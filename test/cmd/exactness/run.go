@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
+)
+
+const (
+	// starvedAfter is when a job that still waits is given up.
+	starvedAfter = time.Minute
+	// deployTimeout bounds the time until KEDA is ready for a ScaledJob.
+	deployTimeout = 2 * time.Minute
+	// authentication is the name of the built-in scaler's TriggerAuthentication.
+	authentication = "azure-devops"
+)
+
+// trial is a run that goes on.
+type trial struct {
+	run
+	site   *bench.Site
+	agents *agents
+	record *jobRecord
+	queued []int64 // requests of the scenario's jobs
+	begin  time.Time
+	asked  int // requests to Azure DevOps before the begin
+}
+
+// measureOne gives a run a site of its own, and measures it.
+func (l laboratory) measureOne(ctx context.Context, r run) (res result, err error) {
+	t := &trial{run: r, record: l.record, agents: &agents{groups: r.scenario.groups, idling: map[string]time.Time{}}}
+	t.site, err = l.bench.NewSite(ctx, bench.SiteOptions{
+		Azure: adotest.Options{ReceiveDelay: receiving}, Plan: t.agents.plan, Capabilities: values([]string{common, rare}),
+	})
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, t.site.Close()) }()
+	t.agents.azure = t.site.Azure // before there are pods
+	stop, err := l.deploy(ctx, t)
+	if err != nil {
+		return result{}, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	if err := t.feed(ctx); err != nil {
+		return result{}, err
+	}
+	if err := t.settle(ctx); err != nil {
+		return result{}, err
+	}
+	res = t.result()
+	if err := l.keepTimeline(t, res); err != nil {
+		return result{}, err
+	}
+	return res, nil
+}
+
+// deploy makes the ScaledJobs and waits until KEDA polls them steadily. The
+// result ends them, and the scaler if it is ours.
+func (l laboratory) deploy(ctx context.Context, t *trial) (stop func() error, err error) {
+	if err := t.occupy(ctx); err != nil {
+		return nil, err
+	}
+	address, stopScaler, err := l.startContender(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	stop = func() error { return errors.Join(t.undeploy(), stopScaler()) }
+	for _, g := range t.scenario.groups {
+		if err := t.site.Apply(ctx, t.scaledJob(g, address)); err != nil {
+			return nil, errors.Join(err, stop())
+		}
+	}
+	if err := t.ready(ctx); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+// occupy keeps the agents of somebody else busy for the whole run.
+func (t *trial) occupy(ctx context.Context) error {
+	for i := range t.scenario.foreign {
+		agent := fmt.Sprintf("of-somebody-else-%d", i+1)
+		if _, err := t.site.Azure.AddAgent(bench.Pool, adotest.Agent{Name: agent}); err != nil {
+			return err
+		}
+		if _, err := t.site.Azure.Queue(bench.Pool, adotest.Job{Name: "of somebody else"}); err != nil {
+			return err
+		}
+	}
+	return sleep(ctx, 2*receiving)
+}
+
+// startContender starts our scaler, or gives KEDA's own the token that it needs.
+func (l laboratory) startContender(ctx context.Context, t *trial) (address string, stop func() error, err error) {
+	nothing := func() error { return nil }
+	if !t.contender.ours {
+		parameters := map[string]string{"personalAccessToken": "token"}
+		object := workload.TriggerAuthentication(t.site.Namespace, authentication, workload.TokenSecret, parameters)
+		return "", nothing, t.site.CreateAuthentication(ctx, object)
+	}
+	log, err := os.Create(filepath.Join(l.dir, t.site.Namespace+".log"))
+	if err != nil {
+		return "", nil, err
+	}
+	env := []string{"ORG_URL=" + t.site.Azure.URL(), "ORG_PAT=" + bench.ScalerPAT, "KUBE=" + l.kube}
+	if l.kube != "off" {
+		// The ScaledJobs of the other runs name the same pool, of another organization.
+		env = append(env, "KUBECONFIG="+l.bench.Plane.Kubeconfig(), "KUBE_NAMESPACES="+t.site.Namespace)
+	}
+	scaler, err := bench.StartScaler(l.program, append(env, l.env...), log)
+	if err != nil {
+		return "", nil, errors.Join(err, log.Close())
+	}
+	return scaler.Addr, func() error { return errors.Join(scaler.Stop(), log.Close()) }, nil
+}
+
+func (t *trial) scaledJob(g group, scalerAddress string) workload.ScaledJob {
+	metadata := map[string]string{}
+	maps.Copy(metadata, t.contender.metadata)
+	if g.capabilities != nil {
+		metadata[t.contender.capabilities] = strings.Join(g.capabilities, ",")
+	}
+	job := workload.ScaledJob{
+		Namespace: t.site.Namespace, Name: g.name, ScalerAddress: scalerAddress,
+		OrganizationURL: t.site.Azure.URL(), Pool: bench.Pool, Metadata: metadata,
+		PollingInterval: t.interval, Strategy: t.contender.strategy,
+	}
+	if !t.contender.ours {
+		job.Authentication = authentication
+	}
+	return job
+}
+
+// ready waits until KEDA says so of all ScaledJobs, and then for two polls: KEDA
+// reconciles a new one twice, which restarts its loop.
+func (t *trial) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, deployTimeout, errors.New("KEDA did not become ready for the ScaledJobs"))
+	defer cancel()
+	for _, g := range t.scenario.groups {
+		var failed error
+		isReady := func() bool {
+			object, err := t.site.ScaledJob(ctx, g.name)
+			if err != nil {
+				failed = err
+				return true
+			}
+			condition, _ := workload.Condition(object, "Ready")
+			return condition.Status == metav1.ConditionTrue
+		}
+		if err := errors.Join(until(ctx, isReady), failed); err != nil {
+			return err
+		}
+	}
+	return sleep(ctx, 2*t.interval+time.Second)
+}
+
+// undeploy ends KEDA's polls before the scaler and Azure DevOps end.
+func (t *trial) undeploy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), deployTimeout)
+	defer cancel()
+	var errs []error
+	for _, g := range t.scenario.groups {
+		errs = append(errs, t.site.Delete(ctx, g.name))
+	}
+	return errors.Join(errs...)
+}
