@@ -59,7 +59,7 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	core, logs := observer.New(zap.InfoLevel)
 	service := scaler.New(scaler.Options{
 		Organizations: organizations, Cluster: options.cluster, MaxAge: options.maxAge, Timeout: 5 * time.Second,
-		Metrics: scaler.NewMetrics(prometheus.NewRegistry()),
+		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{
 		TLS: options.tls, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),

@@ -3,10 +3,12 @@ package scaler
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
@@ -19,18 +21,23 @@ type Cluster interface {
 	// Jobs includes those that ended, even if deleted, for as long as a
 	// snapshot from before may be used.
 	Jobs() []fleet.Job
+	// Warn tells of something in an event on a ScaledJob.
+	Warn(namespace, scaledJob, reason, message string)
 }
 
 // planner joins snapshots with what Kubernetes holds.
 type planner struct {
 	cluster       Cluster
 	organizations []Organization
+	metrics       *Metrics
+	logger        *zap.Logger
 
 	mu        sync.Mutex
 	histories map[poolKey]*plan.History
 	// addresses are those by which triggers name this scaler: of ScaledJobs
 	// that it was asked about. Those with other addresses are other scalers'.
 	addresses map[string]bool
+	backoffs  map[plan.Key]*backoff
 }
 
 // poolKey tells the pools of all organizations apart.
@@ -39,8 +46,11 @@ type poolKey struct {
 	pool         int
 }
 
-func newPlanner(cluster Cluster, organizations []Organization) *planner {
-	return &planner{cluster: cluster, organizations: organizations, histories: map[poolKey]*plan.History{}, addresses: map[string]bool{}}
+func newPlanner(options Options) *planner {
+	return &planner{
+		cluster: options.Cluster, organizations: options.Organizations, metrics: options.Metrics, logger: options.Logger,
+		histories: map[poolKey]*plan.History{}, addresses: map[string]bool{}, backoffs: map[plan.Key]*backoff{},
+	}
 }
 
 // value gives what KEDA is to be told for the ScaledJob that asks. Who asks
@@ -69,7 +79,8 @@ func (p *planner) value(t *trigger, key plan.Key, snapshot *adoqueue.Snapshot) (
 // plan joins the snapshot with the Jobs of the groups. The snapshot is older
 // than the view of the Jobs, which plan relies on.
 func (p *planner) plan(groups map[plan.Key]plan.Group, organization Organization, snapshot *adoqueue.Snapshot) plan.Plan {
-	in := plan.Input{Snapshot: snapshot, Groups: slices.Collect(maps.Values(groups)), Jobs: p.jobs(groups, snapshot)}
+	jobs := p.cluster.Jobs()
+	in := plan.Input{Snapshot: snapshot, Jobs: planJobs(jobs, groups, snapshot)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := poolKey{organization.URL.String(), snapshot.Pool.ID}
@@ -80,7 +91,33 @@ func (p *planner) plan(groups map[plan.Key]plan.Group, organization Organization
 	}
 	history.Observe(snapshot, in.Jobs)
 	in.Held = history.Held
+	for key, group := range groups {
+		group.Blocked = p.blocked(key, jobs, history)
+		in.Groups = append(in.Groups, group)
+	}
 	return plan.Make(in)
+}
+
+// blocked is why a ScaledJob gets no new Jobs now. A new pause is told of where
+// people look.
+func (p *planner) blocked(key plan.Key, jobs []fleet.Job, history *plan.History) string {
+	own := slices.DeleteFunc(slices.Clone(jobs), func(job fleet.Job) bool {
+		return job.Namespace != key.Namespace || job.ScaledJob != key.Name
+	})
+	b := p.backoffs[key]
+	if b == nil {
+		b = &backoff{}
+		p.backoffs[key] = b
+	}
+	failures := b.failures
+	b.observe(own, history.Held)
+	reason := b.blocked(time.Now())
+	p.metrics.heldBack(key, b.until)
+	if reason != "" && b.failures != failures {
+		p.logger.Warn("a ScaledJob is held back", zap.String("namespace", key.Namespace), zap.String("name", key.Name), zap.String("reason", reason))
+		p.cluster.Warn(key.Namespace, key.Name, "AgentsFail", reason)
+	}
+	return reason
 }
 
 // learn takes in how a ScaledJob that asks names this scaler.
@@ -175,8 +212,9 @@ func faultOf(s *fleet.ScaledJob, count string) error {
 	return fmt.Errorf("the ScaledJob cannot work: %s", strings.Join(faults, "; "))
 }
 
-// jobs are those of the groups, with the agents that the snapshot shows of them.
-func (p *planner) jobs(groups map[plan.Key]plan.Group, snapshot *adoqueue.Snapshot) []plan.Job {
+// planJobs are the Jobs of the groups, with the agents that the snapshot shows
+// of them.
+func planJobs(all []fleet.Job, groups map[plan.Key]plan.Group, snapshot *adoqueue.Snapshot) []plan.Job {
 	agents := map[string][]string{}
 	for i := range snapshot.Requests {
 		if name := snapshot.Requests[i].Agent; name != "" {
@@ -185,7 +223,7 @@ func (p *planner) jobs(groups map[plan.Key]plan.Group, snapshot *adoqueue.Snapsh
 		}
 	}
 	var jobs []plan.Job
-	for _, job := range p.cluster.Jobs() {
+	for _, job := range all {
 		key := plan.Key{Namespace: job.Namespace, Name: job.ScaledJob}
 		if _, ok := groups[key]; ok {
 			jobs = append(jobs, plan.Job{

@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,13 @@ type cluster struct {
 	mu         sync.Mutex
 	scaledJobs []fleet.ScaledJob
 	jobs       []fleet.Job
+	warnings   []string
+}
+
+func (c *cluster) Warn(namespace, scaledJob, reason, message string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.warnings = append(c.warnings, fmt.Sprintf("%s/%s %s: %s", namespace, scaledJob, reason, message))
 }
 
 func (c *cluster) ScaledJobs() []fleet.ScaledJob {
@@ -131,6 +139,30 @@ func TestPriority(t *testing.T) {
 	}
 	b.settle(t, asking(large), 2)
 	b.settle(t, asking(small), 3)
+}
+
+func TestJobsThatFailAreHeldBack(t *testing.T) {
+	ado := azureDevOps(t)
+	build := scaledJob("build")
+	view := &cluster{scaledJobs: []fleet.ScaledJob{build}}
+	b := start(t, benchOptions{cluster: view}, ado.URL())
+	queue(t, ado)
+	b.settle(t, asking(build), 1)
+	failed := job("build", "build-abcde")
+	failed.Ended, failed.Failed = time.Now(), true
+	view.set(failed)
+	b.settle(t, asking(build), 0)
+	b.settle(t, asking(build), 0)
+	if len(view.warnings) != 1 || !strings.HasPrefix(view.warnings[0], "ado/build AgentsFail: its Jobs fail before they take a job, build-abcde at last; the next is made at ") {
+		t.Errorf("warned %q", view.warnings)
+	}
+	if n := b.logs.FilterMessage("a ScaledJob is held back").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	// The pause is over.
+	failed.Created, failed.Ended = failed.Created.Add(time.Second), time.Now().Add(-20*time.Second)
+	view.set(failed)
+	b.settle(t, asking(build), 1)
 }
 
 func TestStrategyMustGoWithCount(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
@@ -38,6 +40,7 @@ type Options struct {
 	Cluster Cluster
 	// Metrics shows the answers; nil shows nothing.
 	Metrics *Metrics
+	Logger  *zap.Logger
 }
 
 // Service implements KEDA's external scaler.
@@ -53,7 +56,7 @@ type Service struct {
 func New(options Options) *Service {
 	s := &Service{options: options, answers: newAnswers(options.Metrics)}
 	if options.Cluster != nil {
-		s.planner = newPlanner(options.Cluster, options.Organizations)
+		s.planner = newPlanner(options)
 	}
 	return s
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
@@ -28,6 +30,7 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (cluster scal
 	if s.kube == kubeOff {
 		return nil, func() {}, nil
 	}
+	klog.SetLogger(zapr.NewLogger(logger)) // client-go has no other way
 	view, err := s.view(ctx)
 	switch {
 	case err == nil:

@@ -68,7 +68,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	service := scaler.New(scaler.Options{
 		Organizations: organizations, Cluster: cluster, MaxAge: s.pollingDelay,
 		// A first answer takes two requests: the pool, then its jobs.
-		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry),
+		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
 	web := newWebServer(registry)

@@ -9,14 +9,17 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
 )
 
 // ScaledJobLabel is the label by which KEDA marks the Jobs of a ScaledJob.
@@ -32,6 +35,7 @@ const rememberFor = 2 * time.Minute
 type Fleet struct {
 	scaledJobs []cache.SharedIndexInformer // one for each namespace
 	jobs       []cache.SharedIndexInformer
+	recorder   events.EventRecorder
 	cancel     context.CancelFunc
 	running    sync.WaitGroup
 
@@ -54,7 +58,8 @@ func Start(ctx context.Context, config *rest.Config, namespaces ...string) (*Fle
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	f := &Fleet{}
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: kube.EventsV1()})
+	f := &Fleet{recorder: broadcaster.NewRecorder(scheme.Scheme, "ado-agent-orchestrator")}
 	for _, namespace := range namespaces {
 		// An informer would try for ever, in silence.
 		if err := readable(ctx, kube, custom, namespace); err != nil {
@@ -64,7 +69,7 @@ func Start(ctx context.Context, config *rest.Config, namespaces ...string) (*Fle
 			return nil, err
 		}
 	}
-	if err := f.run(ctx); err != nil {
+	if err := f.run(ctx, broadcaster); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -101,9 +106,12 @@ func (f *Fleet) follow(kube kubernetes.Interface, custom dynamic.Interface, name
 	return nil
 }
 
-func (f *Fleet) run(ctx context.Context) error {
+func (f *Fleet) run(ctx context.Context, broadcaster events.EventBroadcaster) error {
 	following, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
+	if err := broadcaster.StartRecordingToSinkWithContext(following); err != nil {
+		return err
+	}
 	var synced []cache.InformerSynced
 	for _, informer := range append(f.scaledJobs, f.jobs...) {
 		f.running.Go(func() { informer.RunWithContext(following) })
@@ -148,6 +156,19 @@ func (f *Fleet) Jobs() []Job {
 		}
 	}
 	return list
+}
+
+// Warn records an event on a ScaledJob. That it may not is of no consequence.
+func (f *Fleet) Warn(namespace, scaledJob, reason, message string) {
+	regarding := &corev1.ObjectReference{
+		APIVersion: scaledJobs.GroupVersion().String(), Kind: "ScaledJob", Namespace: namespace, Name: scaledJob,
+	}
+	for _, s := range f.ScaledJobs() {
+		if s.Namespace == namespace && s.Name == scaledJob {
+			regarding.UID = s.uid
+		}
+	}
+	f.recorder.Eventf(regarding, nil, corev1.EventTypeWarning, reason, "Scale", "%s", message)
 }
 
 // remember keeps a Job that was deleted: it may have taken a request that a

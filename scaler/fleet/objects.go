@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // defaultMaxReplicas is KEDA's maxReplicaCount for a ScaledJob that has none.
@@ -24,6 +25,8 @@ type ScaledJob struct {
 	MinReplicas, MaxReplicas int
 	// Parallelism is how many pods each of its Jobs has at a time.
 	Parallelism int
+
+	uid types.UID
 }
 
 // Job is what matters of a Job here.
@@ -74,7 +77,7 @@ func scaledJobOf(object any) (s ScaledJob, ok bool) {
 		return s, false
 	}
 	s = ScaledJob{
-		Namespace: u.GetNamespace(), Name: u.GetName(),
+		Namespace: u.GetNamespace(), Name: u.GetName(), uid: u.GetUID(),
 		MinReplicas: integer(u, 0, "spec", "minReplicaCount"),
 		MaxReplicas: integer(u, defaultMaxReplicas, "spec", "maxReplicaCount"),
 		Parallelism: integer(u, 1, "spec", "jobTargetRef", "parallelism"),

@@ -6,9 +6,12 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +42,7 @@ func TestScenarios(t *testing.T) {
 		"scaler restarted":                 scalerRestarted,
 		"credential rotated":               credentialRotated,
 		"TLS with a TriggerAuthentication": mutualTLS,
+		"Jobs that fail":                   jobsThatFail,
 		"paused ScaledJob":                 paused,
 		"mistake in the trigger":           mistakeInTheTrigger,
 	} {
@@ -238,6 +242,34 @@ func mutualTLS(t *testing.T, b *bench.Bench) {
 	s.deploy(job)
 	s.served(s.queue(2, time.Second))
 	s.settled(2)
+}
+
+// jobsThatFail has the first Job fail before its agent could take the request;
+// the next one is made after a pause of ten seconds, not at the next poll.
+func jobsThatFail(t *testing.T, b *bench.Bench) {
+	var pods atomic.Int32
+	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan {
+		if pods.Add(1) > 1 {
+			return controlplane.Plan{}
+		}
+		return controlplane.Plan{Run: func(context.Context, controlplane.Container) int { return 1 }}
+	}})
+	s.deploy(s.scaledJob())
+	s.served(s.queue(1, time.Second))
+	s.eventually(func() string {
+		if counts := s.describeJobs(); counts != "0 running, 1 complete, 1 failed" {
+			return counts
+		}
+		if events := s.events(); !strings.Contains(events, "AgentsFail: its Jobs fail before they take a job") {
+			return "no event tells that Jobs fail: " + events
+		}
+		return ""
+	})
+	jobs := s.jobs()
+	slices.SortFunc(jobs, func(a, b batchv1.Job) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	if pause := jobs[1].CreationTimestamp.Sub(jobs[0].CreationTimestamp.Time); pause < 9*time.Second { // whole seconds
+		t.Errorf("the next Job was made %v after the one that failed", pause)
+	}
 }
 
 // paused compares with a second ScaledJob, on a pool of its own, whose Job shows

@@ -46,7 +46,7 @@ func main() {
 	flag.StringVar(&s.only, "only", "", "measure only the runs whose name contains this `text`")
 	flag.StringVar(&s.dir, "dir", "", "keep logs and a timeline of each run in this new `directory`")
 	flag.StringVar(&s.count, "count-mode", "", "our trigger's metadata count; by default there is none")
-	flag.StringVar(&s.kube, "kube", "off", "our scaler's setting KUBE; unless it is off, it gets KUBECONFIG and KUBE_NAMESPACES as well")
+	flag.StringVar(&s.kube, "kube", "on", "our scaler's setting KUBE; unless it is off, it gets KUBECONFIG and KUBE_NAMESPACES as well")
 	flag.Func("env", "further setting `NAME=value` of our scaler; may be repeated", func(text string) error {
 		if !strings.Contains(text, "=") {
 			return errors.New("must be NAME=value")
