@@ -153,13 +153,17 @@ func (b *bench) settle(t *testing.T, r *externalscaler.ScaledObjectRef, want flo
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
+	var last any
 	for {
 		got, err := b.metric(ctx, r)
 		if err == nil && got == want {
 			return
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("metric is %v (%v), want %v", got, err, want)
+			t.Fatalf("metric is %v, want %v", last, want)
+		}
+		if last = any(got); err != nil {
+			last = err
 		}
 	}
 }
