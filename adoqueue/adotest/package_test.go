@@ -127,6 +127,11 @@ func agentServer(t *testing.T, opts Options) *Server {
 	if testing.Short() {
 		t.Skip("runs bash and curl")
 	}
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("the agent package needs %s", program) // CI has it
+		}
+	}
 	opts.AutoAssign = true
 	ado := Serve(t, opts)
 	ado.AddPool(Pool{Name: "linux"})

@@ -27,13 +27,13 @@ func TestExpand(t *testing.T) {
 
 func TestRewrite(t *testing.T) {
 	t.Parallel()
-	mounted := paths{"/work": "/tmp/a", "/work/cache": "/tmp/b"}
+	mounted := paths{"/data": "/tmp/a", "/data/cache": "/tmp/b"}
 	for text, want := range map[string]string{
-		"/work":               "/tmp/a",
-		"/work/file":          "/tmp/a/file",
-		"/work/cache/file":    "/tmp/b/file",
-		"/workshop":           "/workshop",
-		"https://host/work/x": "https://host/work/x",
+		"/data":               "/tmp/a",
+		"/data/file":          "/tmp/a/file",
+		"/data/cache/file":    "/tmp/b/file",
+		"/datashop":           "/datashop",
+		"https://host/data/x": "https://host/data/x",
 		"":                    "",
 	} {
 		if got := mounted.rewrite(text); got != want {
