@@ -2,6 +2,7 @@ package adoqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ import (
 const (
 	// apiVersion is known to Azure DevOps Services and to Server 2022.1.
 	apiVersion = "7.1"
+	// writeVersion is known to every Server from 2019 on.
+	writeVersion = "5.0"
 	// maxBody bounds an answer: 32 MiB are some 15,000 job requests.
 	maxBody = 32 << 20
 	// maxMessage bounds how much of a foreign text goes into an error.
@@ -38,8 +41,8 @@ type Options struct {
 	Metrics *Metrics
 }
 
-// Client reads pools and job requests of one organization. It is safe for
-// concurrent use.
+// Client reads pools and job requests of one organization, and manages their
+// agents. It is safe for concurrent use.
 type Client struct {
 	organization OrganizationURL
 	pipeline     runtime.Pipeline
@@ -96,13 +99,16 @@ func once(ctx context.Context) context.Context {
 type call struct {
 	name      string // low-cardinality label of metrics
 	operation string // for people
+	method    string // "" is GET
 	query     url.Values
 	path      []string
+	body      any    // sent as JSON, unless nil
+	version   string // of the API, if another than apiVersion
 	prelude   bool
 }
 
-// get asks and gives the body of a successful answer.
-func (c *Client) get(ctx context.Context, q call) ([]byte, error) {
+// do asks and gives the body of a successful answer.
+func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
 	versioned := !c.unversioned.Load()
 	body, err := c.try(ctx, q)
 	failure, ok := errors.AsType[*Error](err)
@@ -115,19 +121,10 @@ func (c *Client) get(ctx context.Context, q call) ([]byte, error) {
 
 func (c *Client) try(ctx context.Context, q call) ([]byte, error) {
 	start := time.Now()
-	request, err := runtime.NewRequest(ctx, http.MethodGet, c.organization.endpoint(q.query, q.path...))
+	request, err := c.request(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", q.operation, err)
 	}
-	if q.prelude {
-		request.SetOperationValue(prelude{})
-	}
-	header := request.Raw().Header
-	header.Set("Accept", c.accept())
-	// Without this, a refused credential is answered with a sign-in page.
-	header.Set("X-TFS-FedAuthRedirect", "Suppress")
-	runtime.SkipBodyDownload(request) // it has no bound
-
 	response, err := c.pipeline.Do(request)
 	if err != nil {
 		if !errors.Is(err, ErrThrottled) { // else it was not sent
@@ -146,16 +143,45 @@ func (c *Client) try(ctx context.Context, q call) ([]byte, error) {
 	}
 	if failure := failureOf(response, body); failure != nil {
 		failure.Operation = q.operation
+		if failure.kind == ErrForbidden && q.method != "" {
+			failure.Hint = hintManage
+		}
 		return nil, failure
 	}
 	return body, nil
 }
 
-func (c *Client) accept() string {
-	if c.unversioned.Load() {
+func (c *Client) request(ctx context.Context, q call) (*policy.Request, error) {
+	request, err := runtime.NewRequest(ctx, cmp.Or(q.method, http.MethodGet), c.organization.endpoint(q.query, q.path...))
+	if err != nil {
+		return nil, err
+	}
+	if q.prelude {
+		request.SetOperationValue(prelude{})
+	}
+	header := request.Raw().Header
+	header.Set("Accept", c.accept(q))
+	// Without this, a refused credential is answered with a sign-in page.
+	header.Set("X-TFS-FedAuthRedirect", "Suppress")
+	runtime.SkipBodyDownload(request) // it has no bound
+	if q.body == nil {
+		return request, nil
+	}
+	return request, runtime.MarshalAsJSON(request, q.body)
+}
+
+// accept names the version of the API. What writes has to name one, even to a
+// Server that does not know ours.
+func (c *Client) accept(q call) string {
+	version := cmp.Or(q.version, apiVersion)
+	switch {
+	case !c.unversioned.Load():
+	case q.method != "":
+		version = writeVersion
+	default:
 		return "application/json"
 	}
-	return "application/json;api-version=" + apiVersion
+	return "application/json;api-version=" + version
 }
 
 // unanswered makes an error of a request that got no answer. One that the

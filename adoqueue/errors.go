@@ -17,6 +17,10 @@ var (
 	ErrPoolUnfit    = errors.New("the pool cannot have agents of its own")
 	ErrThrottled    = errors.New("asked to wait by Azure DevOps")
 	ErrUnavailable  = errors.New("no answer from Azure DevOps")
+
+	ErrAgentNotFound = errors.New("the agent is not registered")
+	ErrAgentExists   = errors.New("an agent of this name is registered already")
+	ErrAgentBusy     = errors.New("the agent runs a job")
 )
 
 // Error says what was asked of Azure DevOps, how it was answered and what to
@@ -88,6 +92,7 @@ func definitive(err error) bool {
 const (
 	hintCredential = "check that the token is valid, has not expired and has the scope Agent Pools (Read)"
 	hintRight      = "give the identity at least the role Reader on the pool, and its token the scope Agent Pools (Read)"
+	hintManage     = "give the identity the role Administrator on the pool, and its token the scope Agent Pools (Read & manage)"
 	hintURL        = "check the organization URL"
 	hintPool       = "check the pool's name or id (of the organization, not the queue id of a project) and that the identity has the role Reader on it"
 	hintRetry      = "it is asked again by itself"

@@ -16,7 +16,7 @@ func (c *Client) JobRequests(ctx context.Context, pool Pool) ([]JobRequest, erro
 		query: url.Values{"completedRequestCount": {"0"}},
 		path:  []string{"_apis", "distributedtask", "pools", strconv.Itoa(pool.ID), "jobrequests"},
 	}
-	body, err := c.get(ctx, q)
+	body, err := c.do(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (c *Client) findPool(ctx context.Context, ref PoolRef) (Pool, error) {
 		query: url.Values{"poolName": {ref.Name}}, path: []string{"_apis", "distributedtask", "pools"},
 		prelude: true,
 	}
-	body, err := c.get(ctx, q)
+	body, err := c.do(ctx, q)
 	if err != nil {
 		return Pool{}, err
 	}
@@ -79,7 +79,7 @@ func (c *Client) poolByID(ctx context.Context, ref PoolRef) (Pool, error) {
 		path:    []string{"_apis", "distributedtask", "pools", strconv.Itoa(ref.ID)},
 		prelude: true,
 	}
-	body, err := c.get(ctx, q)
+	body, err := c.do(ctx, q)
 	if err != nil {
 		return Pool{}, err
 	}
