@@ -38,6 +38,8 @@ type Cache struct {
 	mu    sync.Mutex
 	pools map[PoolRef]*cell[Pool]
 	lists map[int]*cell[*Snapshot]
+
+	parallel cell[ParallelJobs]
 }
 
 // NewCache makes a cache for the pools of one organization. Close ends it.
@@ -49,6 +51,14 @@ func NewCache(client *Client, options CacheOptions) *Cache {
 		pools: map[PoolRef]*cell[Pool]{}, lists: map[int]*cell[*Snapshot]{},
 	}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
+	c.parallel = cell[ParallelJobs]{
+		staleFor: options.StaleFor, spawn: c.wg.Go,
+		fetch: func() (ParallelJobs, error) {
+			ctx, cancel := context.WithTimeout(c.ctx, options.Timeout)
+			defer cancel()
+			return client.ParallelJobs(ctx)
+		},
+	}
 	return c
 }
 
@@ -84,6 +94,13 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 		return &old, nil //nolint:nilerr // the old snapshot is an answer, and holds the reason
 	}
 	return snapshot, nil
+}
+
+// ParallelJobs gives the organization's parallel jobs, no older than maxAge if
+// Azure DevOps answers, and for a bounded time the last ones if it does not.
+func (c *Cache) ParallelJobs(ctx context.Context, maxAge time.Duration) (ParallelJobs, error) {
+	jobs, _, err := c.parallel.get(ctx, maxAge)
+	return jobs, err
 }
 
 func (c *Cache) pool(ref PoolRef) *cell[Pool] {

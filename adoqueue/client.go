@@ -143,7 +143,7 @@ func (c *Client) try(ctx context.Context, q call) ([]byte, error) {
 	}
 	if failure := failureOf(response, body); failure != nil {
 		failure.Operation = q.operation
-		if failure.kind == ErrForbidden && q.method != "" {
+		if errors.Is(failure, ErrForbidden) && q.method != "" {
 			failure.Hint = hintManage
 		}
 		return nil, failure

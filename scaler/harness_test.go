@@ -38,6 +38,7 @@ type bench struct {
 type benchOptions struct {
 	maxAge  time.Duration
 	cluster scaler.Cluster
+	cap     bool
 	tls     *tls.Config
 	dial    []grpc.DialOption
 }
@@ -59,8 +60,9 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	core, logs := observer.New(zap.InfoLevel)
 	service := scaler.New(scaler.Options{
 		Organizations: organizations, Cluster: options.cluster, MaxAge: options.maxAge, Timeout: 5 * time.Second,
-		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core),
+		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core), CapByParallelJobs: options.cap,
 	})
+	t.Cleanup(service.Close)
 	server := scaler.NewServer(service, scaler.ServerOptions{
 		TLS: options.tls, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),
 	})

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,36 +28,30 @@ type Cluster interface {
 
 // planner joins snapshots with what Kubernetes holds.
 type planner struct {
-	cluster       Cluster
-	organizations []Organization
-	metrics       *Metrics
-	logger        *zap.Logger
+	options Options
+	cluster Cluster
+	ledger  *fleet.Ledger
+	watcher *watcher
 
-	mu        sync.Mutex
-	histories map[poolKey]*plan.History
+	mu sync.Mutex
 	// addresses are those by which triggers name this scaler: of ScaledJobs
 	// that it was asked about. Those with other addresses are other scalers'.
 	addresses map[string]bool
-	backoffs  map[plan.Key]*backoff
-}
-
-// poolKey tells the pools of all organizations apart.
-type poolKey struct {
-	organization string
-	pool         int
+	// unbounded are the organizations whose parallel jobs cannot be read.
+	unbounded map[string]bool
 }
 
 func newPlanner(options Options) *planner {
 	return &planner{
-		cluster: options.Cluster, organizations: options.Organizations, metrics: options.Metrics, logger: options.Logger,
-		histories: map[poolKey]*plan.History{}, addresses: map[string]bool{}, backoffs: map[plan.Key]*backoff{},
+		options: options, cluster: options.Cluster, ledger: fleet.NewLedger(options.Cluster.Jobs),
+		watcher: newWatcher(options.MaxAge), addresses: map[string]bool{}, unbounded: map[string]bool{},
 	}
 }
 
 // value gives what KEDA is to be told for the ScaledJob that asks. Who asks
 // without being a ScaledJob in view is a ScaledObject, or so new that it has no
 // Jobs to join.
-func (p *planner) value(t *trigger, key plan.Key, snapshot *adoqueue.Snapshot) (int64, error) {
+func (p *planner) value(ctx context.Context, t *trigger, key plan.Key, snapshot *adoqueue.Snapshot) (int64, error) {
 	list := p.cluster.ScaledJobs()
 	i := slices.IndexFunc(list, func(s fleet.ScaledJob) bool { return s.Namespace == key.Namespace && s.Name == key.Name })
 	if i < 0 {
@@ -69,55 +64,76 @@ func (p *planner) value(t *trigger, key plan.Key, snapshot *adoqueue.Snapshot) (
 		return t.value(snapshot, key.Name), nil
 	}
 	p.learn(&list[i])
-	groups := groupsOf(p.members(list, t.organization, snapshot.Pool))
-	if _, ok := groups[key]; !ok { // its trigger has changed since
+	made, watch := p.plan(ctx, list, t.organization, snapshot)
+	group, ok := made.Groups[key]
+	if !ok { // its trigger has changed since
 		return t.value(snapshot, key.Name), nil
 	}
-	return p.plan(groups, t.organization, snapshot).Groups[key].Metric, nil
+	if watch {
+		p.watcher.watch(poolKey{t.organization.URL.String(), snapshot.Pool.ID}, func(ctx context.Context) (more bool) {
+			return p.look(ctx, t)
+		})
+	}
+	return group.Metric, nil
 }
 
-// plan joins the snapshot with the Jobs of the groups. The snapshot is older
-// than the view of the Jobs, which plan relies on.
-func (p *planner) plan(groups map[plan.Key]plan.Group, organization Organization, snapshot *adoqueue.Snapshot) plan.Plan {
-	jobs := p.cluster.Jobs()
-	in := plan.Input{Snapshot: snapshot, Jobs: planJobs(jobs, groups, snapshot)}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := poolKey{organization.URL.String(), snapshot.Pool.ID}
-	history := p.histories[key]
-	if history == nil {
-		history = &plan.History{}
-		p.histories[key] = history
+// look lets the ledger see a pool between two polls.
+func (p *planner) look(ctx context.Context, t *trigger) (more bool) {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+	defer cancel()
+	snapshot, err := t.organization.Queue.Snapshot(ctx, t.pool, p.options.MaxAge)
+	if err != nil {
+		return true // KEDA is told when it asks
 	}
-	history.Observe(snapshot, in.Jobs)
-	in.Held = history.Held
-	for key, group := range groups {
-		group.Blocked = p.blocked(key, jobs, history)
-		in.Groups = append(in.Groups, group)
-	}
-	return plan.Make(in)
+	_, more = p.plan(ctx, p.cluster.ScaledJobs(), t.organization, snapshot)
+	return more
 }
 
-// blocked is why a ScaledJob gets no new Jobs now. A new pause is told of where
-// people look.
-func (p *planner) blocked(key plan.Key, jobs []fleet.Job, history *plan.History) string {
-	own := slices.DeleteFunc(slices.Clone(jobs), func(job fleet.Job) bool {
-		return job.Namespace != key.Namespace || job.ScaledJob != key.Name
+// plan shares out the requests of a snapshot. The snapshot is older than the
+// view of the Jobs, which plan relies on. It also tells whether agents may take
+// requests before the next poll.
+func (p *planner) plan(ctx context.Context, list []fleet.ScaledJob, organization Organization, snapshot *adoqueue.Snapshot) (made plan.Plan, watch bool) {
+	groups := groupsOf(p.members(list, organization, snapshot.Pool))
+	made, pauses := p.ledger.Plan(fleet.Question{
+		Organization: organization.URL, Snapshot: snapshot, Groups: groups,
+		ParallelJobs: p.parallelJobs(ctx, organization, snapshot),
 	})
-	b := p.backoffs[key]
-	if b == nil {
-		b = &backoff{}
-		p.backoffs[key] = b
+	for _, pause := range pauses {
+		p.options.Metrics.heldBack(pause.Key, pause.Until)
+		if pause.New {
+			p.options.Logger.Warn("a ScaledJob is held back",
+				zap.String("namespace", pause.Namespace), zap.String("name", pause.Name), zap.String("reason", pause.Reason))
+			p.cluster.Warn(pause.Namespace, pause.Name, "AgentsFail", pause.Reason)
+		}
 	}
-	failures := b.failures
-	b.observe(own, history.Held)
-	reason := b.blocked(time.Now())
-	p.metrics.heldBack(key, b.until)
-	if reason != "" && b.failures != failures {
-		p.logger.Warn("a ScaledJob is held back", zap.String("namespace", key.Namespace), zap.String("name", key.Name), zap.String("reason", reason))
-		p.cluster.Warn(key.Namespace, key.Name, "AgentsFail", reason)
+	for key, group := range made.Groups {
+		// Those that are to be idle may wait for hours.
+		watch = watch || group.Queued > 0 || group.Waiting > groups[key].MinIdle
 	}
-	return reason
+	return made, watch
+}
+
+// parallelJobs are those of the organization if they are to bound the agents.
+// They are no older than the snapshot: of a request that was given to an agent
+// between the two, neither would know, and a Job too many be made.
+func (p *planner) parallelJobs(ctx context.Context, organization Organization, snapshot *adoqueue.Snapshot) *adoqueue.ParallelJobs {
+	if !p.options.CapByParallelJobs {
+		return nil
+	}
+	limit, err := organization.Queue.ParallelJobs(ctx, time.Since(snapshot.RequestedAt))
+	name := organization.URL.String()
+	p.mu.Lock()
+	told := p.unbounded[name]
+	p.unbounded[name] = err != nil
+	p.mu.Unlock()
+	if err != nil {
+		if !told {
+			p.options.Logger.Warn("agents are not bounded by the organization's parallel jobs, which cannot be read",
+				zap.String("organization", name), zap.Error(err))
+		}
+		return nil
+	}
+	return &limit
 }
 
 // learn takes in how a ScaledJob that asks names this scaler.
@@ -149,7 +165,7 @@ func (p *planner) members(list []fleet.ScaledJob, organization Organization, poo
 			continue // it is told when it asks
 		}
 		for _, metadata := range list[i].Triggers {
-			t, err := parseTrigger(metadata, p.organizations, countExact)
+			t, err := parseTrigger(metadata, p.options.Organizations, countExact)
 			if err == nil && p.isOurs(metadata) && t.count == countExact &&
 				t.organization.URL.Same(organization.URL) && t.isOn(pool) {
 				members = append(members, member{&list[i], t})
@@ -210,28 +226,6 @@ func faultOf(s *fleet.ScaledJob, count string) error {
 		return nil
 	}
 	return fmt.Errorf("the ScaledJob cannot work: %s", strings.Join(faults, "; "))
-}
-
-// planJobs are the Jobs of the groups, with the agents that the snapshot shows
-// of them.
-func planJobs(all []fleet.Job, groups map[plan.Key]plan.Group, snapshot *adoqueue.Snapshot) []plan.Job {
-	agents := map[string][]string{}
-	for i := range snapshot.Requests {
-		if name := snapshot.Requests[i].Agent; name != "" {
-			prefix := fleet.PrefixOfPod(name)
-			agents[prefix] = append(agents[prefix], name)
-		}
-	}
-	var jobs []plan.Job
-	for _, job := range all {
-		key := plan.Key{Namespace: job.Namespace, Name: job.ScaledJob}
-		if _, ok := groups[key]; ok {
-			jobs = append(jobs, plan.Job{
-				UID: job.UID, Group: key, Agents: agents[job.PodPrefix()], Created: job.Created, Ended: job.Ended,
-			})
-		}
-	}
-	return jobs
 }
 
 // isOn tells whether the trigger is about this pool.

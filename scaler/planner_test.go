@@ -2,6 +2,7 @@ package scaler_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -61,8 +62,9 @@ func asking(s fleet.ScaledJob) *externalscaler.ScaledObjectRef {
 	return &externalscaler.ScaledObjectRef{Namespace: s.Namespace, Name: s.Name, ScalerMetadata: s.Triggers[0]}
 }
 
-func job(scaledJob, name string) fleet.Job {
-	return fleet.Job{UID: name, Namespace: "ado", Name: name, ScaledJob: scaledJob, Created: time.Now().Truncate(time.Second)}
+// job is a Job of the ScaledJob "build".
+func job(name string) fleet.Job {
+	return fleet.Job{UID: name, Namespace: "ado", Name: name, ScaledJob: "build", Created: time.Now().Truncate(time.Second)}
 }
 
 func TestCountExact(t *testing.T) {
@@ -77,7 +79,7 @@ func TestCountExact(t *testing.T) {
 	b.settle(t, r, 2)
 
 	// Two Jobs wait, so nothing is missing.
-	one, two := job("build", "build-abcde"), job("build", "build-fghij")
+	one, two := job("build-abcde"), job("build-fghij")
 	view.set(one, two)
 	b.settle(t, r, 0)
 	// A third request has nobody yet: KEDA makes 3 - 2.
@@ -99,6 +101,35 @@ func TestCountExact(t *testing.T) {
 	one.Ended = time.Now()
 	view.set(one, two)
 	b.settle(t, r, 3)
+}
+
+// TestShortJobs has a request start and end between two polls: the scaler must
+// have looked by itself, or the draining Job would count as waiting for the next
+// request.
+func TestShortJobs(t *testing.T) {
+	ado := azureDevOps(t)
+	build := scaledJob("build")
+	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{build}, jobs: []fleet.Job{job("build-abcde")}}}, ado.URL())
+	first := queue(t, ado)
+	b.settle(t, asking(build), 0)
+	run(t, ado, first, "build-abcde-22222")
+	deadline := time.Now().Add(10 * time.Second)
+	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) == lists; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody looked between the polls")
+		}
+	}
+	calls := ado.Calls()
+	for i := len(calls) - 1; ado.Calls()[i].Status == 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the look got no answer")
+		}
+	}
+	if err := ado.Finish(first, "succeeded"); err != nil {
+		t.Fatal(err)
+	}
+	queue(t, ado)
+	b.settle(t, asking(build), 2) // one is missing, and KEDA sees one
 }
 
 func TestEachRequestCountsOnce(t *testing.T) {
@@ -151,7 +182,7 @@ func TestJobsThatFailAreHeldBack(t *testing.T) {
 	b := start(t, benchOptions{cluster: view}, ado.URL())
 	queue(t, ado)
 	b.settle(t, asking(build), 1)
-	failed := job("build", "build-abcde")
+	failed := job("build-abcde")
 	// Long enough ago that it cannot have taken the request since the snapshot.
 	failed.Created, failed.Ended, failed.Failed = failed.Created.Add(-5*time.Second), time.Now().Add(-4*time.Second), true
 	view.set(failed)

@@ -16,9 +16,10 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// Queue gives snapshots of an organization's pools.
+// Queue gives snapshots of an organization's pools, and its parallel jobs.
 type Queue interface {
 	Snapshot(ctx context.Context, pool adoqueue.PoolRef, maxAge time.Duration) (*adoqueue.Snapshot, error)
+	ParallelJobs(ctx context.Context, maxAge time.Duration) (adoqueue.ParallelJobs, error)
 }
 
 // Organization is one that triggers may name.
@@ -38,6 +39,9 @@ type Options struct {
 	// Cluster is the view of Kubernetes; nil means that there is none, and
 	// that count exact is taken for owned.
 	Cluster Cluster
+	// CapByParallelJobs bounds the agents, with count exact, to those that the
+	// organization's parallel jobs let run at once.
+	CapByParallelJobs bool
 	// Metrics shows the answers; nil shows nothing.
 	Metrics *Metrics
 	Logger  *zap.Logger
@@ -52,13 +56,20 @@ type Service struct {
 	answers *answers
 }
 
-// New makes a service.
+// New makes a service. Close ends it.
 func New(options Options) *Service {
 	s := &Service{options: options, answers: newAnswers(options.Metrics)}
 	if options.Cluster != nil {
 		s.planner = newPlanner(options)
 	}
 	return s
+}
+
+// Close ends what goes on between KEDA's polls.
+func (s *Service) Close() {
+	if s.planner != nil {
+		s.planner.watcher.close()
+	}
 }
 
 // GetMetricSpec names the metric. KEDA hides an error of this call: it would
@@ -125,7 +136,7 @@ func (s *Service) evaluate(ctx context.Context, ref *externalscaler.ScaledObject
 	if err != nil {
 		return answer{}, err
 	}
-	value, err := s.value(t, ref, snapshot)
+	value, err := s.value(ctx, t, ref, snapshot)
 	if err != nil {
 		return answer{}, err
 	}
@@ -143,11 +154,11 @@ func (s *Service) parse(ref *externalscaler.ScaledObjectRef) (*trigger, error) {
 	return parseTrigger(ref.GetScalerMetadata(), s.options.Organizations, count)
 }
 
-func (s *Service) value(t *trigger, ref *externalscaler.ScaledObjectRef, snapshot *adoqueue.Snapshot) (int64, error) {
+func (s *Service) value(ctx context.Context, t *trigger, ref *externalscaler.ScaledObjectRef, snapshot *adoqueue.Snapshot) (int64, error) {
 	if s.planner == nil {
 		return t.value(snapshot, ref.GetName()), nil
 	}
-	return s.planner.value(t, plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}, snapshot)
+	return s.planner.value(ctx, t, plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}, snapshot)
 }
 
 // value counts the requests that make up the metric, without a view of the

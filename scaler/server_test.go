@@ -138,6 +138,10 @@ func (panicking) Snapshot(context.Context, adoqueue.PoolRef, time.Duration) (*ad
 	panic("index out of range")
 }
 
+func (panicking) ParallelJobs(context.Context, time.Duration) (adoqueue.ParallelJobs, error) {
+	panic("index out of range")
+}
+
 func TestPanicIsAnError(t *testing.T) {
 	b := startWith(t, benchOptions{}, []scaler.Organization{{URL: parseURL(t, "https://dev.azure.com/contoso"), Queue: panicking{}}})
 	for range 2 { // it goes on serving

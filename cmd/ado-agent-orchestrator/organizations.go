@@ -30,7 +30,7 @@ type organizationFlags struct {
 
 	File      string `name:"organizations-file" env:"ORGANIZATIONS_FILE" help:"YAML file that lists several organizations, in place of the settings above."`
 	CAFile    string `name:"ca-file" env:"CA_FILE" help:"Certificate authorities (PEM) to trust besides the system's."`
-	AllowHTTP bool   `name:"allow-http" env:"ALLOW_HTTP" help:"Allow credentials to be sent over plain http to other machines."`
+	AllowHTTP yesNo  `name:"allow-http" env:"ALLOW_HTTP" help:"Allow credentials to be sent over plain http to other machines."`
 }
 
 // organization is a checked one.
@@ -56,6 +56,15 @@ type listed struct {
 }
 
 func (m *mistakes) organizations(f organizationFlags) []organization {
+	list := m.namedOrganizations(f)
+	allowHTTP := m.yesNo("ALLOW_HTTP (--allow-http)", f.AllowHTTP)
+	for i := range list {
+		list[i].allowHTTP = allowHTTP
+	}
+	return list
+}
+
+func (m *mistakes) namedOrganizations(f organizationFlags) []organization {
 	if f.File != "" {
 		if f.URL != "" {
 			m.add("ORG_URL and ORGANIZATIONS_FILE", "exclude each other; list the organization in the file")
@@ -79,7 +88,7 @@ func (m *mistakes) organizations(f organizationFlags) []organization {
 	if err != nil {
 		m.add("ORG_URL (--org-url)", "%w", err)
 	}
-	return []organization{{url: url, auth: auth, caFile: f.CAFile, allowHTTP: f.AllowHTTP}}
+	return []organization{{url: url, auth: auth, caFile: f.CAFile}}
 }
 
 func (m *mistakes) listedOrganizations(f organizationFlags) []organization {
@@ -121,7 +130,7 @@ func (l listed) organization(f organizationFlags) (organization, error) {
 			Kind: l.Auth, PATFile: l.PATFile, TenantID: l.TenantID, ClientID: l.ClientID,
 			ClientSecretFile: l.ClientSecretFile, CertificateFile: l.CertificateFile, FederatedTokenFile: l.TokenFile,
 		},
-		caFile: f.CAFile, allowHTTP: f.AllowHTTP,
+		caFile: f.CAFile,
 	}
 	if l.CAFile != "" {
 		o.caFile = l.CAFile

@@ -69,7 +69,9 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		Organizations: organizations, Cluster: cluster, MaxAge: s.pollingDelay,
 		// A first answer takes two requests: the pool, then its jobs.
 		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
+		CapByParallelJobs: s.capByParallelJobs,
 	})
+	defer service.Close()
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
 	web := newWebServer(registry)
 	logger.Info("serving",

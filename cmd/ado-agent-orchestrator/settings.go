@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/alecthomas/kong"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -30,6 +32,8 @@ type serveFlags struct {
 	Kube           string `name:"kube" env:"KUBE" default:"auto" help:"View of Kubernetes, for count exact: on, off, or auto (on if it can be read)."`
 	KubeNamespaces string `name:"kube-namespaces" env:"KUBE_NAMESPACES" help:"Comma list of the namespaces to view; empty means all."`
 
+	ParallelJobs yesNo `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" default:"false" help:"No more agents than the organization's parallel jobs let run."`
+
 	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"json" help:"json or console."`
 }
@@ -47,6 +51,8 @@ type settings struct {
 
 	kube           string
 	kubeNamespaces []string
+
+	capByParallelJobs bool
 }
 
 type tlsFiles struct{ cert, key, clientCA string }
@@ -66,6 +72,8 @@ func (f serveFlags) check() (settings, error) {
 
 		kube:           f.Kube,
 		kubeNamespaces: splitList(f.KubeNamespaces),
+
+		capByParallelJobs: m.yesNo("CAP_BY_PARALLEL_JOBS (--cap-by-parallel-jobs)", f.ParallelJobs),
 	}
 	m.choice("KUBE (--kube)", f.Kube, kubeAuto, kubeOn, kubeOff)
 	if (s.tls.cert == "") != (s.tls.key == "") {
@@ -76,6 +84,22 @@ func (f serveFlags) check() (settings, error) {
 	}
 	return s, m.err()
 }
+
+// yesNo is a flag that may stand without a value. It is a text until it is
+// checked together with all others.
+type yesNo string
+
+// Decode takes what follows the flag, or what the environment holds.
+func (y *yesNo) Decode(ctx *kong.DecodeContext) error {
+	*y = "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		return ctx.Scan.PopValueInto("true or false", (*string)(y))
+	}
+	return nil
+}
+
+// IsBool lets the flag stand alone.
+func (yesNo) IsBool() bool { return true }
 
 // splitList reads a comma list; empty items do not count.
 func splitList(text string) []string {
@@ -108,6 +132,14 @@ func (m *mistakes) milliseconds(setting, text string, least int) time.Duration {
 		m.add(setting, "%q is not a whole number of milliseconds from %d", text, least)
 	}
 	return time.Duration(n) * time.Millisecond
+}
+
+func (m *mistakes) yesNo(setting string, given yesNo) bool {
+	yes, err := strconv.ParseBool(cmp.Or(string(given), "false"))
+	if err != nil {
+		m.add(setting, "%q is neither true nor false", given)
+	}
+	return yes
 }
 
 func (m *mistakes) duration(setting, text string) time.Duration {

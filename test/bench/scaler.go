@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,8 +38,8 @@ func BuildScaler(ctx context.Context, dir string) (program string, err error) {
 
 // Scaler is our program, running as a process.
 type Scaler struct {
-	// Addr is where it answers KEDA.
-	Addr string
+	// Addr is where it answers KEDA, HTTPAddr where its metrics are.
+	Addr, HTTPAddr string
 
 	command *exec.Cmd
 	logged  chan struct{} // closed when the log has been read to its end
@@ -59,7 +61,7 @@ func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
 		return nil, err
 	}
 	lines := bufio.NewReader(pipe)
-	var serving struct{ Msg, GRPC string }
+	var serving struct{ Msg, GRPC, HTTP string }
 	// Whatever is wrong with the lines shows in the message not being there.
 	var said strings.Builder
 	for serving.Msg != "serving" {
@@ -70,12 +72,40 @@ func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
 		}
 		_ = json.Unmarshal([]byte(line), &serving)
 	}
-	s.Addr = serving.GRPC
+	s.Addr, s.HTTPAddr = serving.GRPC, serving.HTTP
 	go func() {
 		defer close(s.logged)
 		_, _ = io.Copy(log, io.MultiReader(strings.NewReader(said.String()), lines))
 	}()
 	return s, nil
+}
+
+// Polls is how often KEDA has asked for a metric and got an answer, be it an
+// error.
+func (s *Scaler) Polls(ctx context.Context) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTPAddr+"/metrics", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	polls := 0
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		series, value, _ := strings.Cut(lines.Text(), "} ")
+		if !strings.HasPrefix(series, "grpc_server_handled_total{") || !strings.Contains(series, `grpc_method="GetMetrics"`) {
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return 0, fmt.Errorf("read the scaler's metrics: %w", err)
+		}
+		polls += n
+	}
+	return polls, lines.Err()
 }
 
 // Stop ends the process as Kubernetes does. That it does not exit with 0 is an

@@ -229,17 +229,25 @@ func (s *site) settled(want int) {
 	}
 }
 
-// polledAgain waits until the scaler has asked Azure DevOps this often from now
-// on, which it does only when KEDA asks it.
+// polledAgain waits until KEDA has asked the scaler this often from now on.
 func (s *site) polledAgain(times int) {
 	s.t.Helper()
-	begin := s.Azure.Count(adotest.OpJobRequests, 0)
+	begin := s.polls()
 	s.eventually(func() string {
-		if n := s.Azure.Count(adotest.OpJobRequests, 0) - begin; n < times {
+		if n := s.polls() - begin; n < times {
 			return fmt.Sprintf("KEDA polled %d of %d times", n, times)
 		}
 		return ""
 	})
+}
+
+func (s *site) polls() int {
+	s.t.Helper()
+	n, err := s.scaler.Polls(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
 }
 
 // read gives the ScaledJob "build".

@@ -45,6 +45,7 @@ func TestScenarios(t *testing.T) {
 		"Jobs that fail":                   jobsThatFail,
 		"paused ScaledJob":                 paused,
 		"mistake in the trigger":           mistakeInTheTrigger,
+		"creation interrupted":             creationInterrupted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +162,7 @@ func outage(t *testing.T, b *bench.Bench, fault adotest.Fault) {
 	fault.Operation = adotest.OpJobRequests
 	fault.Method = http.MethodGet // not what agents do to their own request
 	s.Azure.Inject(fault)
-	s.polledAgain(1) // what was asked before has been answered
+	s.polledAgain(2) // what was asked before has been answered
 	during := s.queue(3, time.Second)
 	s.polledAgain(3)
 	if n := len(s.jobs()); n != 2 {

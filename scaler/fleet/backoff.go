@@ -1,10 +1,8 @@
-package scaler
+package fleet
 
 import (
 	"fmt"
 	"time"
-
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
 // A ScaledJob whose Jobs fail before they take a request, for want of an image
@@ -24,8 +22,8 @@ type backoff struct {
 
 // observe takes in the Jobs of the ScaledJob as they are now. Jobs that fail
 // together count as one failure; held tells which have had a request.
-func (b *backoff) observe(jobs []fleet.Job, held func(uid string) bool) {
-	var failed *fleet.Job
+func (b *backoff) observe(jobs []Job, held func(uid string) bool) {
+	var failed *Job
 	var taken time.Time // when the youngest Job was created that has had a request
 	for i := range jobs {
 		job := &jobs[i]
