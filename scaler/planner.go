@@ -70,23 +70,23 @@ func (p *planner) value(ctx context.Context, t *trigger, key plan.Key, snapshot 
 		return t.value(snapshot, key.Name), nil
 	}
 	if watch {
-		p.watcher.watch(poolKey{t.organization.URL.String(), snapshot.Pool.ID}, func(ctx context.Context) (more bool) {
-			return p.look(ctx, t)
-		})
+		p.watcher.watch(poolKey{t.organization.URL.String(), snapshot.Pool.ID}, p.look(t))
 	}
 	return group.Metric, nil
 }
 
-// look lets the ledger see a pool between two polls.
-func (p *planner) look(ctx context.Context, t *trigger) (more bool) {
-	ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
-	defer cancel()
-	snapshot, err := t.organization.Queue.Snapshot(ctx, t.pool, p.options.MaxAge)
-	if err != nil {
-		return true // KEDA is told when it asks
+// look lets the ledger see a trigger's pool between two polls.
+func (p *planner) look(t *trigger) look {
+	return func(ctx context.Context) (at time.Time, more bool) {
+		ctx, cancel := context.WithTimeout(ctx, p.options.Timeout)
+		defer cancel()
+		snapshot, err := t.organization.Queue.Snapshot(ctx, t.pool, p.options.MaxAge)
+		if err != nil || snapshot.Err != nil {
+			return time.Now(), true // KEDA is told when it asks
+		}
+		_, more = p.plan(ctx, p.cluster.ScaledJobs(), t.organization, snapshot)
+		return snapshot.RequestedAt, more
 	}
-	_, more = p.plan(ctx, p.cluster.ScaledJobs(), t.organization, snapshot)
-	return more
 }
 
 // plan shares out the requests of a snapshot. The snapshot is older than the

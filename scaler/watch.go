@@ -36,9 +36,13 @@ func newWatcher(every time.Duration) *watcher {
 	return w
 }
 
-// watch looks at a pool again and again until that says that there is no more
-// to see, or nobody has called watch for a while.
-func (w *watcher) watch(key poolKey, look func(context.Context) (more bool)) {
+// look looks at a pool. It tells when that was, which may be a while ago if
+// somebody else has looked, and whether there is more to see.
+type look func(context.Context) (at time.Time, more bool)
+
+// watch looks at a pool that was looked at just now again and again, until there
+// is no more to see or nobody has called watch for a while.
+func (w *watcher) watch(key poolKey, look look) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, watched := w.until[key]
@@ -47,21 +51,24 @@ func (w *watcher) watch(key poolKey, look func(context.Context) (more bool)) {
 		return
 	}
 	w.running.Go(func() {
-		ticker := time.NewTicker(w.every)
-		defer ticker.Stop()
+		next := time.NewTimer(w.every)
+		defer next.Stop()
 		for {
 			select {
-			case <-ticker.C:
+			case <-next.C:
 			case <-w.ctx.Done():
 				return
 			}
 			if !w.awaited(key) {
 				return
 			}
-			if !look(w.ctx) {
+			at, more := look(w.ctx)
+			if !more {
 				w.forget(key)
 				return
 			}
+			// Not later, or what lasts for just so long could be missed.
+			next.Reset(time.Until(at.Add(w.every)))
 		}
 	})
 }

@@ -12,11 +12,11 @@ func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher(time.Second)
 		defer w.close()
-		var looks atomic.Int64
+		var looks, age atomic.Int64
 		var done atomic.Bool
-		look := func(context.Context) bool {
+		look := func(context.Context) (time.Time, bool) {
 			looks.Add(1)
-			return !done.Load()
+			return time.Now().Add(-time.Duration(age.Load())), !done.Load()
 		}
 		pool, other := poolKey{pool: 1}, poolKey{pool: 2}
 		expect := func(step string, want int64) {
@@ -31,12 +31,16 @@ func TestWatcher(t *testing.T) {
 		}
 		time.Sleep(10*time.Second + time.Millisecond)
 		expect("one pool", 10)
+		age.Store(int64(500 * time.Millisecond)) // somebody else has looked
 		w.watch(pool, look)
+		time.Sleep(5 * time.Second)
+		expect("two who look", 9)
+		age.Store(0)
 		w.watch(other, look)
 		time.Sleep(10 * time.Second)
 		expect("two pools", 20)
 		time.Sleep(time.Hour)
-		expect("nobody asks any more", 20+19) // their seconds do not begin together
+		expect("nobody asks any more", 15+19) // the other was asked about 5 s later
 
 		w.watch(pool, look)
 		done.Store(true)
