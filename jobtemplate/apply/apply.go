@@ -1,0 +1,125 @@
+// Package apply writes the ScaledJobs of agent pools to Kubernetes and keeps
+// them as they are meant to be.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	kedav1alpha1 "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
+)
+
+// Options say what is to be in Kubernetes.
+type Options struct {
+	// Namespace is that of everything else here.
+	Namespace string
+	// CreateNamespace makes it where it is missing.
+	CreateNamespace bool
+	// Secret is kept with what Token gives, unless Token is nil.
+	Secret jobtemplate.SecretKey
+	Token  func() (string, error)
+	// ScaledJobs are all that there should be, in Namespace. Others that this
+	// program made are left over if they have a trigger with ScalerAddress.
+	ScaledJobs    []*kedav1alpha1.ScaledJob
+	ScalerAddress string
+	// Logger is told of changes and, by Run, of failures.
+	Logger *zap.Logger
+}
+
+// Applier applies them. Its methods may not be called at the same time.
+type Applier struct {
+	Options
+	kube       kubernetes.Interface
+	scaledJobs dynamic.ResourceInterface
+
+	// applied is what is known to be there, by name.
+	applied map[string]version
+}
+
+// version changes with what is asked for in an object.
+type version struct {
+	uid        types.UID
+	generation int64
+}
+
+var scaledJobs = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
+
+// New makes an Applier. It asks nothing of Kubernetes yet.
+func New(config *rest.Config, options Options) (*Applier, error) {
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	custom, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Applier{
+		Options: options, kube: kube, scaledJobs: custom.Resource(scaledJobs).Namespace(options.Namespace),
+		applied: map[string]version{},
+	}, nil
+}
+
+// Prepare sees to the namespace and the Secret, which is all that Jobs without
+// KEDA need. What others manage in the Secret stays as it is; that they manage
+// the token is an error.
+func (a *Applier) Prepare(ctx context.Context) error {
+	if err := a.namespace(ctx); err != nil {
+		return err
+	}
+	return a.secret(ctx)
+}
+
+// Apply does what Prepare does, applies the ScaledJobs, and removes those that
+// it applied before and that are no longer among them; their Jobs run on. What
+// others manage stays as it is; that they manage a field that is wanted
+// otherwise is an error. The error holds everything that failed; the rest was
+// done.
+func (a *Applier) Apply(ctx context.Context) error {
+	if err := a.namespace(ctx); err != nil {
+		return err
+	}
+	errs := []error{a.secret(ctx)}
+	for _, scaledJob := range a.ScaledJobs {
+		if err := a.scaledJob(ctx, scaledJob); err != nil {
+			errs = append(errs, fmt.Errorf("apply ScaledJob %s/%s: %w", a.Namespace, scaledJob.Name, err))
+		}
+	}
+	errs = append(errs, a.removeOthers(ctx))
+	return errors.Join(errs...)
+}
+
+func (a *Applier) scaledJob(ctx context.Context, scaledJob *kedav1alpha1.ScaledJob) error {
+	manifest, err := jobtemplate.Manifest(scaledJob)
+	if err != nil {
+		return err
+	}
+	options := metav1.ApplyOptions{FieldManager: jobtemplate.Manager}
+	result, err := a.scaledJobs.Apply(ctx, scaledJob.Name, manifest, options)
+	if onlyOurs(err) {
+		options.Force = true
+		result, err = a.scaledJobs.Apply(ctx, scaledJob.Name, manifest, options)
+	}
+	if err != nil {
+		return explain(err)
+	}
+	if result.GetDeletionTimestamp() != nil {
+		return errors.New("it is being deleted; it is made anew once it is gone")
+	}
+	now := version{result.GetUID(), result.GetGeneration()}
+	if a.applied[scaledJob.Name] != now {
+		a.applied[scaledJob.Name] = now
+		a.Logger.Info("ScaledJob applied", zap.String("namespace", a.Namespace), zap.String("scaledJob", scaledJob.Name))
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package jobtemplate
+
+import (
+	"cmp"
+	"maps"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Job makes the Job of one agent. Kubernetes completes its name, which begins
+// with what Name gives for the pool. The error holds every mistake in the
+// settings and in the Definition, each with its field.
+func Job(s Settings) (*batchv1.Job, error) {
+	m := &mistakes{}
+	job, _ := s.job(m)
+	if err := m.err(); err != nil {
+		return nil, err
+	}
+	return job, nil
+}
+
+// job makes the Job, and the name that its own begins with. It is of no use if
+// there are mistakes.
+func (s Settings) job(m *mistakes) (job *batchv1.Job, name string) {
+	s = s.withDefaults()
+	name = s.check(m)
+	d := newDraft(s, m)
+	d.checkDefinition()
+	d.metadata(name)
+	d.lifecycle()
+	d.placement()
+	if d.agent != nil {
+		d.container()
+		d.environment()
+		d.dockerSocket()
+	}
+	if s.Definition == nil {
+		d.secure()
+	}
+	return d.job, name
+}
+
+// draft is a Job in the making: the Definition, over which the settings are
+// laid.
+type draft struct {
+	Settings
+	*mistakes
+
+	job      *batchv1.Job
+	spec     *corev1.PodSpec
+	specPath *field.Path
+	// agent is the container of the agent, nil if there is no container.
+	agent     *corev1.Container
+	agentPath *field.Path
+}
+
+func newDraft(s Settings, m *mistakes) *draft {
+	d := &draft{Settings: s, mistakes: m, job: &batchv1.Job{}}
+	if s.Definition != nil {
+		d.job = s.Definition.DeepCopy()
+	}
+	d.spec = &d.job.Spec.Template.Spec
+	d.specPath = definition.Child("spec", "template", "spec")
+	if s.Definition == nil {
+		d.spec.Containers = []corev1.Container{{}}
+	}
+	for i := range d.spec.Containers {
+		if c := &d.spec.Containers[i]; i == 0 || c.Name == AgentContainer {
+			d.agent, d.agentPath = c, d.specPath.Child("containers").Index(i)
+		}
+	}
+	return d
+}
+
+func (d *draft) metadata(name string) {
+	d.job.TypeMeta = metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job"}
+	d.job.Name, d.job.GenerateName, d.job.Namespace = "", name+"-", d.Namespace
+	for _, meta := range []*metav1.ObjectMeta{&d.job.ObjectMeta, &d.job.Spec.Template.ObjectMeta} {
+		meta.Labels = over(meta.Labels, map[string]string{
+			"app.kubernetes.io/name":    "azure-pipelines-agent",
+			"app.kubernetes.io/part-of": Manager,
+		})
+		meta.Labels[ManagedByLabel], meta.Labels[PoolLabel] = Manager, name
+	}
+	// A build must not be moved to another node: it would begin anew, or fail.
+	d.job.Spec.Template.Annotations = over(d.job.Spec.Template.Annotations, map[string]string{
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+		"karpenter.sh/do-not-disrupt":                    "true",
+	})
+}
+
+// over lays values over defaults.
+func over(values, defaults map[string]string) map[string]string {
+	maps.Copy(defaults, values)
+	return defaults
+}
+
+// lifecycle sees to it that an agent is started once and its Job goes in time.
+func (d *draft) lifecycle() {
+	spec := &d.job.Spec
+	spec.BackoffLimit = new(int32(0))
+	d.spec.RestartPolicy = corev1.RestartPolicyNever
+	if spec.TTLSecondsAfterFinished == nil {
+		spec.TTLSecondsAfterFinished = new(int32(d.TTL.Seconds()))
+	}
+	if d.spec.TerminationGracePeriodSeconds == nil {
+		d.spec.TerminationGracePeriodSeconds = new(int64(d.GracePeriod.Seconds()))
+	}
+}
+
+// placement sets where and as whom the pod runs.
+func (d *draft) placement() {
+	for key, value := range d.NodeSelector {
+		if other, ok := d.spec.NodeSelector[key]; ok && other != value {
+			d.contradiction(d.specPath.Child("nodeSelector").Key(key))
+		}
+	}
+	if len(d.NodeSelector) > 0 {
+		d.spec.NodeSelector = over(d.spec.NodeSelector, maps.Clone(d.NodeSelector))
+	}
+	if d.ServiceAccount != "" {
+		if other := d.spec.ServiceAccountName; other != "" && other != d.ServiceAccount {
+			d.contradiction(d.specPath.Child("serviceAccountName"))
+		}
+		d.spec.ServiceAccountName = d.ServiceAccount
+	}
+}
+
+func (d *draft) contradiction(path *field.Path) {
+	d.field(path, "says something else than the settings; leave it out, or the setting")
+}
+
+func (d *draft) container() {
+	d.agent.Name = cmp.Or(d.agent.Name, AgentContainer)
+	d.agent.Image = cmp.Or(d.agent.Image, d.Image)
+	if d.agent.Image == "" {
+		d.setting("image", "is needed: the agent's image")
+	}
+	if equality.Semantic.DeepEqual(d.Resources, corev1.ResourceRequirements{}) {
+		return
+	}
+	given := d.agent.Resources
+	if !equality.Semantic.DeepEqual(given, corev1.ResourceRequirements{}) && !equality.Semantic.DeepEqual(given, d.Resources) {
+		d.contradiction(d.agentPath.Child("resources"))
+	}
+	d.agent.Resources = *d.Resources.DeepCopy()
+}

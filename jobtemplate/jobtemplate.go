@@ -1,0 +1,120 @@
+// Package jobtemplate makes the Kubernetes objects that run agents: the Job of
+// one agent, and KEDA's ScaledJob for the agents of a pool. It talks to nobody.
+package jobtemplate
+
+import (
+	"cmp"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// What the settings are where nothing is said.
+const (
+	DefaultNamespace       = "default"
+	DefaultPrefix          = "agent-job-"
+	DefaultMaxReplicas     = 100
+	DefaultPollingInterval = 5 * time.Second
+	DefaultTTL             = 10 * time.Minute
+	DefaultIdleTimeout     = 10 * time.Minute
+	DefaultGracePeriod     = time.Hour
+)
+
+// Labels of all objects that are made here.
+const (
+	// ManagedByLabel has the value Manager. KEDA's Jobs inherit it.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	// Manager is the name of this program in Kubernetes, also as a field manager.
+	Manager = "ado-agent-orchestrator"
+	// PoolLabel has the value that Name gives for the pool. By it the Jobs of a
+	// pool are found, whoever made them.
+	PoolLabel = "ado-agent-orchestrator.io/pool"
+)
+
+// AgentContainer is the name of the container that runs the agent.
+const AgentContainer = "agent"
+
+// Settings describe the agents of one pool.
+type Settings struct {
+	// OrganizationURL is that of Azure DevOps, such as
+	// https://dev.azure.com/contoso.
+	OrganizationURL string
+	// Pool is the agent pool's name.
+	Pool string
+	// Namespace is where Jobs run, by default DefaultNamespace.
+	Namespace string
+	// Prefix begins the names of all objects, by default DefaultPrefix.
+	// A Definition's metadata.name goes before it.
+	Prefix string
+	// Image is the agent's. A Definition's goes before it.
+	Image string
+	// Token is where the agents find their token. Without it they get none, as
+	// with Entra, or that of the Definition.
+	Token SecretKey
+	// Definition is the Job to begin with; see ReadDefinition. It is not changed.
+	Definition *batchv1.Job
+	// DockerSocketPath is a socket on the node that is mounted into the agent's
+	// container at the same path, "" being none.
+	DockerSocketPath string
+	// Unrestricted leaves out what Kubernetes' restricted pod security standard
+	// asks for, for images that need root. DockerSocketPath and Definition
+	// leave it out as well.
+	Unrestricted bool
+	// Capabilities are what the agents offer, values by name.
+	Capabilities map[string]string
+	// Resources, NodeSelector and ServiceAccount are the pod's. What a Definition
+	// says otherwise is a mistake.
+	Resources      corev1.ResourceRequirements
+	NodeSelector   map[string]string
+	ServiceAccount string
+	// TTL is how long a finished Job is kept, by default DefaultTTL.
+	TTL time.Duration
+	// IdleTimeout is after how long an agent without a job ends, by default
+	// DefaultIdleTimeout. A negative one stands for never.
+	IdleTimeout time.Duration
+	// GracePeriod is how long an agent may finish its job when its pod has to
+	// go, by default DefaultGracePeriod.
+	GracePeriod time.Duration
+
+	// Scaling is for ScaledJob alone.
+	Scaling Scaling
+}
+
+// Scaling says how KEDA scales the agents of a pool.
+type Scaling struct {
+	// ScalerAddress is the host and port where KEDA finds the scaler.
+	ScalerAddress string
+	// Authentication is the TriggerAuthentication with the certificates for TLS
+	// towards the scaler, "" being no TLS.
+	Authentication string
+	// MinReplicas and MaxReplicas bound the number of agents, by default from 0
+	// to DefaultMaxReplicas.
+	MinReplicas, MaxReplicas int
+	// MinIdle is how many agents wait for a job at any time.
+	MinIdle int
+	// Priority decides between ScaledJobs that can serve the same job: the
+	// highest does.
+	Priority int
+	// PollingInterval is how often KEDA asks, in whole seconds, by default
+	// DefaultPollingInterval.
+	PollingInterval time.Duration
+}
+
+// SecretKey names one value of a Secret in the Jobs' namespace.
+type SecretKey struct{ Name, Key string }
+
+// withDefaults gives the settings with nothing left to default.
+func (s Settings) withDefaults() Settings {
+	s.Namespace = cmp.Or(s.Namespace, DefaultNamespace)
+	s.Prefix = cmp.Or(s.Prefix, DefaultPrefix)
+	if s.Definition != nil {
+		s.Prefix = cmp.Or(s.Definition.Name, s.Prefix)
+	}
+	s.TTL = cmp.Or(s.TTL, DefaultTTL)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, DefaultIdleTimeout)
+	s.GracePeriod = cmp.Or(s.GracePeriod, DefaultGracePeriod)
+	s.Scaling.MaxReplicas = cmp.Or(s.Scaling.MaxReplicas, DefaultMaxReplicas)
+	s.Scaling.PollingInterval = cmp.Or(s.Scaling.PollingInterval, DefaultPollingInterval)
+	return s
+}
