@@ -1,0 +1,135 @@
+// Package agent runs the programs of Microsoft's agent: config, which registers
+// it in a pool, and run, which takes a job.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// quietTime is how long the output of a program that ended is waited for:
+	// what it started may hold on to it.
+	quietTime = 2 * time.Second
+	// killAfter is how long config has to end once it is interrupted.
+	killAfter = 5 * time.Second
+)
+
+// Agent is an unpacked package of Microsoft's agent.
+type Agent struct {
+	Folder string
+	// Environment is what jobs see, as of Environment.
+	Environment []string
+	// Out and Err get what the programs print, whole lines at a time.
+	Out, Err io.Writer
+}
+
+// Registration is how an agent is to stand in its pool.
+type Registration struct {
+	URL   string
+	Pool  string
+	Name  string
+	Work  string // folder for jobs; relative to the agent's own
+	Token string // personal access token or access token of Entra
+
+	Proxy  Proxy
+	CAFile string // PEM, "" for none
+	// Inputs are further flags of config, as of Inputs; those above win.
+	Inputs []string
+}
+
+// Proxy is what the agent reaches Azure DevOps through; its zero value is none.
+type Proxy struct{ URL, User, Password string }
+
+// ErrConfiguration is that config refused or failed; what it printed tells why.
+var ErrConfiguration = errors.New("the agent could not be configured; what it printed tells why")
+
+// Configure registers the agent, in place of an earlier one of its name. It may
+// have registered it even if it gives an error.
+func (a Agent) Configure(ctx context.Context, r Registration) error {
+	// What an earlier run in the same file system left would make it refuse.
+	for _, name := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
+		if err := os.Remove(filepath.Join(a.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove what an earlier agent left: %w", err)
+		}
+	}
+	secrets := []string{r.Token, r.Proxy.Password}
+	out, failed := redact(a.Out, secrets), redact(a.Err, secrets)
+	command := a.command(ctx, a.program(configProgram), "--unattended", "--replace", "--acceptTeeEula")
+	command.Env = slices.Concat(a.Environment, r.Inputs, r.environment())
+	command.Stdout, command.Stderr = out, failed
+	command.Cancel = func() error { return interrupt(command.Process) }
+	command.WaitDelay = killAfter
+	err := command.Run()
+	if command.Process != nil {
+		_ = kill(command.Process) // what it left behind, if anything
+	}
+	out.flush()
+	failed.flush()
+	switch exited, ok := errors.AsType[*exec.ExitError](err); {
+	case err == nil, errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("configuration was cut short: %w", context.Cause(ctx))
+	case ok:
+		return fmt.Errorf("%w (exit code %d)", ErrConfiguration, exited.ExitCode())
+	default:
+		return fmt.Errorf("start the agent's configuration: %w", err)
+	}
+}
+
+// environment gives the registration in the form in which config takes each of
+// its flags from the environment, so that nothing shows in a list of processes
+// and no shell has to be told apart from another.
+func (r Registration) environment() []string {
+	var set []string
+	for _, v := range []struct{ flag, value string }{
+		{"URL", r.URL},
+		{"AUTH", "PAT"},
+		{"TOKEN", r.Token},
+		{"POOL", r.Pool},
+		{"AGENT", r.Name},
+		{"WORK", r.Work},
+		{"PROXYURL", r.Proxy.URL},
+		{"PROXYUSERNAME", r.Proxy.User},
+		{"PROXYPASSWORD", r.Proxy.Password},
+		{"SSLCACERT", r.CAFile},
+	} {
+		if v.value != "" {
+			set = append(set, inputPrefix+v.flag+"="+v.value)
+		}
+	}
+	return set
+}
+
+// command prepares a program in a process group of its own.
+func (a Agent) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, program, args...) //nolint:gosec // a program of the agent's package
+	command.Dir = a.Folder
+	command.SysProcAttr = ownGroup()
+	return command
+}
+
+// program is the first of some that the package has, else the last.
+func (a Agent) program(names []string) string {
+	for _, name := range names {
+		path := filepath.Join(a.Folder, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return filepath.Join(a.Folder, names[len(names)-1])
+}
+
+// Installed tells whether a folder holds an agent.
+func Installed(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, configProgram[len(configProgram)-1]))
+	return err == nil
+}

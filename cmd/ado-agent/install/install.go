@@ -1,0 +1,135 @@
+// Package install fetches and unpacks Microsoft's agent.
+package install
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+)
+
+// The bounds of a package; real ones have 150 to 250 MB and 800 MB unpacked.
+const (
+	maxArchive  = 1 << 30
+	maxUnpacked = 4 << 30
+	maxEntries  = 100_000
+)
+
+// Fetch downloads a package and unpacks it into a folder, which may be a mounted
+// volume. An archive without a checksum has to come over TLS, and what is not
+// what Azure DevOps said is not unpacked. The config program appears last, so a
+// folder that holds it holds all of the agent.
+func Fetch(ctx context.Context, client *http.Client, p adoqueue.Package, folder string) error {
+	from, err := url.Parse(p.DownloadURL)
+	if err != nil || from.Host == "" {
+		return errors.New("the agent package has no address that can be used")
+	}
+	if p.SHA256 == "" && from.Scheme != "https" {
+		return fmt.Errorf("the agent package at %s has no checksum and would not come over https", from.Redacted())
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // jobs may run as another user
+		return unwritable(err)
+	}
+	staging, err := os.MkdirTemp(folder, ".unpack-")
+	if err != nil {
+		return unwritable(err)
+	}
+	defer os.RemoveAll(staging)
+	archive := filepath.Join(staging, "package")
+	if err := download(ctx, client, p, archive); err != nil {
+		return fmt.Errorf("download the agent package from %s: %w", from.Redacted(), err)
+	}
+	unpacked := filepath.Join(staging, "agent")
+	if err := unpack(archive, unpacked); err != nil {
+		return fmt.Errorf("unpack the agent package %s: %w", p.Filename, err)
+	}
+	return move(unpacked, folder)
+}
+
+func unwritable(err error) error {
+	return fmt.Errorf("make room for the agent: %w; mount a volume there that this user may write to", err)
+}
+
+// move puts what a folder holds into another one, in place of what bears the
+// same names.
+func move(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	sortForMove(entries)
+	for _, entry := range entries {
+		target := filepath.Join(to, entry.Name())
+		err := os.RemoveAll(target)
+		if err == nil {
+			err = os.Rename(filepath.Join(from, entry.Name()), target)
+		}
+		if err != nil {
+			return fmt.Errorf("put the agent into its folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// sortForMove puts config programs at the end.
+func sortForMove(entries []os.DirEntry) {
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int {
+		switch last := isConfig(a); {
+		case last == isConfig(b):
+			return 0
+		case last:
+			return 1
+		default:
+			return -1
+		}
+	})
+}
+
+func isConfig(entry os.DirEntry) bool { return strings.HasPrefix(entry.Name(), "config.") }
+
+// download writes the archive to a file and checks its size and checksum. The
+// address is another host than the organization's, and gets no credential.
+func download(ctx context.Context, client *http.Client, p adoqueue.Package, file string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.DownloadURL, http.NoBody)
+	if err != nil {
+		return err
+	}
+	following := *client
+	following.CheckRedirect = nil // no credential can leak
+	response, err := following.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("it was answered %s", response.Status)
+	}
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	size, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(response.Body, maxArchive+1))
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	switch got := hex.EncodeToString(sum.Sum(nil)); {
+	case size > maxArchive:
+		return fmt.Errorf("it is larger than %d MiB", maxArchive>>20)
+	case response.ContentLength >= 0 && size != response.ContentLength:
+		return fmt.Errorf("%d bytes came, %d were announced", size, response.ContentLength)
+	case p.SHA256 != "" && !strings.EqualFold(got, p.SHA256):
+		return fmt.Errorf("its SHA-256 is %s, where Azure DevOps says %s; something between here and there changes it", got, p.SHA256)
+	}
+	return nil
+}

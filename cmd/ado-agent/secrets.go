@@ -1,0 +1,36 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
+)
+
+// ours are the launcher's settings, which jobs have no use for.
+var ours = []string{
+	"AZP_URL", "AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_AUTH", "AZP_POOL", "AZP_AGENT_NAME", "AZP_WORK", "AZP_AGENT_DIR",
+	"AZP_CAPABILITIES", "AZP_JOB_FILE", "AZP_IDLE_TIMEOUT", "AZP_GRACE_PERIOD", "AZP_START_TIMEOUT", "AZP_LEAVE_TIMEOUT",
+	"AZP_CA_FILE", "AZP_ALLOW_HTTP", "AZP_LOG_LEVEL", "AZP_LOG_FORMAT",
+}
+
+// identity are the variables by which an identity of Entra is had.
+var identity = []string{
+	"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_SECRET_FILE", "AZURE_CLIENT_CERTIFICATE_PATH",
+	"AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST",
+	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "MSI_ENDPOINT", "MSI_SECRET",
+}
+
+// private are variables that jobs may need and that nobody else is to read: the
+// agent would show them to all who see the pool. Proxies may hold a password.
+var private = append([]string{
+	"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "VSTS_HTTP_PROXY", "VSTS_HTTP_PROXY_USERNAME", "VSTS_HTTP_PROXY_PASSWORD",
+}, identity...)
+
+// hidden are the variables that jobs do not get. An identity is theirs if it is
+// not what the launcher proves itself with.
+func hidden(kind string) []string {
+	if kind == adoauth.PAT {
+		return ours
+	}
+	return append(slices.Clip(ours), identity...)
+}
