@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,12 +28,15 @@ const ScaledJobLabel = "scaledjob.keda.sh/name"
 
 var scaledJobs = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
 
-// rememberFor is how long a Job that was deleted is still told of: longer than
+// RememberFor is how long a Job that was deleted is still told of: longer than
 // a snapshot may serve on while Azure DevOps fails.
-const rememberFor = 2 * time.Minute
+const RememberFor = 2 * time.Minute
 
 // Fleet is the view. It follows Kubernetes until Stop.
 type Fleet struct {
+	owner      string // the label by which Jobs name what they belong to
+	kube       kubernetes.Interface
+	custom     dynamic.Interface
 	scaledJobs []cache.SharedIndexInformer // one for each namespace
 	jobs       []cache.SharedIndexInformer
 	recorder   events.EventRecorder
@@ -47,68 +51,82 @@ type Fleet struct {
 // all, and waits until the view is complete. The context bounds the start. It is
 // an error if they may not be read.
 func Start(ctx context.Context, config *rest.Config, namespaces ...string) (*Fleet, error) {
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	custom, err := dynamic.NewForConfig(config)
+	f, err := newFleet(config, ScaledJobLabel)
 	if err != nil {
 		return nil, err
 	}
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: kube.EventsV1()})
-	f := &Fleet{recorder: broadcaster.NewRecorder(scheme.Scheme, "ado-agent-orchestrator")}
 	for _, namespace := range namespaces {
-		// An informer would try for ever, in silence.
-		if err := readable(ctx, kube, custom, namespace); err != nil {
-			return nil, err
-		}
-		if err := f.follow(kube, custom, namespace); err != nil {
+		if err := errors.Join(f.followScaledJobs(ctx, namespace), f.followJobs(ctx, namespace)); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.run(ctx, broadcaster); err != nil {
+	if err := f.run(ctx); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-func readable(ctx context.Context, kube kubernetes.Interface, custom dynamic.Interface, namespace string) error {
-	one := metav1.ListOptions{Limit: 1}
-	if _, err := custom.Resource(scaledJobs).Namespace(namespace).List(ctx, one); err != nil {
+// StartJobs is Start without KEDA: it follows just the Jobs of a namespace that
+// have a label, whose value takes the place of a ScaledJob's name.
+func StartJobs(ctx context.Context, config *rest.Config, namespace, label string) (*Fleet, error) {
+	f, err := newFleet(config, label)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.followJobs(ctx, namespace); err != nil {
+		return nil, err
+	}
+	if err := f.run(ctx); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func newFleet(config *rest.Config, owner string) (*Fleet, error) {
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	custom, err := dynamic.NewForConfig(config)
+	return &Fleet{owner: owner, kube: kube, custom: custom}, err
+}
+
+// An informer that may not read would try for ever, in silence.
+var one = metav1.ListOptions{Limit: 1}
+
+func (f *Fleet) followScaledJobs(ctx context.Context, namespace string) error {
+	if _, err := f.custom.Resource(scaledJobs).Namespace(namespace).List(ctx, one); err != nil {
 		return fmt.Errorf("list ScaledJobs: %w", err)
 	}
-	if _, err := kube.BatchV1().Jobs(namespace).List(ctx, one); err != nil {
+	objects := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
+	f.scaledJobs = append(f.scaledJobs, objects)
+	return objects.SetTransform(stripScaledJob)
+}
+
+func (f *Fleet) followJobs(ctx context.Context, namespace string) error {
+	if _, err := f.kube.BatchV1().Jobs(namespace).List(ctx, one); err != nil {
 		return fmt.Errorf("list Jobs: %w", err)
 	}
-	return nil
-}
-
-func (f *Fleet) follow(kube kubernetes.Interface, custom dynamic.Interface, namespace string) error {
-	objects := dynamicinformer.NewFilteredDynamicInformer(custom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
-	jobs := informers.NewSharedInformerFactoryWithOptions(kube, 0,
+	jobs := informers.NewSharedInformerFactoryWithOptions(f.kube, 0,
 		informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = ScaledJobLabel }),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = f.owner }),
 	).Batch().V1().Jobs().Informer()
-	if err := objects.SetTransform(stripScaledJob); err != nil {
-		return err
-	}
-	if err := jobs.SetTransform(stripJob); err != nil {
-		return err
-	}
-	if _, err := jobs.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: f.remember}); err != nil {
-		return err
-	}
-	f.scaledJobs = append(f.scaledJobs, objects)
 	f.jobs = append(f.jobs, jobs)
-	return nil
+	if err := jobs.SetTransform(f.stripJob); err != nil {
+		return err
+	}
+	_, err := jobs.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: f.remember})
+	return err
 }
 
-func (f *Fleet) run(ctx context.Context, broadcaster events.EventBroadcaster) error {
+func (f *Fleet) run(ctx context.Context) error {
 	following, cancel := context.WithCancel(context.Background())
 	f.cancel = cancel
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: f.kube.EventsV1()})
+	f.recorder = broadcaster.NewRecorder(scheme.Scheme, "ado-agent-orchestrator")
 	if err := broadcaster.StartRecordingToSinkWithContext(following); err != nil {
 		return err
 	}
@@ -151,7 +169,7 @@ func (f *Fleet) Jobs() []Job {
 	for _, informer := range f.jobs {
 		for _, object := range informer.GetStore().List() {
 			if job, ok := object.(*batchv1.Job); ok {
-				list = append(list, jobOf(job))
+				list = append(list, f.JobOf(job))
 			}
 		}
 	}
@@ -181,7 +199,7 @@ func (f *Fleet) remember(object any) {
 	if !ok {
 		return
 	}
-	job, now := jobOf(gone), time.Now()
+	job, now := f.JobOf(gone), time.Now()
 	if job.Ended.IsZero() {
 		job.Ended = now
 	}
@@ -189,11 +207,11 @@ func (f *Fleet) remember(object any) {
 	defer f.mu.Unlock()
 	kept := f.deleted[:0]
 	for _, other := range f.deleted {
-		if now.Sub(other.Ended) < rememberFor {
+		if now.Sub(other.Ended) < RememberFor {
 			kept = append(kept, other)
 		}
 	}
-	if now.Sub(job.Ended) < rememberFor {
+	if now.Sub(job.Ended) < RememberFor {
 		kept = append(kept, job)
 	}
 	f.deleted = kept

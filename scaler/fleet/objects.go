@@ -32,7 +32,8 @@ type ScaledJob struct {
 // Job is what matters of a Job here.
 type Job struct {
 	UID, Namespace, Name string
-	// ScaledJob is the name of the one that it belongs to.
+	// ScaledJob is the name of the one that it belongs to, or what stands for it
+	// where there is no KEDA.
 	ScaledJob string
 	Created   time.Time
 	// Ended is when it became complete or failed, in whole seconds, and zero
@@ -104,8 +105,8 @@ func integer(u *unstructured.Unstructured, unset int, path ...string) int {
 	return int(n)
 }
 
-// stripJob leaves of a Job what jobOf reads.
-func stripJob(object any) (any, error) {
+// stripJob leaves of a Job what JobOf reads.
+func (f *Fleet) stripJob(object any) (any, error) {
 	full, ok := object.(*batchv1.Job)
 	if !ok {
 		return object, nil
@@ -114,15 +115,16 @@ func stripJob(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
 			CreationTimestamp: full.CreationTimestamp,
-			Labels:            map[string]string{ScaledJobLabel: full.Labels[ScaledJobLabel]},
+			Labels:            map[string]string{f.owner: full.Labels[f.owner]},
 		},
 		Status: batchv1.JobStatus{Conditions: full.Status.Conditions},
 	}, nil
 }
 
-func jobOf(job *batchv1.Job) Job {
+// JobOf reads a Job that need not be in view yet.
+func (f *Fleet) JobOf(job *batchv1.Job) Job {
 	j := Job{
-		UID: string(job.UID), Namespace: job.Namespace, Name: job.Name, ScaledJob: job.Labels[ScaledJobLabel],
+		UID: string(job.UID), Namespace: job.Namespace, Name: job.Name, ScaledJob: job.Labels[f.owner],
 		Created: job.CreationTimestamp.Time,
 	}
 	for _, condition := range job.Status.Conditions {
