@@ -15,13 +15,19 @@ import (
 const description = `Agents on demand for Azure DevOps Pipelines on Kubernetes.
 
 Each setting is a flag and an environment variable, shown as ($NAME); the flag
-wins over the variable, and the variable over the default.`
+wins over the variable, and the variable over the default.
+
+Without a command it is run if AGENT_POOLS is set and SCALER_ADDRESS is not, else
+serve.`
 
 // commandLine is all that the program can be told.
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" default:"withargs" help:"Answer KEDA: the external scaler (the default)."`
+	Serve   serveCommand   `cmd:"" help:"Answer KEDA: the external scaler. With AGENT_POOLS it also keeps their ScaledJobs."`
+	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
+	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
 	Demo    demoCommand    `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+	None    noCommand      `cmd:"" default:"withargs" hidden:""`
 }
 
 // outputs are where a command writes: what was asked for, and the log.

@@ -77,8 +77,11 @@ func (c *demoCommand) standIn() (*adotest.Server, error) {
 // show runs the scaler, a simulated KEDA with its agents, and the table.
 func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Server) error {
 	s, err := serveFlags{
-		Org:          organizationFlags{URL: standIn.URL(), PAT: demoPAT},
-		PollingDelay: "500", StaleFor: "30s", Timeout: "10s", Kube: "off", LogLevel: "warn", LogFormat: "console",
+		commonFlags: commonFlags{
+			Org:          organizationFlags{URL: standIn.URL(), PAT: demoPAT},
+			PollingDelay: "500", StaleFor: "30s", Timeout: "10s", Election: off, LogLevel: "warn", LogFormat: "console",
+		},
+		Kube: off,
 	}.check()
 	if err != nil {
 		return err

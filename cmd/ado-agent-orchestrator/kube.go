@@ -14,11 +14,11 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
-// The modes of the view of Kubernetes.
+// What can be had with Kubernetes is had
 const (
-	kubeAuto = "auto" // if it can be had
-	kubeOn   = "on"   // or end
-	kubeOff  = "off"
+	ifPossible = "auto" // or gone without
+	on         = "on"   // or the program ends
+	off        = "off"
 )
 
 // viewWithin bounds the reading of ScaledJobs and Jobs at the start.
@@ -27,15 +27,15 @@ const viewWithin = 30 * time.Second
 // cluster gives the view of Kubernetes, or nil if there is none; that is said
 // once, here.
 func (s settings) cluster(ctx context.Context, logger *zap.Logger) (cluster scaler.Cluster, stop func(), err error) {
-	if s.kube == kubeOff {
+	if s.kube == off {
 		return nil, func() {}, nil
 	}
-	klog.SetLogger(zapr.NewLogger(logger)) // client-go has no other way
+	bindKubernetesLog(logger)
 	view, err := s.view(ctx)
 	switch {
 	case err == nil:
 		return view, view.Stop, nil
-	case s.kube == kubeOn:
+	case s.kube == on:
 		return nil, nil, fmt.Errorf("KUBE (--kube): %w", err)
 	default:
 		logger.Warn("no view of Kubernetes: count exact is taken for owned", zap.Error(err))
@@ -44,8 +44,7 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (cluster scal
 }
 
 func (s settings) view(ctx context.Context) (*fleet.Fleet, error) {
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	config, err := kubernetesConfig().ClientConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -53,3 +52,13 @@ func (s settings) view(ctx context.Context) (*fleet.Fleet, error) {
 	defer cancel()
 	return fleet.Start(ctx, config, s.kubeNamespaces...)
 }
+
+// kubernetesConfig finds the cluster: that of the service account, or the one
+// that KUBECONFIG or the user's own file names.
+func kubernetesConfig() clientcmd.ClientConfig {
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+}
+
+// bindKubernetesLog makes what client-go logs part of our log; it has no other
+// way.
+func bindKubernetesLog(logger *zap.Logger) { klog.SetLogger(zapr.NewLogger(logger)) }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 )
 
@@ -45,10 +46,7 @@ func (s settings) listen(ctx context.Context) (grpc, http net.Listener, err erro
 
 // serve puts the parts together and runs them until ctx ends or one fails.
 func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, httpListener net.Listener) error {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
+	registry := newRegistry()
 	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
 	if err != nil {
 		return err
@@ -85,13 +83,21 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, grpcListener) })
 	group.Go(func() error { return web.serve(ctx, httpListener) })
+	group.Go(func() error { return s.keepScaledJobs(ctx, logger) })
 	err = group.Wait()
 	logger.Info("stopped")
 	return err
 }
 
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
 // open makes a cache for each organization.
-func (s settings) open(metrics *adoqueue.Metrics) (organizations []scaler.Organization, closeAll func(), err error) {
+func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []scaler.Organization, closeAll func(), err error) {
 	var caches []*adoqueue.Cache
 	closeAll = func() {
 		for _, cache := range caches {
@@ -110,12 +116,31 @@ func (s settings) open(metrics *adoqueue.Metrics) (organizations []scaler.Organi
 	return organizations, closeAll, nil
 }
 
-func (s settings) organizationNames() []string {
+func (s commonSettings) organizationNames() []string {
 	names := make([]string, len(s.organizations))
 	for i, o := range s.organizations {
 		names[i] = o.url.String()
 	}
 	return names
+}
+
+// keepScaledJobs keeps the ScaledJobs of AGENT_POOLS applied until ctx ends.
+func (s settings) keepScaledJobs(ctx context.Context, logger *zap.Logger) error {
+	if s.scaledJobs == nil {
+		return nil
+	}
+	kube := kubernetesConfig()
+	config, err := kube.ClientConfig()
+	if err != nil {
+		return fmt.Errorf("AGENT_POOLS (--agent-pools): %w", err)
+	}
+	options := s.agents.options(logger)
+	options.ScaledJobs, options.ScalerAddress = s.scaledJobs, s.scalerAddress
+	applier, err := apply.New(config, options)
+	if err != nil {
+		return err
+	}
+	return s.lead(ctx, logger, applier.Run)
 }
 
 func (f tlsFiles) config() (*tls.Config, error) {
