@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
 // Bench is a control plane with its kubelet, and clients with all rights.
@@ -28,8 +29,24 @@ type Bench struct {
 // PlanFunc says what is to become of a pod.
 type PlanFunc func(*corev1.Pod) controlplane.Plan
 
-// New makes a bench of a control plane that runs. It ends with that.
-func New(ctx context.Context, plane *controlplane.ControlPlane) (*Bench, error) {
+// The images of our programs.
+const (
+	ScalerImage = "ado-agent-orchestrator:latest"
+	AgentImage  = workload.AgentImage
+)
+
+// Entrypoints are what containers of our images run.
+func (p Programs) Entrypoints() map[string][]string {
+	return map[string][]string{
+		ScalerImage: {p.Scaler},
+		// In a container, the agent's folder is its own.
+		AgentImage: {"bash", "-c", `AZP_AGENT_DIR="$HOME/agent" AZP_JOB_FILE="$HOME/job" exec "$0"`, p.Agent},
+	}
+}
+
+// New makes a bench of a control plane that runs. It ends with that. Containers
+// of our images run the programs.
+func New(ctx context.Context, plane *controlplane.ControlPlane, programs Programs) (*Bench, error) {
 	b := &Bench{Plane: plane, plans: map[string]PlanFunc{}}
 	var err error
 	if b.Kube, err = kubernetes.NewForConfig(plane.Config()); err != nil {
@@ -38,7 +55,7 @@ func New(ctx context.Context, plane *controlplane.ControlPlane) (*Bench, error) 
 	if b.Dynamic, err = dynamic.NewForConfig(plane.Config()); err != nil {
 		return nil, err
 	}
-	b.Kubelet, err = plane.StartKubelet(ctx, controlplane.KubeletOptions{Plan: b.plan})
+	b.Kubelet, err = plane.StartKubelet(ctx, controlplane.KubeletOptions{Plan: b.plan, Entrypoints: programs.Entrypoints()})
 	return b, err
 }
 

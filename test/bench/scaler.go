@@ -18,22 +18,27 @@ import (
 
 const product = "github.com/ado-agent-orchestrator/ado-agent-orchestrator"
 
-// BuildScaler builds our program into a directory, as a user would, and gives
-// its path. The working directory has to be within the module of the tests.
-func BuildScaler(ctx context.Context, dir string) (program string, err error) {
+// Programs are the paths of our programs.
+type Programs struct{ Scaler, Agent string }
+
+// Build builds our programs into a directory, as a user would. The working
+// directory has to be within the module of the tests.
+func Build(ctx context.Context, dir string) (Programs, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Programs{}, err
+	}
 	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
 	if err != nil {
-		return "", fmt.Errorf("find the scaler: %w", err)
+		return Programs{}, fmt.Errorf("find our programs: %w", err)
 	}
-	program, err = filepath.Abs(filepath.Join(dir, "ado-agent-orchestrator"))
-	if err != nil {
-		return "", err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(source)), "-o", program, "./cmd/ado-agent-orchestrator") //nolint:gosec // the paths are those of this repository
+	p := Programs{Scaler: filepath.Join(dir, "ado-agent-orchestrator"), Agent: filepath.Join(dir, "ado-agent")}
+	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(source)), "-o", dir+"/", //nolint:gosec // the paths are those of this repository
+		"./cmd/ado-agent-orchestrator", "./cmd/ado-agent")
 	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the scaler: %w: %s", err, output)
+		return Programs{}, fmt.Errorf("build our programs: %w: %s", err, output)
 	}
-	return program, nil
+	return p, nil
 }
 
 // Scaler is our program, running as a process.

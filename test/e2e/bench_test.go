@@ -24,9 +24,9 @@ import (
 // patience bounds each wait. On two busy cores fifty agents take a minute.
 const patience = 3 * time.Minute
 
-// scalerProgram is our binary, built once as a user would.
-var scalerProgram = sync.OnceValues(func() (string, error) {
-	return bench.BuildScaler(context.Background(), programDir)
+// programs are ours, built once as a user would.
+var programs = sync.OnceValues(func() (bench.Programs, error) {
+	return bench.Build(context.Background(), programDir)
 })
 
 var programDir string
@@ -44,9 +44,13 @@ func withProgramDir(m *testing.M) int {
 	return m.Run()
 }
 
-func startBench(t *testing.T) *bench.Bench {
+func startBench(t *testing.T, options controlplane.Options) *bench.Bench {
 	t.Helper()
-	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}))
+	p, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bench.New(t.Context(), controlplane.ForTest(t, options), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,13 +276,13 @@ type scaler struct {
 // logged no error and exit with 0.
 func startScaler(t *testing.T, env []string) *scaler {
 	t.Helper()
-	program, err := scalerProgram()
+	p, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &scaler{t: t, env: env}
 	// A short delay keeps the tests short; users have a second.
-	s.Scaler, err = bench.StartScaler(program, append([]string{"POLLING_DELAY=100"}, env...), &s.log)
+	s.Scaler, err = bench.StartScaler(p.Scaler, append([]string{"POLLING_DELAY=100"}, env...), &s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

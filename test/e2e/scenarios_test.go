@@ -27,7 +27,7 @@ import (
 
 // TestScenarios has those that can share a KEDA.
 func TestScenarios(t *testing.T) {
-	b := startBench(t)
+	b := startBench(t, controlplane.Options{})
 	for name, scenario := range map[string]func(*testing.T, *bench.Bench){
 		"one job":                          func(t *testing.T, b *bench.Bench) { burst(t, b, 1) },
 		"ten jobs":                         func(t *testing.T, b *bench.Bench) { burst(t, b, 10) },
@@ -46,6 +46,7 @@ func TestScenarios(t *testing.T) {
 		"paused ScaledJob":                 paused,
 		"mistake in the trigger":           mistakeInTheTrigger,
 		"creation interrupted":             creationInterrupted,
+		"AGENT_POOLS with KEDA":            agentPools,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -330,7 +331,7 @@ func mistakeInTheTrigger(t *testing.T, b *bench.Bench) {
 // TestKEDARestarted needs a KEDA of its own.
 func TestKEDARestarted(t *testing.T) {
 	t.Parallel()
-	b := startBench(t)
+	b := startBench(t, controlplane.Options{})
 	s := newSite(t, b, bench.SiteOptions{})
 	s.deploy(s.scaledJob())
 	before := s.queue(2, 15*time.Second)

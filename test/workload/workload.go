@@ -4,7 +4,6 @@ package workload
 
 import (
 	"cmp"
-	_ "embed"
 	"maps"
 	"time"
 
@@ -22,10 +21,8 @@ var (
 // TokenSecret is the Secret with the agents' token, under the key "token".
 const TokenSecret = "azure-devops" //nolint:gosec // the name of the Secret, not a secret
 
-// agentScript is what the container of an agent runs.
-//
-//go:embed agent.sh
-var agentScript string
+// AgentImage is the image of agents: that of our launcher.
+const AgentImage = "agent"
 
 // keptJobs is how many finished Jobs KEDA leaves alone: all, for runs count them.
 const keptJobs = int64(1000)
@@ -92,9 +89,8 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 
 func (s ScaledJob) agent() map[string]any {
 	return map[string]any{
-		"name":    "agent",
-		"image":   "agent",
-		"command": []any{"bash", "-c", agentScript},
+		"name":  "agent",
+		"image": AgentImage,
 		"env": []any{
 			map[string]any{"name": "AZP_URL", "value": s.OrganizationURL},
 			map[string]any{"name": "AZP_POOL", "value": s.Pool},

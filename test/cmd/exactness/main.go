@@ -77,7 +77,7 @@ func measureAll(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanUp()) }()
-	program, err := bench.BuildScaler(ctx, dir)
+	programs, err := bench.Build(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func measureAll(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, plane.StopKeepingLogs()) }()
-	b, err := bench.New(ctx, plane)
+	b, err := bench.New(ctx, plane, programs)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func measureAll(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	l := laboratory{settings: s, bench: b, record: record, dir: dir, program: program}
+	l := laboratory{settings: s, bench: b, record: record, dir: dir, program: programs.Scaler}
 	results, err := l.measure(ctx, runs)
 	if printErr := printTables(os.Stdout, results); printErr != nil {
 		return errors.Join(err, printErr)

@@ -32,13 +32,17 @@ func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
 	if err := os.MkdirAll(l.dir, 0o750); err != nil {
 		return err
 	}
+	programs, err := bench.Build(ctx, l.dir)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(out, "starting etcd, the API server, the controllers and KEDA ...")
 	plane, err := controlplane.Start(ctx, controlplane.Options{Dir: filepath.Join(l.dir, "control-plane"), Progress: out})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, plane.Stop()) }()
-	if _, err := plane.StartKubelet(ctx, controlplane.KubeletOptions{}); err != nil {
+	if _, err := plane.StartKubelet(ctx, controlplane.KubeletOptions{Entrypoints: programs.Entrypoints()}); err != nil {
 		return err
 	}
 	ado, err := startAzureDevOps()
@@ -46,7 +50,7 @@ func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
 		return err
 	}
 	defer ado.Close()
-	scaler, err := l.startScaler(ctx, ado.URL(), plane.Kubeconfig())
+	scaler, err := startScaler(programs, ado.URL(), plane.Kubeconfig())
 	if err != nil {
 		return err
 	}
@@ -77,15 +81,10 @@ func startAzureDevOps() (*adotest.Server, error) {
 	return ado, nil
 }
 
-// startScaler builds the scaler of this repository and runs it. Its log goes to
-// the lab's.
-func (l lab) startScaler(ctx context.Context, organization, kubeconfig string) (*bench.Scaler, error) {
-	program, err := bench.BuildScaler(ctx, l.dir)
-	if err != nil {
-		return nil, err
-	}
+// startScaler runs the scaler. Its log goes to the lab's.
+func startScaler(programs bench.Programs, organization, kubeconfig string) (*bench.Scaler, error) {
 	env := []string{"ORG_URL=" + organization, "ORG_PAT=" + token, "KUBE=on", "KUBECONFIG=" + kubeconfig}
-	return bench.StartScaler(program, env, os.Stderr)
+	return bench.StartScaler(programs.Scaler, env, os.Stderr)
 }
 
 // deploy makes the namespace, the agents' token and a ScaledJob.

@@ -1,0 +1,98 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
+)
+
+// agentPools gives the program the older orchestrator's environment and a KEDA:
+// it makes the ScaledJobs itself. Then a pool leaves the list while a job runs
+// in it.
+func agentPools(t *testing.T, b *bench.Bench) {
+	s, env := newPools(t, b)
+	address := freeAddress(t)
+	env = append(env, "KUBE=on", "KUBECONFIG="+b.Plane.Kubeconfig(), "GRPC_ADDR="+address, "SCALER_ADDRESS="+address,
+		"POLLING_INTERVAL=1s")
+	s.scaler = startScaler(t, env)
+	s.eventually(func() string {
+		names := s.scaledJobs(t)
+		if len(names) != len(pools) {
+			return fmt.Sprintf("ScaledJobs %v", names)
+		}
+		return ""
+	})
+	s.polledAgain(3 * len(pools))
+	ids := s.queueIn(pools, 2)
+	s.finished(ids)
+	for _, job := range s.jobs() {
+		checkJob(t, &job)
+	}
+	if n := len(s.jobs()); n != len(ids) {
+		t.Errorf("%d Jobs for %d requests", n, len(ids))
+	}
+
+	long, err := s.Azure.Queue(pools[1], adotest.Job{Duration: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.running([]int64{long})
+	s.scaler.stop()
+	s.scaler = startScaler(t, append(env, "AGENT_POOLS="+pools[0]))
+	s.eventually(func() string {
+		if names := s.scaledJobs(t); len(names) != 1 {
+			return fmt.Sprintf("ScaledJobs %v", names)
+		}
+		return ""
+	})
+	if r, _ := s.Azure.Request(long); r.State != adotest.Running {
+		t.Fatalf("%+v: this shows nothing", r)
+	}
+	s.finished([]int64{long})
+	s.eventually(func() string {
+		for _, job := range s.jobs() {
+			if state(&job) != batchv1.JobComplete {
+				return fmt.Sprintf("Job %s is %q", job.Name, state(&job))
+			}
+		}
+		return ""
+	})
+}
+
+// scaledJobs are the names of the site's; none may hold the token.
+func (s *site) scaledJobs(t *testing.T) (names []string) {
+	t.Helper()
+	list, err := s.Dynamic.Resource(workload.ScaledJobs).Namespace(s.Namespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range list.Items {
+		if strings.Contains(fmt.Sprint(item.Object), bench.ScalerPAT) {
+			t.Fatalf("the token shows in ScaledJob %s", item.GetName())
+		}
+		if item.GetDeletionTimestamp() == nil { // Kubernetes takes its time to orphan the Jobs
+			names = append(names, item.GetName())
+		}
+	}
+	return names
+}
+
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
