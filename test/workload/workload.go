@@ -45,6 +45,10 @@ type ScaledJob struct {
 	PollingInterval time.Duration
 	// Strategy is the scaling strategy, by default "default".
 	Strategy string
+	// MaxReplicas bounds the agents, by default at a hundred.
+	MaxReplicas int64
+	// Env is added to the agents' environment.
+	Env map[string]string
 }
 
 // Object is the ScaledJob in KEDA's form.
@@ -65,7 +69,7 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 		"kind":       "ScaledJob",
 		"spec": map[string]any{
 			"pollingInterval":            int64(max(s.PollingInterval, time.Second) / time.Second),
-			"maxReplicaCount":            int64(100),
+			"maxReplicaCount":            cmp.Or(s.MaxReplicas, 100),
 			"successfulJobsHistoryLimit": keptJobs,
 			"failedJobsHistoryLimit":     keptJobs,
 			"scalingStrategy":            map[string]any{"strategy": cmp.Or(s.Strategy, "default")},
@@ -88,20 +92,20 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 }
 
 func (s ScaledJob) agent() map[string]any {
-	return map[string]any{
-		"name":  "agent",
-		"image": AgentImage,
-		"env": []any{
-			map[string]any{"name": "AZP_URL", "value": s.OrganizationURL},
-			map[string]any{"name": "AZP_POOL", "value": s.Pool},
-			map[string]any{"name": "AZP_AGENT_NAME", "valueFrom": map[string]any{
-				"fieldRef": map[string]any{"fieldPath": "metadata.name"},
-			}},
-			map[string]any{"name": "AZP_TOKEN", "valueFrom": map[string]any{
-				"secretKeyRef": map[string]any{"name": TokenSecret, "key": "token"},
-			}},
-		},
+	env := []any{
+		map[string]any{"name": "AZP_URL", "value": s.OrganizationURL},
+		map[string]any{"name": "AZP_POOL", "value": s.Pool},
+		map[string]any{"name": "AZP_AGENT_NAME", "valueFrom": map[string]any{
+			"fieldRef": map[string]any{"fieldPath": "metadata.name"},
+		}},
+		map[string]any{"name": "AZP_TOKEN", "valueFrom": map[string]any{
+			"secretKeyRef": map[string]any{"name": TokenSecret, "key": "token"},
+		}},
 	}
+	for name, value := range s.Env {
+		env = append(env, map[string]any{"name": name, "value": value})
+	}
+	return map[string]any{"name": "agent", "image": AgentImage, "env": env}
 }
 
 // TriggerAuthentication gives KEDA parameters of a trigger by the keys of a
