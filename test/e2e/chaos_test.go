@@ -38,7 +38,7 @@ type chaos struct {
 // agent was killed, and nothing left in the pool but killed agents.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number does
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	b := startBench(t, controlplane.Options{})
 	c := &chaos{
