@@ -68,8 +68,8 @@ func newStory(t *testing.T, seed uint64) *story {
 	if s.loses = seed%4 == 3; s.loses {
 		net.lost = func() bool { return s.chance.oneIn(20) }
 	}
-	net.before = s.arrives
 	s.world = newWorld(t, net, limits)
+	net.onArrival(s.arrives)
 	return s
 }
 

@@ -70,11 +70,8 @@ func TestJobMeetsIdleExit(t *testing.T) {
 		net := &network{}
 		w := newWorld(t, net, limits)
 		id := int64(0)
-		net.before = func(r *http.Request) {
-			if id == 0 && r.Method == http.MethodPatch { // just before it is disabled
-				id = w.queue(adotest.Job{Duration: time.Hour})
-			}
-		}
+		// Just before it is disabled.
+		net.onArrival(onFirst(http.MethodPatch, func() { id = w.queue(adotest.Job{Duration: time.Hour}) }))
 		w.want(lifecycle.AfterJob, 2*time.Hour)
 		w.wantRequest(id, adotest.Finished, "succeeded")
 		want := []string{"false", "true", "DELETE"}
@@ -145,10 +142,11 @@ func TestTerminatedWithAPromise(t *testing.T) {
 		net := &network{}
 		w := newWorld(t, net, limits, silent)
 		first := int64(0)
-		net.before = onFirst(http.MethodPatch, func() { first = w.queue(adotest.Job{}) })
+		net.onArrival(onFirst(http.MethodPatch, func() { first = w.queue(adotest.Job{}) }))
 		time.Sleep(time.Second)
 		w.end()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		w.wantRequest(first, adotest.Assigned, "")
 		if err := w.ado.Redispatch(first); err != nil {
 			t.Fatal(err)
@@ -166,8 +164,9 @@ func TestIdleWithAPromise(t *testing.T) {
 		net := &network{}
 		w := newWorld(t, net, limits, silent)
 		first := int64(0)
-		net.before = onFirst(http.MethodPatch, func() { first = w.queue(adotest.Job{}) })
+		net.onArrival(onFirst(http.MethodPatch, func() { first = w.queue(adotest.Job{}) }))
 		time.Sleep(limits.Idle + time.Second)
+		synctest.Wait()
 		if a := w.ado.Agents("linux")[0]; a.Request != first || a.Disabled {
 			t.Errorf("got %+v", a)
 		}

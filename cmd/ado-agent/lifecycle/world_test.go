@@ -113,11 +113,18 @@ func (w *world) queue(job adotest.Job) int64 {
 type network struct {
 	latency func() time.Duration // each way; nil: none
 	lost    func() bool          // a request or an answer; nil: none
-	before  func(*http.Request)  // called when a request arrives; may be nil
 
-	ado *adotest.Server
-	mu  sync.Mutex
-	log []string // method and body of what changed the agent
+	ado     *adotest.Server
+	mu      sync.Mutex
+	arrives func(*http.Request) // may be nil
+	log     []string            // method and body of what changed the agent
+}
+
+// onArrival has arrives called for each request before the stand-in gets it.
+func (n *network) onArrival(arrives func(*http.Request)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.arrives = arrives
 }
 
 func (n *network) Do(r *http.Request) (*http.Response, error) {
@@ -138,8 +145,11 @@ func (n *network) Do(r *http.Request) (*http.Response, error) {
 		n.log = append(n.log, r.Method+" "+body)
 		n.mu.Unlock()
 	}
-	if n.before != nil {
-		n.before(r)
+	n.mu.Lock()
+	arrives := n.arrives
+	n.mu.Unlock()
+	if arrives != nil {
+		arrives(r)
 	}
 	answer, err := n.ado.Transport().RoundTrip(r)
 	if err != nil {
