@@ -42,10 +42,14 @@ type planner struct {
 }
 
 func newPlanner(options Options) *planner {
-	return &planner{
+	p := &planner{
 		options: options, cluster: options.Cluster, ledger: fleet.NewLedger(options.Cluster.Jobs),
 		watcher: newWatcher(options.MaxAge), addresses: map[string]bool{}, unbounded: map[string]bool{},
 	}
+	if options.Address != "" {
+		p.addresses[options.Address] = true
+	}
+	return p
 }
 
 // value gives what KEDA is to be told for the ScaledJob that asks. Who asks

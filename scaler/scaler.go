@@ -39,6 +39,8 @@ type Options struct {
 	// Cluster is the view of Kubernetes; nil means that there is none, and
 	// that count exact is taken for owned.
 	Cluster Cluster
+	// Address is how triggers name this scaler, if it is known before KEDA asks.
+	Address string
 	// CapByParallelJobs bounds the agents, with count exact, to those that the
 	// organization's parallel jobs let run at once.
 	CapByParallelJobs bool

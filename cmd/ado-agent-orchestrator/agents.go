@@ -51,7 +51,7 @@ type agentFlags struct {
 
 // scaledJobFlags are for ScaledJobs only.
 type scaledJobFlags struct {
-	Address        string `name:"scaler-address" env:"SCALER_ADDRESS" help:"HOST:PORT where KEDA finds this scaler; with AGENT_POOLS."`
+	Address        string `name:"scaler-address" env:"SCALER_ADDRESS" help:"HOST:PORT where KEDA finds this scaler, as in the triggers' scalerAddress."`
 	Authentication string `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" help:"TriggerAuthentication with the certificates for TLS towards the scaler."`
 	Interval       string `name:"polling-interval" env:"POLLING_INTERVAL" default:"5s" help:"How often KEDA asks, in whole seconds."`
 }

@@ -67,7 +67,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		Organizations: organizations, Cluster: cluster, MaxAge: s.pollingDelay,
 		// A first answer takes two requests: the pool, then its jobs.
 		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
-		CapByParallelJobs: s.capByParallelJobs,
+		CapByParallelJobs: s.capByParallelJobs, Address: s.scalerAddress,
 	})
 	defer service.Close()
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})

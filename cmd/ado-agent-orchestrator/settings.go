@@ -101,7 +101,7 @@ func (f serveFlags) check() (settings, error) {
 	if s.tls.clientCA != "" && s.tls.cert == "" {
 		m.add("TLS_CLIENT_CA_FILE (--tls-client-ca-file)", "needs TLS_CERT_FILE and TLS_KEY_FILE")
 	}
-	if f.Pools != "" || f.Address != "" {
+	if f.Pools != "" {
 		s.agents, s.scaledJobs = m.scaledJobs(f.agentFlags, f.scaledJobFlags, s.organizations)
 	}
 	return s, m.err()

@@ -176,8 +176,18 @@ func (f *Fleet) Jobs() []Job {
 	return list
 }
 
-// Warn records an event on a ScaledJob. That it may not is of no consequence.
+// Warn records an event on a ScaledJob that something is wrong. That it may not
+// is of no consequence.
 func (f *Fleet) Warn(namespace, scaledJob, reason, message string) {
+	f.record(namespace, scaledJob, corev1.EventTypeWarning, reason, message)
+}
+
+// Note records an event on a ScaledJob that something was done.
+func (f *Fleet) Note(namespace, scaledJob, reason, message string) {
+	f.record(namespace, scaledJob, corev1.EventTypeNormal, reason, message)
+}
+
+func (f *Fleet) record(namespace, scaledJob, kind, reason, message string) {
 	regarding := &corev1.ObjectReference{
 		APIVersion: scaledJobs.GroupVersion().String(), Kind: "ScaledJob", Namespace: namespace, Name: scaledJob,
 	}
@@ -186,7 +196,7 @@ func (f *Fleet) Warn(namespace, scaledJob, reason, message string) {
 			regarding.UID = s.uid
 		}
 	}
-	f.recorder.Eventf(regarding, nil, corev1.EventTypeWarning, reason, "Scale", "%s", message)
+	f.recorder.Eventf(regarding, nil, kind, reason, "Scale", "%s", message)
 }
 
 // remember keeps a Job that was deleted: it may have taken a request that a
