@@ -93,3 +93,19 @@ spec:
 		t.Errorf("got %+v", job)
 	}
 }
+
+// FuzzReadDefinition wants a Job or an error, whatever the file holds.
+func FuzzReadDefinition(f *testing.F) {
+	for _, content := range []string{
+		"apiVersion: batch/v1\nkind: Job\nspec: {template: {spec: {containers: [{name: 1}]}}}\n",
+		"apiVersion: batch/v1\nkind: Job\nmetadata: &m {name: x, labels: *m}\n",
+		"apiVersion: batch/v1\nkind: Job\n? [a]\n: b\n", "--- null\n", "&a [*a]", "!!binary x", "{}: {}",
+	} {
+		f.Add([]byte(content))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if job, err := ReadDefinition("job.yaml", content); (job == nil) == (err == nil) {
+			t.Errorf("got %v, %v", job, err)
+		}
+	})
+}

@@ -30,6 +30,7 @@ func TestApply(t *testing.T) {
 	run("twice", twice)
 	run("conflict", conflicting)
 	run("secret", secretOfOthers)
+	run("deleting", deleting)
 	run("few-rights", fewRights)
 	run("no-rights", noRights)
 	run("no-namespace", noNamespace)
@@ -150,6 +151,23 @@ func secretOfOthers(s *site) {
 	}
 	if got := string(s.secret().Data["token"]); got != "theirs" {
 		s.t.Errorf("the user's token became %s", got)
+	}
+}
+
+// deleting applies a ScaledJob that is on its way out, as of a pool that was
+// taken out of the list and put back.
+func deleting(s *site) {
+	options := s.options("linux")
+	s.mustApply(options)
+	s.patch("test", `{"metadata": {"finalizers": ["example.com/held"]}}`)
+	s.mustApply(s.options())
+	if err := s.apply(options); err == nil || !strings.Contains(err.Error(), "it is being deleted") {
+		s.t.Errorf("got %v", err)
+	}
+	s.patch("test", `{"metadata": {"finalizers": []}}`)
+	s.eventually("it is made anew", func(context.Context) bool { return s.apply(options) == nil })
+	if finalizers := s.get(linux).GetFinalizers(); len(finalizers) > 0 {
+		s.t.Errorf("the old one is still there, held by %v", finalizers)
 	}
 }
 
