@@ -1,6 +1,7 @@
 package jobtemplate
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	envAgentName    = "AZP_AGENT_NAME"
 	envCapabilities = "AZP_CAPABILITIES"
 	envIdleTimeout  = "AZP_IDLE_TIMEOUT"
+	envGracePeriod  = "AZP_GRACE_PERIOD"
 )
 
 // podName is the field that agents are named after: so a request of Azure
@@ -35,7 +37,7 @@ func (d *draft) environment() {
 		switch {
 		case given < 0:
 			added = append(added, wanted)
-		case wanted.Name == envIdleTimeout, wanted.Name == envToken && d.agent.Env[given].ValueFrom != nil:
+		case wanted.Name == envIdleTimeout, wanted.Name == envGracePeriod, wanted.Name == envToken && d.agent.Env[given].ValueFrom != nil:
 			// The Definition's stays.
 		default:
 			d.agent.Env[given] = wanted
@@ -62,7 +64,8 @@ func (d *draft) variables() []corev1.EnvVar {
 	if d.IdleTimeout > 0 {
 		vars = append(vars, corev1.EnvVar{Name: envIdleTimeout, Value: shortDuration(d.IdleTimeout)})
 	}
-	return vars
+	// The launcher cannot find out for itself how long it will be let live.
+	return append(vars, corev1.EnvVar{Name: envGracePeriod, Value: fmt.Sprintf("%ds", *d.spec.TerminationGracePeriodSeconds)})
 }
 
 // checkVariables finds what a Definition's variables must not say.

@@ -62,7 +62,7 @@ func Name(prefix, pool string) (string, error) {
 func normalPrefix(prefix string) (string, error) {
 	normal := strings.TrimRight(strings.ReplaceAll(strings.ToLower(prefix), " ", "-"), "-")
 	if normal == "" && prefix != "" || !validPrefix.MatchString(normal) || len(normal) >= maxPrefix {
-		return "", fmt.Errorf("prefix: %q must be up to %d letters, digits and dashes, and begin with a letter or digit", prefix, maxPrefix)
+		return "", fmt.Errorf("prefix: %q must be up to %d letters, digits and dashes, and begin with a letter or digit", prefix, maxPrefix-1)
 	}
 	if normal == "" {
 		return "", nil

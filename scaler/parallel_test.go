@@ -26,9 +26,13 @@ func TestCapByParallelJobs(t *testing.T) {
 	b.settle(t, asking(windows), 1)
 	// The organization can run no more, whichever pool asks.
 	queue(t, ado)
-	b.settle(t, asking(windows), 1)
-	b.settle(t, asking(linux), 1)
-	b.settle(t, asking(linux), 1)
+	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) < lists+4; {
+		for _, s := range []fleet.ScaledJob{linux, windows} {
+			if value, err := b.metric(t.Context(), asking(s)); err != nil || value != 1 {
+				t.Fatalf("%s: metric %v, %v, want 1", s.Name, value, err)
+			}
+		}
+	}
 
 	unbounded := start(t, benchOptions{cluster: view}, ado.URL())
 	unbounded.settle(t, asking(linux), 2)

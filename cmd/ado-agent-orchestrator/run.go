@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -222,6 +223,8 @@ type noCommand struct {
 func (c *noCommand) Run(ctx context.Context, o outputs) error {
 	_, given := os.LookupEnv("AGENT_POOLS") // it may be empty, which is a mistake
 	if (given || c.Pools != "") && c.Address == "" {
+		// The agents' images of those days run as root.
+		c.Unrestricted = cmp.Or(c.Unrestricted, "true")
 		return runCommand{c.commonFlags, c.agentFlags, c.runFlags}.Run(ctx, o)
 	}
 	return (&serveCommand{c.serveFlags}).Run(ctx, o)

@@ -48,7 +48,7 @@ func TestChaos(t *testing.T) {
 	}
 	job := c.scaledJob()
 	job.MaxReplicas = 25
-	job.Env = map[string]string{"AZP_IDLE_TIMEOUT": "5s", "AZP_GRACE_PERIOD": "10s", "AZP_LEAVE_TIMEOUT": "4s"}
+	job.Env = map[string]string{"AZP_IDLE_TIMEOUT": "5s"}
 	c.deploy(job)
 	c.rage()
 	t.Logf("%d jobs cancelled, %d agents killed, %d evicted", len(c.cancelled), len(c.killed), c.evicted)

@@ -101,6 +101,8 @@ func (s ScaledJob) agent() map[string]any {
 		map[string]any{"name": "AZP_TOKEN", "valueFrom": map[string]any{
 			"secretKeyRef": map[string]any{"name": TokenSecret, "key": "token"},
 		}},
+		map[string]any{"name": "AZP_GRACE_PERIOD", "value": "10s"},
+		map[string]any{"name": "AZP_LEAVE_TIMEOUT", "value": "4s"},
 	}
 	for name, value := range s.Env {
 		env = append(env, map[string]any{"name": name, "value": value})
