@@ -28,17 +28,19 @@ const pace = 100 * time.Millisecond
 
 // bench is a scaler on real gRPC, in front of an Azure DevOps on real HTTP.
 type bench struct {
-	client externalscaler.ExternalScalerClient
-	conn   *grpc.ClientConn
-	logs   *observer.ObservedLogs
-	addr   string
-	stop   func() // ends the server and waits for it
+	service *scaler.Service
+	client  externalscaler.ExternalScalerClient
+	conn    *grpc.ClientConn
+	logs    *observer.ObservedLogs
+	addr    string
+	stop    func() // ends the server and waits for it
 }
 
 type benchOptions struct {
 	maxAge  time.Duration
 	cluster scaler.Cluster
 	cap     bool
+	owner   string // of placeholders
 	tls     *tls.Config
 	dial    []grpc.DialOption
 }
@@ -60,7 +62,7 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	core, logs := observer.New(zap.InfoLevel)
 	service := scaler.New(scaler.Options{
 		Organizations: organizations, Cluster: options.cluster, MaxAge: options.maxAge, Timeout: 5 * time.Second,
-		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core), CapByParallelJobs: options.cap,
+		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core), CapByParallelJobs: options.cap, PlaceholderOwner: options.owner,
 	})
 	t.Cleanup(service.Close)
 	server := scaler.NewServer(service, scaler.ServerOptions{
@@ -77,7 +79,7 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{client: externalscaler.NewExternalScalerClient(conn), conn: conn, logs: logs, addr: listener.Addr().String()}
+	b := &bench{service: service, client: externalscaler.NewExternalScalerClient(conn), conn: conn, logs: logs, addr: listener.Addr().String()}
 	ended := false
 	b.stop = func() {
 		cancel()

@@ -97,7 +97,7 @@ func (p *planner) look(t *trigger) look {
 // view of the Jobs, which plan relies on. It also tells whether agents may take
 // requests before the next poll.
 func (p *planner) plan(ctx context.Context, list []fleet.ScaledJob, organization Organization, snapshot *adoqueue.Snapshot) (made plan.Plan, watch bool) {
-	groups := groupsOf(p.members(list, organization, snapshot.Pool))
+	groups := p.groupsOf(p.members(list, organization, snapshot.Pool))
 	made, pauses := p.ledger.Plan(fleet.Question{
 		Organization: organization.URL, Snapshot: snapshot, Groups: groups,
 		ParallelJobs: p.parallelJobs(ctx, organization, snapshot),
@@ -180,7 +180,7 @@ func (p *planner) members(list []fleet.ScaledJob, organization Organization, poo
 }
 
 // groupsOf are the groups that plan shares the requests out to.
-func groupsOf(members []member) map[plan.Key]plan.Group {
+func (p *planner) groupsOf(members []member) map[plan.Key]plan.Group {
 	// That all registered agents match a request says little of a ScaledJob
 	// which has none there now. So it counts only if no ScaledJob states
 	// capabilities that meet the demands.
@@ -190,10 +190,14 @@ func groupsOf(members []member) map[plan.Key]plan.Group {
 	groups := map[plan.Key]plan.Group{}
 	for _, m := range members {
 		key := plan.Key{Namespace: m.Namespace, Name: m.Name}
+		placeholder := p.placeholderName(&m.requests)
 		groups[key] = plan.Group{
 			Key: key, Priority: m.priority, Capabilities: len(m.requests.capabilities),
 			MinIdle: int(m.minIdle), MinReplicas: m.MinReplicas, MaxReplicas: m.MaxReplicas,
 			Serves: func(r *adoqueue.JobRequest) bool {
+				if placeholder != "" && slices.Contains(r.MatchedAgents, placeholder) {
+					return true
+				}
 				if r.MatchesAllAgents && m.requests.capabilities != nil && stated(r) {
 					return m.requests.offers(r)
 				}

@@ -41,6 +41,9 @@ type Options struct {
 	Cluster Cluster
 	// Address is how triggers name this scaler, if it is known before KEDA asks.
 	Address string
+	// PlaceholderOwner is whose placeholders Azure DevOps may name as agents
+	// that match a request, "" if there are none.
+	PlaceholderOwner string
 	// CapByParallelJobs bounds the agents, with count exact, to those that the
 	// organization's parallel jobs let run at once.
 	CapByParallelJobs bool

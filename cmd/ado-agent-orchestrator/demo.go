@@ -81,7 +81,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 			Org:          organizationFlags{URL: standIn.URL(), PAT: demoPAT},
 			PollingDelay: "500", StaleFor: "30s", Timeout: "10s", Election: off, LogLevel: "warn", LogFormat: "console",
 		},
-		Kube: off,
+		Kube: off, housekeepingFlags: housekeepingFlags{OfflineAfter: "10m", StuckAfter: "0"},
 	}.check()
 	if err != nil {
 		return err

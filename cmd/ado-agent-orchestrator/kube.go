@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
@@ -26,21 +25,20 @@ const viewWithin = 30 * time.Second
 
 // cluster gives the view of Kubernetes, or nil if there is none; that is said
 // once, here.
-func (s settings) cluster(ctx context.Context, logger *zap.Logger) (cluster scaler.Cluster, stop func(), err error) {
+func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet, error) {
 	if s.kube == off {
-		return nil, func() {}, nil
+		return nil, nil //nolint:nilnil // no view, and nothing wrong
 	}
 	bindKubernetesLog(logger)
 	view, err := s.view(ctx)
-	switch {
-	case err == nil:
-		return view, view.Stop, nil
-	case s.kube == on:
-		return nil, nil, fmt.Errorf("KUBE (--kube): %w", err)
-	default:
-		logger.Warn("no view of Kubernetes: count exact is taken for owned", zap.Error(err))
-		return nil, func() {}, nil
+	if err != nil && s.kube == on {
+		return nil, fmt.Errorf("KUBE (--kube): %w", err)
 	}
+	if err != nil {
+		logger.Warn("no view of Kubernetes: count exact is taken for owned", zap.Error(err))
+		return nil, nil //nolint:nilnil // it is gone without
+	}
+	return view, nil
 }
 
 func (s settings) view(ctx context.Context) (*fleet.Fleet, error) {

@@ -26,10 +26,20 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// lead runs work until ctx ends, in one replica at a time. Where leases may not
-// be written, there is one replica, or each works.
-func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, work func(context.Context)) error {
-	if s.election == off {
+// lead does duties until ctx ends, in one replica at a time. Where leases may not
+// be written, there is one replica, or each does them.
+func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...func(context.Context)) error {
+	work := func(ctx context.Context) {
+		var working sync.WaitGroup
+		for _, duty := range duties {
+			working.Go(func() { duty(ctx) })
+		}
+		working.Wait()
+	}
+	switch {
+	case len(duties) == 0:
+		return nil
+	case s.election == off:
 		work(ctx)
 		return nil
 	}

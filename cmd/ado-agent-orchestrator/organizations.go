@@ -142,23 +142,19 @@ func (l listed) organization(f organizationFlags) (organization, error) {
 	return o, errors.Join(err, o.auth.Validate())
 }
 
-// cache makes what the organization's pools are read through.
-func (o organization) cache(options adoqueue.CacheOptions) (*adoqueue.Cache, error) {
-	client, err := adoqueue.NewHTTPClient(o.caFile)
+// client makes what the organization is asked by.
+func (o organization) client(metrics *adoqueue.Metrics) (*adoqueue.Client, error) {
+	transport, err := adoqueue.NewHTTPClient(o.caFile)
 	if err != nil {
 		return nil, err
 	}
-	credential, err := adoauth.New(o.auth, client)
+	credential, err := adoauth.New(o.auth, transport)
 	if err != nil {
 		return nil, fmt.Errorf("organization %s: %w", o.url, err)
 	}
-	ado, err := adoqueue.NewClient(o.url, credential, adoqueue.Options{
-		HTTPClient: client, AllowHTTP: o.allowHTTP, Metrics: options.Metrics,
+	return adoqueue.NewClient(o.url, credential, adoqueue.Options{
+		HTTPClient: transport, AllowHTTP: o.allowHTTP, Metrics: metrics,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return adoqueue.NewCache(ado, options), nil
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }

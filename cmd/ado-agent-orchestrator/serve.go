@@ -15,6 +15,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
 type serveCommand struct{ serveFlags }
@@ -57,19 +58,22 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		return err
 	}
 
-	cluster, stopCluster, err := s.cluster(ctx, logger)
+	view, err := s.cluster(ctx, logger)
 	if err != nil {
 		return err
 	}
-	defer stopCluster()
-
-	service := scaler.New(scaler.Options{
-		Organizations: organizations, Cluster: cluster, MaxAge: s.pollingDelay,
-		// A first answer takes two requests: the pool, then its jobs.
-		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
-		CapByParallelJobs: s.capByParallelJobs, Address: s.scalerAddress,
-	})
+	if view != nil {
+		defer view.Stop()
+	}
+	if err := s.housekeeper.findOwner(ctx); err != nil {
+		return err
+	}
+	service := scaler.New(s.scalerOptions(organizations, view, registry, logger))
 	defer service.Close()
+	duties, err := s.duties(view, service, registry, logger)
+	if err != nil {
+		return err
+	}
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
 	web := newWebServer(registry)
 	logger.Info("serving",
@@ -78,12 +82,12 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		zap.Stringer("http", httpListener.Addr()),
 		zap.Strings("organizations", s.organizationNames()),
 		zap.Duration("pollingDelay", s.pollingDelay),
-		zap.Bool("kubernetes", cluster != nil))
+		zap.Bool("kubernetes", view != nil))
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, grpcListener) })
 	group.Go(func() error { return web.serve(ctx, httpListener) })
-	group.Go(func() error { return s.keepScaledJobs(ctx, logger) })
+	group.Go(func() error { return s.lead(ctx, logger, duties...) })
 	err = group.Wait()
 	logger.Info("stopped")
 	return err
@@ -105,11 +109,12 @@ func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []scaler.
 		}
 	}
 	for _, o := range s.organizations {
-		cache, err := o.cache(adoqueue.CacheOptions{StaleFor: s.staleFor, Timeout: s.timeout, Metrics: metrics})
+		client, err := o.client(metrics)
 		if err != nil {
 			closeAll()
 			return nil, nil, err
 		}
+		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.staleFor, Timeout: s.timeout, Metrics: metrics})
 		caches = append(caches, cache)
 		organizations = append(organizations, scaler.Organization{URL: o.url, Queue: cache})
 	}
@@ -124,23 +129,45 @@ func (s commonSettings) organizationNames() []string {
 	return names
 }
 
-// keepScaledJobs keeps the ScaledJobs of AGENT_POOLS applied until ctx ends.
-func (s settings) keepScaledJobs(ctx context.Context, logger *zap.Logger) error {
-	if s.scaledJobs == nil {
-		return nil
+func (s settings) scalerOptions(organizations []scaler.Organization, view *fleet.Fleet, registry *prometheus.Registry, logger *zap.Logger) scaler.Options {
+	options := scaler.Options{
+		Organizations: organizations, MaxAge: s.pollingDelay,
+		// A first answer takes two requests: the pool, then its jobs.
+		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
+		CapByParallelJobs: s.capByParallelJobs, Address: s.scalerAddress,
 	}
-	kube := kubernetesConfig()
-	config, err := kube.ClientConfig()
+	if view != nil {
+		options.Cluster = view
+	}
+	if s.housekeeper.Placeholders {
+		options.PlaceholderOwner = s.housekeeper.owner
+	}
+	return options
+}
+
+// duties are what one replica at a time does besides answering KEDA.
+func (s settings) duties(view *fleet.Fleet, service *scaler.Service, registry *prometheus.Registry, logger *zap.Logger) (duties []func(context.Context), err error) {
+	keeper, err := s.keeper(view, service.Members, registry, logger)
 	if err != nil {
-		return fmt.Errorf("AGENT_POOLS (--agent-pools): %w", err)
+		return nil, err
+	}
+	if keeper != nil {
+		duties = append(duties, keeper.Run)
+	}
+	if s.scaledJobs == nil {
+		return duties, nil
+	}
+	config, err := kubernetesConfig().ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("AGENT_POOLS (--agent-pools): %w", err)
 	}
 	options := s.agents.options(logger)
 	options.ScaledJobs, options.ScalerAddress = s.scaledJobs, s.scalerAddress
 	applier, err := apply.New(config, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.lead(ctx, logger, applier.Run)
+	return append(duties, applier.Run), nil
 }
 
 func (f tlsFiles) config() (*tls.Config, error) {

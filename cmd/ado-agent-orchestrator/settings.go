@@ -63,6 +63,7 @@ type serveFlags struct {
 
 	scaledJobFlags
 	agentFlags
+	housekeepingFlags
 }
 
 // settings are the checked settings of serve.
@@ -77,6 +78,7 @@ type settings struct {
 	agents        agents
 	scaledJobs    []*kedav1alpha1.ScaledJob // of AGENT_POOLS
 	scalerAddress string
+	housekeeper   housekeeper
 }
 
 type tlsFiles struct{ cert, key, clientCA string }
@@ -93,6 +95,7 @@ func (f serveFlags) check() (settings, error) {
 		kubeNamespaces: splitList(f.KubeNamespaces),
 
 		scalerAddress: f.Address,
+		housekeeper:   m.housekeeping(f.housekeepingFlags, f.Address),
 	}
 	m.choice("KUBE (--kube)", f.Kube, ifPossible, on, off)
 	if (s.tls.cert == "") != (s.tls.key == "") {

@@ -1,0 +1,155 @@
+package housekeeping
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+)
+
+// failedCreate is the reason of the event by which the Job controller tells that
+// it may not create a pod, for want of quota or by an admission rule.
+const failedCreate = "FailedCreate"
+
+// containerCreating is also what a pod waits for whose volumes or network are not
+// to be had.
+const containerCreating = "ContainerCreating"
+
+// namesPerList bounds the length of a label selector.
+const namesPerList = 50
+
+// KubernetesPods are the pods of a cluster. Their right is to list pods and
+// events, and to delete Jobs if stuck ones are deleted.
+type KubernetesPods struct{ Client kubernetes.Interface }
+
+// Unstarted lists the pending pods, and looks for Jobs that get no pods. There
+// is no pod in view otherwise: they would take most of the memory.
+func (k KubernetesPods) Unstarted(ctx context.Context, namespace string, jobs []fleet.Job) ([]Unstarted, error) {
+	byName := map[string]fleet.Job{}
+	for i := range jobs {
+		byName[jobs[i].Name] = jobs[i]
+	}
+	pending, err := k.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: batchv1.JobNameLabel, FieldSelector: "status.phase=" + string(corev1.PodPending),
+	})
+	if err != nil {
+		return nil, failure(err, "list pods of namespace "+namespace)
+	}
+	var unstarted []Unstarted
+	for i := range pending.Items {
+		pod := &pending.Items[i]
+		job, ok := byName[pod.Labels[batchv1.JobNameLabel]]
+		if reason, message := startFailure(pod); ok && reason != "" {
+			unstarted = append(unstarted, Unstarted{job, pod.CreationTimestamp.Time, reason, message})
+		}
+		delete(byName, job.Name)
+	}
+	without, err := k.withoutPods(ctx, namespace, byName)
+	return append(unstarted, without...), err
+}
+
+// withoutPods are the Jobs that have no pod since none can be created.
+func (k KubernetesPods) withoutPods(ctx context.Context, namespace string, byName map[string]fleet.Job) ([]Unstarted, error) {
+	if len(byName) == 0 {
+		return nil, nil
+	}
+	list, err := k.Client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: "involvedObject.kind=Job,reason=" + failedCreate,
+	})
+	if err != nil {
+		return nil, failure(err, "list events of namespace "+namespace)
+	}
+	messages := map[string]string{}
+	for i := range list.Items {
+		e := &list.Items[i]
+		if job, ok := byName[e.InvolvedObject.Name]; ok && job.UID == string(e.InvolvedObject.UID) {
+			messages[job.Name] = e.Message
+		}
+	}
+	// Of those some got their pod in the end.
+	var suspects []string
+	for name := range messages {
+		suspects = append(suspects, name)
+	}
+	for names := range slices.Chunk(suspects, namesPerList) {
+		pods, err := k.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+			LabelSelector: batchv1.JobNameLabel + " in (" + strings.Join(names, ",") + ")",
+		})
+		if err != nil {
+			return nil, failure(err, "list pods of namespace "+namespace)
+		}
+		for i := range pods.Items {
+			delete(messages, pods.Items[i].Labels[batchv1.JobNameLabel])
+		}
+	}
+	var unstarted []Unstarted
+	for name, message := range messages {
+		unstarted = append(unstarted, Unstarted{byName[name], byName[name].Created, failedCreate, message})
+	}
+	return unstarted, nil
+}
+
+// Delete deletes just this Job, and its pod with it. One that is gone already is
+// no error.
+func (k KubernetesPods) Delete(ctx context.Context, job fleet.Job) error {
+	uid, background := types.UID(job.UID), metav1.DeletePropagationBackground
+	err := k.Client.BatchV1().Jobs(job.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+	})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return failure(err, "delete Job "+job.Namespace+"/"+job.Name)
+}
+
+func failure(err error, operation string) error {
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("%s: %w; give the service account this right", operation, err)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}
+
+// startFailure is why a pending pod has not started, "" if one of its init
+// containers runs.
+func startFailure(pod *corev1.Pod) (reason, message string) {
+	elsewhere := "see the events of pod " + pod.Name
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return condition.Reason, cmp.Or(condition.Message, elsewhere)
+		}
+	}
+	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if container.State.Running != nil {
+			return "", ""
+		}
+		waiting := container.State.Waiting
+		switch {
+		case waiting == nil, waiting.Reason == containerCreating, waiting.Reason == "PodInitializing":
+		case waiting.Reason == "ErrImagePull": // the same, at another moment
+			return "ImagePullBackOff", cmp.Or(waiting.Message, elsewhere)
+		default:
+			return waiting.Reason, cmp.Or(waiting.Message, elsewhere)
+		}
+	}
+	return containerCreating, elsewhere
+}
+
+// OwnerIn is an Owner for Options: no other scaler has the UID of a namespace and
+// the same name in it. Its right is to get the namespace.
+func OwnerIn(ctx context.Context, client kubernetes.Interface, namespace, name string) (string, error) {
+	object, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+	if err != nil {
+		return "", failure(err, "get namespace "+namespace)
+	}
+	return string(object.UID) + "/" + name, nil
+}
