@@ -240,6 +240,9 @@ func (a agents) poolNames() []string {
 	return names
 }
 
+// names tell these agents from others.
+func (a agents) names() []string { return append(a.poolNames(), a.namespace) }
+
 // each makes an object for each pool. What is wrong is wrong with all of them,
 // so the first error says it.
 func each[T any](pools []jobtemplate.Settings, of func(jobtemplate.Settings) (T, error)) ([]T, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,12 +115,12 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 	}, nil
 }
 
-// leaseName is the same for all replicas, and another for a scaler of other
-// organizations in the same namespace.
+// leaseName is the same for all replicas, and another for a program in the same
+// namespace that serves other organizations or pools.
 func (s commonSettings) leaseName() string {
-	names := s.organizationNames()
-	slices.Sort(names)
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(strings.Join(names, "\n")))
+	for _, part := range append(s.organizationNames(), s.serves...) {
+		_, _ = hash.Write([]byte(strings.ToLower(part) + "\n"))
+	}
 	return fmt.Sprintf("ado-agent-orchestrator-%08x", hash.Sum32())
 }

@@ -56,6 +56,7 @@ func (c runCommand) check() (standaloneSettings, error) {
 		m.add("HOST_TYPE", "%q is not supported; agents run on kubernetes", c.HostType)
 	}
 	s.agents = m.agents(c.agentFlags, scaledJobFlags{}, s.organizations)
+	s.serves = s.agents.names()
 	if len(*m) > 0 { // else the same mistakes would come twice
 		return s, m.err()
 	}

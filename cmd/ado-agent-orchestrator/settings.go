@@ -32,7 +32,9 @@ type commonSettings struct {
 	timeout           time.Duration
 	capByParallelJobs bool
 	election          string
-	log               logSettings
+	// serves tells this program from others that serve the same organizations.
+	serves []string
+	log    logSettings
 }
 
 func (m *mistakes) common(f commonFlags) commonSettings {

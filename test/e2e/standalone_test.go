@@ -30,6 +30,10 @@ func TestWithoutKEDA(t *testing.T) {
 		t.Parallel()
 		olderEnvironment(t, b)
 	})
+	t.Run("two replicas", func(t *testing.T) {
+		t.Parallel()
+		replicas(t, b)
+	})
 	t.Run("render", func(t *testing.T) {
 		t.Parallel()
 		rendered(t, b)
@@ -209,4 +213,47 @@ func cronJob(t *testing.T, b *bench.Bench) {
 	if agents != len(ids) {
 		t.Errorf("%d Jobs for %d requests", agents, len(ids))
 	}
+}
+
+// replicas has two of the program work side by side, and the leader go.
+func replicas(t *testing.T, b *bench.Bench) {
+	s, older := newPools(t, b)
+	running := map[string]*program{}
+	for range 2 {
+		p := start(t, b, append(older, "LEADER_ELECTION=on")...)
+		running[fmt.Sprint(p.Process.Pid)] = p
+	}
+	s.finished(s.queueIn(pools, 2))
+	leader := running[s.leader(running)]
+	leader.end(t)
+	s.finished(s.queueIn(pools, 1))
+	if n := len(s.jobs()); n != 3*len(pools) {
+		t.Errorf("%d Jobs for %d requests", n, 3*len(pools))
+	}
+	for _, p := range running {
+		if p != leader {
+			p.end(t)
+		}
+	}
+}
+
+// leader is the process that holds the lease.
+func (s *site) leader(running map[string]*program) (pid string) {
+	s.t.Helper()
+	s.eventually(func() string {
+		leases, err := s.Kube.CoordinationV1().Leases("default").List(s.t.Context(), metav1.ListOptions{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, lease := range leases.Items {
+			if holder := lease.Spec.HolderIdentity; holder != nil {
+				_, pid, _ = strings.Cut(*holder, "_")
+				if running[pid] != nil {
+					return ""
+				}
+			}
+		}
+		return "none of ours leads"
+	})
+	return pid
 }
