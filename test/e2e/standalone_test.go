@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,7 +222,7 @@ func replicas(t *testing.T, b *bench.Bench) {
 	running := map[string]*program{}
 	for range 2 {
 		p := start(t, b, append(older, "LEADER_ELECTION=on")...)
-		running[fmt.Sprint(p.Process.Pid)] = p
+		running[strconv.Itoa(p.Process.Pid)] = p
 	}
 	s.finished(s.queueIn(pools, 2))
 	leader := running[s.leader(running)]
