@@ -25,6 +25,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Answer KEDA: the external scaler. With AGENT_POOLS it also keeps their ScaledJobs."`
 	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
 	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
+	Ask     askCommand     `cmd:"" help:"Ask a running scaler about a pool, as KEDA does."`
 	Demo    demoCommand    `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	None    noCommand      `cmd:"" default:"withargs" hidden:""`

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+)
+
+func TestAsk(t *testing.T) {
+	ado := adotest.Serve(t, adotest.Options{AllowUnmatched: true})
+	ado.AddPool(adotest.Pool{Name: "linux"})
+	for range 3 {
+		if _, err := ado.Queue("linux", adotest.Job{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := serve(t, "ORG_URL="+ado.URL(), "ORG_PAT=adotest-pat")
+	defer p.stop(t)
+	for _, tt := range []struct {
+		args []string
+		exit int
+		want string
+	}{
+		{[]string{"--address", p.grpcAddr, "--pool", "linux", "--organization-url", ado.URL()}, 0, "pool \"linux\": 3\n"},
+		{[]string{"--address", p.grpcAddr, "--pool", "none"}, 1, "NotFound: "},
+		{[]string{"--address", p.grpcAddr, "--pool", "linux", "--cert-file", "x"}, 1, "need --ca-file"},
+		{[]string{"--address", p.grpcAddr, "--pool", "linux", "--ca-file", "none.pem"}, 1, "--ca-file: "},
+		{[]string{"--address", "127.0.0.1:1", "--pool", "linux", "--timeout", "100ms"}, 1, "127.0.0.1:1: DeadlineExceeded"},
+		{[]string{"--pool", "linux"}, 2, "--address"},
+	} {
+		out, log, exit := output(t, nil, append([]string{"ask"}, tt.args...)...)
+		if exit != tt.exit || !strings.Contains(out+log, tt.want) {
+			t.Errorf("%v: exit %d, %s%s, want %d, %s", tt.args, exit, out, log, tt.exit, tt.want)
+		}
+	}
+}
