@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/klog/v2"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
@@ -34,6 +36,9 @@ var programDir string
 func TestMain(m *testing.M) { os.Exit(withProgramDir(m)) }
 
 func withProgramDir(m *testing.M) int {
+	// What a client of Kubernetes has to say of a pod that was deleted under its
+	// hands is of no interest.
+	klog.SetLogger(logr.Discard())
 	dir, err := os.MkdirTemp("", "ado-agent-orchestrator-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
