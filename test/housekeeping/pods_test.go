@@ -1,0 +1,162 @@
+// Package housekeeping_test tries housekeeping on a real Kubernetes.
+package housekeeping_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+)
+
+// TestKubernetesPods has Jobs that do not start, for each reason there is, and
+// others that do.
+func TestKubernetesPods(t *testing.T) {
+	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	fates := map[string]controlplane.Plan{
+		"image":    {Waiting: "ImagePullBackOff"},
+		"node":     {Unschedulable: true},
+		"creating": {Hold: hold},
+		"refused":  {Hold: hold},
+		"runs": {Run: func(ctx context.Context, _ controlplane.Container) int {
+			<-ctx.Done()
+			return 0
+		}},
+	}
+	controlplane.KubeletForTest(t, plane, controlplane.KubeletOptions{
+		Plan: func(pod *corev1.Pod) controlplane.Plan { return fates[pod.Labels[batchv1.JobNameLabel]] },
+	})
+	config := plane.Config()
+	config.WarningHandler = rest.NoWarnings{} // that a pod will be refused
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace(t, kube, "ado", "")
+	namespace(t, kube, "strict", "restricted") // takes no pods as these are
+	var jobs []fleet.Job
+	for _, name := range []string{"creating", "image", "node", "runs"} {
+		jobs = append(jobs, job(t, kube, "ado", name))
+	}
+	strict := []fleet.Job{job(t, kube, "strict", "refused")}
+
+	pods := housekeeping.KubernetesPods{Client: kube}
+	expect(t, pods, "ado", jobs, "creating ContainerCreating", "image ImagePullBackOff", "node Unschedulable")
+	expect(t, pods, "strict", strict, "refused FailedCreate")
+	// Of the others it is not asked.
+	expect(t, pods, "ado", jobs[:0])
+
+	// Once it may have its pod, the event that tells of the failure stays.
+	namespace(t, kube, "strict", "privileged")
+	expect(t, pods, "strict", strict, "refused ContainerCreating")
+	deletion(t, pods, kube, strict[0])
+
+	deletion(t, pods, kube, jobs[1])
+	expect(t, pods, "ado", jobs, "creating ContainerCreating", "node Unschedulable")
+
+	uid, err := kube.CoreV1().Namespaces().Get(t.Context(), "ado", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner, err := housekeeping.OwnerIn(t.Context(), kube, "ado", "scaler"); err != nil || owner != string(uid.UID)+"/scaler" {
+		t.Errorf("the owner is %q, %v", owner, err)
+	}
+
+	nobody := housekeeping.KubernetesPods{Client: kubernetes.NewForConfigOrDie(rest.AnonymousClientConfig(plane.Config()))}
+	_, err = nobody.Unstarted(t.Context(), "ado", jobs)
+	if err == nil || !strings.Contains(err.Error(), "give the service account this right") {
+		t.Errorf("without rights: %v", err)
+	}
+	if err := nobody.Delete(t.Context(), jobs[0]); err == nil || !strings.Contains(err.Error(), "give the service account this right") {
+		t.Errorf("without rights: %v", err)
+	}
+}
+
+// deletion deletes a Job, but not one that only has its name.
+func deletion(t *testing.T, pods housekeeping.KubernetesPods, kube kubernetes.Interface, job fleet.Job) {
+	t.Helper()
+	other := job
+	other.UID = "another"
+	for _, j := range []fleet.Job{other, job, job} {
+		if err := pods.Delete(t.Context(), j); err != nil {
+			t.Error(err)
+		}
+		_, err := kube.BatchV1().Jobs(job.Namespace).Get(t.Context(), job.Name, metav1.GetOptions{})
+		if gone := apierrors.IsNotFound(err); gone != (j.UID == job.UID) {
+			t.Errorf("Job %s with UID %s deleted: %t, %v", job.Name, j.UID, gone, err)
+		}
+	}
+}
+
+// namespace makes a namespace with this level of pod security, or changes it.
+func namespace(t *testing.T, kube kubernetes.Interface, name, level string) {
+	t.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if level != "" {
+		object.Labels = map[string]string{"pod-security.kubernetes.io/enforce": level}
+	}
+	_, err := kube.CoreV1().Namespaces().Create(t.Context(), object, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = kube.CoreV1().Namespaces().Update(t.Context(), object, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func job(t *testing.T, kube kubernetes.Interface, namespace, name string) fleet.Job {
+	t.Helper()
+	created, err := kube.BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "agent", Image: "agent"}},
+		}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fleet.Job{UID: string(created.UID), Namespace: namespace, Name: name, Created: created.CreationTimestamp.Time}
+}
+
+// expect waits until just these Jobs have not started, for these reasons.
+func expect(t *testing.T, pods housekeeping.KubernetesPods, namespace string, jobs []fleet.Job, want ...string) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(time.Minute)
+	for {
+		unstarted, err := pods.Unstarted(t.Context(), namespace, jobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, u := range unstarted {
+			if u.Message == "" || time.Since(u.Since) > time.Hour {
+				t.Errorf("incomplete: %+v", u)
+			}
+			got = append(got, u.Job.Name+" "+u.Reason)
+		}
+		slices.Sort(got)
+		if slices.Equal(got, want) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+}

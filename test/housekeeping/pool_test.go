@@ -1,0 +1,295 @@
+package housekeeping_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
+)
+
+const (
+	patience = 4 * time.Minute // for 200 agents on two cores
+	jobs     = 200
+	wave     = 10 // jobs queued at a time
+	owner    = "bench"
+	foreign  = "agent-of-others"
+	// restartEvery is long enough for the other replica to take the lead.
+	restartEvery = 20 * time.Second
+)
+
+// scaledJobs are the capabilities of the ScaledJobs, by name.
+var scaledJobs = map[string]string{"container": "docker", "java": "java=17", "learning": "docker,gpu"}
+
+// demands are those of the jobs.
+var demands = [][]string{nil, {"docker"}, {"java"}, {"java -gtVersion 11"}, {"gpu"}, {"docker", "gpu"}}
+
+// pool is a pool that starts empty, kept by two replicas of our program.
+type pool struct {
+	*bench.Site
+	t        *testing.T
+	program  string
+	env      []string
+	replicas [2]*bench.Scaler
+	ids      []int64
+	killed   int
+}
+
+// TestPoolStaysFit has 200 jobs with mixed demands on a pool that starts without
+// a placeholder, while agents are killed at random and the replicas are
+// restarted in turn. In the end there are the placeholders and nothing else of
+// ours.
+func TestPoolStaysFit(t *testing.T) {
+	p := newPool(t)
+	if _, err := p.Azure.Queue(bench.Pool, adotest.Job{Demands: []string{"gpu"}}); err == nil {
+		t.Fatal("the pool is not empty")
+	}
+	p.start()
+	p.eventually(p.onlyPlaceholders)
+	p.eventually(p.allTold)
+	p.rage()
+	t.Logf("%d agents killed", p.killed)
+	if p.killed < jobs/20 {
+		t.Error("too few to show anything")
+	}
+	abandoned := 0
+	for _, id := range p.ids {
+		if r, _ := p.Azure.Request(id); r.Result != "succeeded" {
+			abandoned++
+		}
+	}
+	if abandoned > p.killed {
+		t.Errorf("%d jobs did not succeed, more than agents were killed", abandoned)
+	}
+	p.eventually(p.onlyPlaceholders)
+}
+
+func newPool(t *testing.T) *pool {
+	t.Helper()
+	programs, err := bench.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), programs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := b.NewSite(t.Context(), bench.SiteOptions{Azure: adotest.Options{LockDuration: 5 * time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = site.Close() })
+	if err := site.Azure.RemoveAgent(bench.Pool, bench.Placeholder); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := site.Azure.AddAgent(bench.Pool, adotest.Agent{Name: foreign, Offline: true}); err != nil {
+		t.Fatal(err)
+	}
+	return &pool{Site: site, t: t, program: programs.Scaler}
+}
+
+// start starts the replicas, of which KEDA asks the first, and then the
+// ScaledJobs.
+func (p *pool) start() {
+	p.t.Helper()
+	address := freeAddress(p.t)
+	p.env = []string{
+		"KUBE=on", "LEADER_ELECTION=on", "KUBECONFIG=" + p.Plane.Kubeconfig(), "KUBE_NAMESPACES=" + p.Namespace,
+		"ORG_URL=" + p.Azure.URL(), "ORG_PAT=" + bench.ScalerPAT, "POLLING_DELAY=100", "SCALER_ADDRESS=" + address,
+		"PLACEHOLDERS=true", "OFFLINE_AGENTS=true", "OFFLINE_AFTER=10s", "HOUSEKEEPING_OWNER=" + owner,
+	}
+	for i := range p.replicas {
+		p.restart(i, address)
+	}
+	p.t.Cleanup(func() {
+		for i := range p.replicas {
+			p.stop(i)
+		}
+	})
+	for name, capabilities := range scaledJobs {
+		p.deploy(workload.ScaledJob{
+			Namespace: p.Namespace, Name: name, ScalerAddress: address, OrganizationURL: p.Azure.URL(), Pool: bench.Pool,
+			Metadata: map[string]string{"capabilities": capabilities}, MaxReplicas: 8,
+			Env: map[string]string{"AZP_CAPABILITIES": capabilities, "AZP_IDLE_TIMEOUT": "10s"},
+		})
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// restart starts a replica, ending it first if it runs.
+func (p *pool) restart(i int, address string) {
+	p.t.Helper()
+	p.stop(i)
+	env := p.env
+	if i == 0 {
+		env = append(slices.Clone(env), "GRPC_ADDR="+address)
+	}
+	var err error
+	if p.replicas[i], err = bench.StartScaler(p.program, env, io.Discard); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pool) stop(i int) {
+	p.t.Helper()
+	if p.replicas[i] == nil {
+		return
+	}
+	if err := p.replicas[i].Stop(); err != nil {
+		p.t.Errorf("a replica ended with %v", err)
+	}
+}
+
+func (p *pool) deploy(job workload.ScaledJob) {
+	p.t.Helper()
+	if err := p.Apply(p.t.Context(), job); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { // its agents leave before the organization does
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = p.Delete(ctx, job.Name)
+	})
+}
+
+func parse(t *testing.T, list string) adoqueue.Capabilities {
+	t.Helper()
+	capabilities, err := adoqueue.ParseCapabilities(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return capabilities
+}
+
+// rage goes on until all jobs have been queued and have ended.
+func (p *pool) rage() {
+	p.t.Helper()
+	next := 0 // replica to restart
+	var nextWave time.Time
+	nextRestart := time.Now().Add(restartEvery)
+	p.eventually(func() string {
+		now := time.Now()
+		if len(p.ids) < jobs && now.After(nextWave) {
+			nextWave = now.Add(3 * time.Second)
+			p.queue()
+		}
+		if now.After(nextRestart) {
+			nextRestart = now.Add(restartEvery)
+			p.restart(next, p.replicas[0].Addr)
+			next = 1 - next
+		}
+		if rand.IntN(40) == 0 {
+			p.kill()
+		}
+		for _, id := range p.ids {
+			if r, _ := p.Azure.Request(id); r.State != adotest.Finished {
+				return fmt.Sprintf("request %d, which demands %v, is %s on %q", id, r.Job.Demands, r.State, r.Agent)
+			}
+		}
+		if len(p.ids) < jobs {
+			return fmt.Sprintf("%d of %d jobs are queued", len(p.ids), jobs)
+		}
+		return ""
+	})
+}
+
+// queue queues a wave of jobs. Each finds an agent that matches: else Azure
+// DevOps refuses it.
+func (p *pool) queue() {
+	p.t.Helper()
+	for range wave {
+		job := adotest.Job{Demands: demands[rand.IntN(len(demands))], Duration: time.Second + time.Duration(rand.IntN(3000))*time.Millisecond}
+		id, err := p.Azure.Queue(bench.Pool, job)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.ids = append(p.ids, id)
+	}
+}
+
+// kill kills the processes of an agent, in a job or before it.
+func (p *pool) kill() {
+	var registered []string
+	for _, agent := range p.Azure.Agents(bench.Pool) {
+		if !agent.Offline {
+			registered = append(registered, agent.Name)
+		}
+	}
+	if len(registered) > 0 && p.Kubelet.Kill(p.Namespace, registered[rand.IntN(len(registered))]) == nil {
+		p.killed++
+	}
+}
+
+// onlyPlaceholders says what else is in the pool, or what is missing there.
+func (p *pool) onlyPlaceholders() (problem string) {
+	want, got := []string{foreign}, []string{}
+	for _, capabilities := range scaledJobs {
+		want = append(want, housekeeping.PlaceholderName(owner, parse(p.t, capabilities)))
+	}
+	for _, agent := range p.Azure.Agents(bench.Pool) {
+		got = append(got, agent.Name)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if slices.Equal(got, want) {
+		return ""
+	}
+	return "the pool has " + strings.Join(got, ", ")
+}
+
+// allTold says which ScaledJob has no event that tells of its placeholder.
+func (p *pool) allTold() (problem string) {
+	for name := range scaledJobs {
+		list, err := p.Kube.CoreV1().Events(p.Namespace).List(p.t.Context(), metav1.ListOptions{
+			FieldSelector: "reason=PlaceholderAdded,involvedObject.kind=ScaledJob,involvedObject.name=" + name,
+		})
+		if err != nil {
+			return err.Error()
+		}
+		if len(list.Items) == 0 {
+			return "no event on " + name
+		}
+	}
+	return ""
+}
+
+// eventually waits until check finds no problem.
+func (p *pool) eventually(check func() (problem string)) {
+	p.t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(patience)
+	for {
+		problem := check()
+		if problem == "" {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			p.t.Fatalf("after %v: %s", patience, problem)
+		}
+	}
+}
