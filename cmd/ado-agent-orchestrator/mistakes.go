@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,16 @@ func (m *mistakes) choice(setting, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		m.add(setting, "%q is not one of %s", value, strings.Join(allowed, ", "))
 	}
+}
+
+// file names a file that is read at the start, if it is given.
+func (m *mistakes) file(setting, path string) string {
+	if path != "" {
+		if _, err := os.ReadFile(path); err != nil {
+			m.add(setting, "%w", err)
+		}
+	}
+	return path
 }
 
 func (m *mistakes) milliseconds(setting, text string, least int) time.Duration {

@@ -57,6 +57,7 @@ type listed struct {
 
 func (m *mistakes) organizations(f organizationFlags) []organization {
 	list := m.namedOrganizations(f)
+	m.file("CA_FILE (--ca-file)", f.CAFile)
 	allowHTTP := m.yesNo("ALLOW_HTTP (--allow-http)", f.AllowHTTP)
 	for i := range list {
 		list[i].allowHTTP = allowHTTP
@@ -77,8 +78,9 @@ func (m *mistakes) namedOrganizations(f organizationFlags) []organization {
 	}
 	auth := adoauth.Settings{
 		Kind: f.Auth, PAT: f.PAT, PATFile: f.PATFile, TenantID: f.TenantID, ClientID: f.ClientID,
-		ClientSecret: f.ClientSecret, ClientSecretFile: f.ClientSecretFile,
-		CertificateFile: f.CertificateFile, CertificatePassword: f.CertificatePassword,
+		ClientSecret:     f.ClientSecret,
+		ClientSecretFile: m.file("AZURE_CLIENT_SECRET_FILE (--azure-client-secret-file)", f.ClientSecretFile),
+		CertificateFile:  m.file("AZURE_CLIENT_CERTIFICATE_PATH (--azure-client-certificate-path)", f.CertificateFile), CertificatePassword: f.CertificatePassword,
 		FederatedTokenFile: f.FederatedTokenFile,
 	}
 	if err := auth.Validate(); err != nil {

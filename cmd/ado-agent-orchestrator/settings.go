@@ -91,7 +91,11 @@ func (f serveFlags) check() (settings, error) {
 	s := settings{
 		commonSettings: m.common(f.commonFlags),
 		grpcAddr:       f.GRPCAddr,
-		tls:            tlsFiles{f.TLSCertFile, f.TLSKeyFile, f.TLSClientCAFile},
+		tls: tlsFiles{
+			cert:     m.file("TLS_CERT_FILE (--tls-cert-file)", f.TLSCertFile),
+			key:      m.file("TLS_KEY_FILE (--tls-key-file)", f.TLSKeyFile),
+			clientCA: m.file("TLS_CLIENT_CA_FILE (--tls-client-ca-file)", f.TLSClientCAFile),
+		},
 
 		kube:           f.Kube,
 		kubeNamespaces: splitList(f.KubeNamespaces),
