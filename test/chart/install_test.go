@@ -1,0 +1,72 @@
+package chart_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v4/pkg/strvals"
+)
+
+// installation is what the README's commands install.
+type installation struct {
+	secret, key string // with the token
+	values      map[string]any
+}
+
+// followed reads the commands of the README's installation section, which are at
+// most four: KEDA, a namespace, a Secret and the chart.
+func followed(t *testing.T) installation {
+	t.Helper()
+	i := installation{values: map[string]any{}}
+	commands := installCommands(t)
+	if len(commands) > 4 {
+		t.Fatalf("the README's installation takes %d commands", len(commands))
+	}
+	for _, words := range commands {
+		command := strings.Join(words, " ")
+		switch {
+		case strings.HasPrefix(command, "helm install keda keda "), command == "kubectl create namespace "+release.Namespace:
+			// Both are there.
+		case strings.HasPrefix(command, "kubectl --namespace "+release.Namespace+" create secret generic "):
+			i.secret = words[6]
+			i.key, _, _ = strings.Cut(strings.TrimPrefix(words[7], "--from-literal="), "=")
+		case strings.HasPrefix(command, "helm install "+release.Name+" "):
+			for n, word := range words {
+				if word != "--set" {
+					continue
+				}
+				if err := strvals.ParseInto(words[n+1], i.values); err != nil {
+					t.Fatal(err)
+				}
+			}
+		default:
+			t.Errorf("nobody has followed this command: %s", command)
+		}
+	}
+	return i
+}
+
+// installCommands are the words of the first commands in the section.
+func installCommands(t *testing.T) (commands [][]string) {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/README-install-section.md")
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = os.ReadFile("../../README.md")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## Install\n")
+	_, block, _ := strings.Cut(section, "```sh\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("there are no commands in the section Install")
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(strings.ReplaceAll(block, "\\\n", " ")), "\n") {
+		commands = append(commands, strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(line)))
+	}
+	return commands
+}

@@ -1,0 +1,77 @@
+package chart_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+)
+
+const manifestsDir = "../../deploy/manifests/"
+
+// TestManifest holds the plain YAML to what the chart renders.
+func TestManifest(t *testing.T) {
+	plain := objects(t, read(t, manifestsDir+"minimal.yaml"))
+	chart := render(t, examples(t)["minimal"])
+
+	want, got := scaledJobs(t, chart)[0], scaledJobs(t, plain)[0]
+	delete(want.Spec.JobTargetRef.Template.Labels, "app.kubernetes.io/managed-by")
+	if diff := cmp.Diff(want.Spec, got.Spec); diff != "" {
+		t.Errorf("ScaledJob, -chart +plain:\n%s", diff)
+	}
+	for _, kind := range []string{"ClusterRole", "Role"} {
+		want := typedAs(t, ofKind(chart, kind)[0], &rbacv1.ClusterRole{})
+		got := typedAs(t, ofKind(plain, kind)[0], &rbacv1.ClusterRole{})
+		if diff := cmp.Diff(want.Rules, got.Rules); diff != "" {
+			t.Errorf("%s, -chart +plain:\n%s", kind, diff)
+		}
+	}
+	// What plain YAML does not say is the program's default.
+	pods := [2]corev1.PodSpec{}
+	for i, list := range [][]*unstructured.Unstructured{chart, plain} {
+		pods[i] = typedAs(t, ofKind(list, "Deployment")[0], &appsv1.Deployment{}).Spec.Template.Spec
+		pods[i].Volumes, pods[i].Containers[0].VolumeMounts, pods[i].Containers[0].Env = nil, nil, nil
+	}
+	if diff := cmp.Diff(pods[0], pods[1]); diff != "" {
+		t.Errorf("Deployment, -chart +plain:\n%s", diff)
+	}
+}
+
+// older runs the older orchestrator's Deployment with its rights.
+func older(s *site) {
+	list := objects(s.t, read(s.t, manifestsDir+"older.yaml"))
+	for _, object := range list {
+		if object.GetKind() == "Namespace" {
+			continue
+		}
+		if object.GetNamespace() != "" {
+			object.SetNamespace(s.Namespace)
+		}
+		if subjects, found, _ := unstructured.NestedSlice(object.Object, "subjects"); found {
+			subjects[0].(map[string]any)["namespace"] = s.Namespace
+			object.Object["subjects"] = subjects
+		}
+		s.put(object)
+	}
+	// As its comment says.
+	secret := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "stringData": map[string]any{"pat": bench.AgentsPAT},
+	}}
+	secret.SetNamespace(s.Namespace)
+	secret.SetName("azure-devops")
+	s.put(secret)
+	s.runDeployment(ofKind(list, "Deployment")[0], map[string]string{
+		"ORG_URL": s.Azure.URL(), "AGENT_POOLS": bench.Pool, "JOB_IMAGE": bench.AgentImage, "JOB_NAMESPACE": s.Namespace,
+	})
+	s.done(s.queue(bench.Pool, 2, time.Second))
+	if n := len(s.jobs()); n != 2 {
+		s.t.Errorf("%d Jobs for 2 requests", n)
+	}
+	s.quiet()
+}

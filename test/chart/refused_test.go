@@ -1,0 +1,82 @@
+package chart_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestRefused gives values that cannot be used, each with what its message has
+// to say.
+func TestRefused(t *testing.T) {
+	of := func(fields string) string { return basis + "agentPools: [{pool: linux, " + fields + "}]" }
+	for _, test := range []struct {
+		values string
+		want   []string
+	}{
+		// By the schema.
+		{basis + "agentpools: []", []string{"additional properties 'agentpools' not allowed"}},
+		{of("minimum: 1"), []string{"'/agentPools/0': additional properties 'minimum' not allowed"}},
+		{basis + "agentPools: [{image: x}]", []string{"'/agentPools/0': missing property 'pool'"}},
+		{basis + "agents: {pool: linux}", []string{"'/agents': additional properties 'pool' not allowed"}},
+		{"organization: {url: contoso}", []string{"'/organization/url'", "https?://"}},
+		{"organization: {url: 'https://dev.azure.com/contoso', token: secret}", []string{"'/organization': additional properties 'token' not allowed"}},
+		{"organization: {url: 'https://user:token@dev.azure.com/contoso'}", []string{"'/organization/url'"}},
+		{of("min: -1"), []string{"'/agentPools/0/min': minimum: got -1, want 0"}},
+		{of("max: 0"), []string{"'/agentPools/0/max': minimum: got 0, want 1"}},
+		{of("idleTimeout: 600"), []string{"'/agentPools/0/idleTimeout': got number, want string"}},
+		{of("idleTimeout: ten minutes"), []string{"'/agentPools/0/idleTimeout'", "'ten minutes' does not match pattern"}},
+		{of("capabilities: {java: 17}"), []string{"'/agentPools/0/capabilities/java': got number, want string"}},
+		{of("capabilities: {'a,b': ''}"), []string{"'/agentPools/0/capabilities': additional properties 'a,b' not allowed"}},
+		{of("name: Linux_1"), []string{"'/agentPools/0/name': 'Linux_1' does not match pattern"}},
+		{of("resources: {limits: {memory: 1 Gi}}"), []string{"'/agentPools/0/resources/limits/memory': '1 Gi' does not match pattern"}},
+		{of("dockerSocketPath: docker.sock"), []string{"'/agentPools/0/dockerSocketPath'"}},
+		{basis + "settings: {pollingDelay: 10}", []string{"'/settings/pollingDelay': minimum: got 10, want 100"}},
+		{basis + "settings: {logLevel: loud}", []string{"'/settings/logLevel': value must be one of 'debug', 'info', 'warn', 'error'"}},
+		{basis + "tls: {mode: auto}", []string{"'/tls/mode': value must be one of 'none', 'secret', 'cert-manager', 'generate'"}},
+		{basis + "replicaCount: two", []string{"'/replicaCount': got string, want integer"}},
+		{basis + "kubernetes: {namespaces: 'ado,builds'}", []string{"'/kubernetes/namespaces': got string, want array"}},
+
+		// By the chart.
+		{"", []string{"organization.url: is needed, such as https://dev.azure.com/contoso", "organization.existingSecret: is needed"}},
+		{"organization: {url: 'https://dev.azure.com/contoso', auth: {kind: service-principal}}", []string{"organization: a service principal needs existingSecret, auth.tenantID and auth.clientID"}},
+		{"organization: {url: 'https://dev.azure.com/contoso', existingSecret: x, auth: {kind: workload-identity}}", []string{"organization.existingSecret: is not used with auth.kind workload-identity"}},
+		{"organization: {url: 'http://tfs/tfs/x', existingSecret: x}", []string{"organization.url: would send the credential over plain http"}},
+		{
+			basis + "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/A/', existingSecret: x}, {url: 'https://dev.azure.com/b'}]",
+			[]string{"organization and organizations: exclude each other", "organizations[1].url: https://dev.azure.com/A/ is listed twice", "organizations[2].existingSecret: is needed"},
+		},
+		{
+			"organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/b', existingSecret: x}]\n" +
+				"agentPools: [{pool: linux}, {pool: windows, organizationURL: 'https://dev.azure.com/c'}]",
+			[]string{"agentPools[0].organizationURL: is needed, since there are several organizations", "agentPools[1].organizationURL: is none of the organizations"},
+		},
+		{basis + "agentPools: [{pool: linux}, {pool: Linux}]", []string{"agentPools[1].name: agent-job-linux is the ScaledJob of agentPools[0] already"}},
+		{basis + "agentPools: [{pool: Büro}]", []string{"agentPools[0].name: is needed, since the pool's name is not in ASCII"}},
+		{of("min: 5, minIdle: 6, max: 4"), []string{"agentPools[0].min: 5 must not be more than max, 4", "agentPools[0].minIdle: 6 must not be more than max, 4"}},
+		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
+		{of("container: {image: x}"), []string{"agentPools[0].container.image: is a value of its own; leave it out, and set image"}},
+		{of("podTemplate: {spec: {containers: [], restartPolicy: Always}}"), []string{"agentPools[0].podTemplate.spec.containers: is a value of its own; set container and sidecars", "podTemplate.spec.restartPolicy: is always Never"}},
+		{of("podTemplate: {metadata: {labels: {scaledjob.keda.sh/name: x}}}"), []string{"agentPools[0].podTemplate.metadata.labels: scaledjob.keda.sh/name is set by"}},
+		{of("sidecars: [{image: x}, {name: a, restartPolicy: Never, env: [{name: AZP_TOKEN, value: x}]}]"), []string{
+			"agentPools[0].sidecars[0].name: is needed", "agentPools[0].sidecars[1].restartPolicy: is always Always", "agentPools[0].sidecars[1].env[0]: AZP_TOKEN must come from a Secret",
+		}},
+		{of("credential: {auth: {kind: service-principal}}"), []string{"agentPools[0].credential: a service principal needs"}},
+		{of("credential: {auth: {kind: workload-identity}}"), []string{"agentPools[0].serviceAccount: is needed for workload identity"}},
+		{basis + "tls: {mode: secret}", []string{"tls.existingSecret: is needed with mode secret", "tls.existingClientSecret: is needed with mode secret"}},
+		{basis + "tls: {mode: cert-manager}", []string{"tls.issuerRef.name: is needed"}},
+		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: needs kubernetes.enabled"}},
+		{basis + "housekeeping: {stuckAfter: '0', deleteStuck: true}", []string{"housekeeping.deleteStuck: needs stuckAfter other than 0"}},
+		{of("min: 0") + "\nkubernetes: {namespaces: [builds]}", []string{"kubernetes.namespaces: must hold ado, where the agentPools are"}},
+	} {
+		_, err := files(t, parse(t, test.values))
+		if err == nil {
+			t.Errorf("taken:\n%s", test.values)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s\ngives\n%v\nwhich lacks\n%s", test.values, err, want)
+			}
+		}
+	}
+}

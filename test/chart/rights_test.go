@@ -1,0 +1,111 @@
+package chart_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// rightsCase is what the scaler's service account may do, by namespace, as
+// `kubectl auth can-i --list` has it: verb, resource and group.
+type rightsCase struct {
+	name, values string
+	want         map[string][]string
+}
+
+var (
+	view = []string{
+		"create events.events.k8s.io", "list jobs.batch", "list scaledjobs.keda.sh",
+		"patch events.events.k8s.io", "watch jobs.batch", "watch scaledjobs.keda.sh",
+	}
+	stuck  = []string{"list events", "list pods"}
+	leader = []string{"create leases.coordination.k8s.io", "get leases.coordination.k8s.io", "update leases.coordination.k8s.io"}
+)
+
+func join(lists ...[]string) []string {
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return all
+}
+
+// rights are tried one after the other, each with a service account of its own.
+var rights = []rightsCase{
+	{"plain", `kubernetes: {enabled: false}`, map[string][]string{"ado": nil, "builds": nil}},
+	{"default", ``, map[string][]string{"ado": join(view, stuck, leader), "builds": join(view, stuck)}},
+	{"view", `housekeeping: {stuckAfter: "0"}`, map[string][]string{"ado": view, "builds": view}},
+	{"namespaced", `kubernetes: {namespaces: [builds]}`, map[string][]string{"ado": leader, "builds": join(view, stuck), "default": nil}},
+	{"placeholders", `housekeeping: {placeholders: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader, []string{"get namespaces [ado]"}), "builds": view}},
+	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader), "builds": view}},
+	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"builds": join(view, stuck, []string{"delete jobs.batch"})}},
+	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
+}
+
+// rights applies the chart's roles and asks what they amount to.
+func (c *cluster) rights(test rightsCase) {
+	values := parse(c.t, basis+test.values+"\nfullnameOverride: scaler-"+test.name)
+	list := render(c.t, values)
+	for _, kind := range []string{"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"} {
+		c.apply(ofKind(list, kind)...)
+	}
+	// It takes a moment until the roles count. Where there are none to wait
+	// for, they do by then.
+	namespaces := slices.SortedFunc(maps.Keys(test.want), func(a, b string) int { return len(test.want[b]) - len(test.want[a]) })
+	for _, namespace := range namespaces {
+		c.eventually(func(ctx context.Context) string {
+			got := c.rightsOf(ctx, "scaler-"+test.name, namespace)
+			if want := test.want[namespace]; !slices.Equal(want, got) {
+				return fmt.Sprintf("in %s:\n%s", namespace, cmp.Diff(want, got))
+			}
+			return ""
+		})
+	}
+}
+
+// rightsOf lists what a service account of namespace ado may do, beyond what
+// anybody may.
+func (c *cluster) rightsOf(ctx context.Context, account, namespace string) []string {
+	c.t.Helper()
+	anybody := c.review(ctx, "nobody", namespace)
+	return slices.DeleteFunc(c.review(ctx, account, namespace), func(right string) bool { return slices.Contains(anybody, right) })
+}
+
+func (c *cluster) review(ctx context.Context, account, namespace string) (list []string) {
+	c.t.Helper()
+	config := rest.CopyConfig(c.config)
+	config.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:ado:" + account,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:ado", "system:authenticated"},
+	}
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ask := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+	review, err := kube.AuthorizationV1().SelfSubjectRulesReviews().Create(ctx, ask, metav1.CreateOptions{})
+	if err != nil || review.Status.Incomplete {
+		c.t.Fatal(err, review.Status.EvaluationError)
+	}
+	for _, rule := range review.Status.ResourceRules {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					right := strings.TrimSuffix(verb+" "+resource+"."+group, ".")
+					if len(rule.ResourceNames) > 0 {
+						right += fmt.Sprint(" ", rule.ResourceNames)
+					}
+					list = append(list, right)
+				}
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
