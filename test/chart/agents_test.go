@@ -21,11 +21,14 @@ const basis = `
 organization: {url: https://dev.azure.com/contoso, existingSecret: azure-devops, existingSecretKey: pat}
 `
 
+// agentImage is the default, of the chart's appVersion.
+const agentImage = "ghcr.io/ado-agent-orchestrator/agent:0.1.0"
+
 // settings are those that go with basis.
 func settings(pool string) jobtemplate.Settings {
 	return jobtemplate.Settings{
 		OrganizationURL: "https://dev.azure.com/contoso", Pool: pool, Namespace: release.Namespace,
-		Image: "ghcr.io/ado-agent-orchestrator/agent:0.1.0", Token: jobtemplate.SecretKey{Name: "azure-devops", Key: "pat"},
+		Image: agentImage, Token: jobtemplate.SecretKey{Name: "azure-devops", Key: "pat"},
 		Scaling: jobtemplate.Scaling{ScalerAddress: "ado-agent-orchestrator.ado.svc:9090"},
 	}
 }
@@ -49,7 +52,7 @@ agentPools:
   max: 20
   minIdle: 2
   pollingInterval: 2
-  ttlSecondsAfterFinished: 60
+  ttlSecondsAfterFinished: 2592000
   idleTimeout: 1m30s
   terminationGracePeriodSeconds: 7200
   resources: {requests: {cpu: 1500m}, limits: {memory: 2Gi}}
@@ -107,7 +110,7 @@ func full() jobtemplate.Settings {
 	s.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
 	s.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1500m")}
 	s.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
-	s.TTL, s.IdleTimeout, s.GracePeriod = time.Minute, 90*time.Second, 2*time.Hour
+	s.TTL, s.IdleTimeout, s.GracePeriod = 30*24*time.Hour, 90*time.Second, 2*time.Hour
 	s.Scaling.Authentication, s.Scaling.Priority, s.Scaling.PollingInterval = "ado-agent-orchestrator", -3, 2*time.Second
 	s.Scaling.MinReplicas, s.Scaling.MaxReplicas, s.Scaling.MinIdle = 1, 20, 2
 	return s

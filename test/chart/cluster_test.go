@@ -95,9 +95,14 @@ const patience = 2 * time.Minute
 // eventually waits until check finds no problem.
 func (c *cluster) eventually(check func(context.Context) (problem string)) {
 	c.t.Helper()
+	c.within(patience, check)
+}
+
+func (c *cluster) within(bound time.Duration, check func(context.Context) (problem string)) {
+	c.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(bound)
 	for {
 		problem := check(c.t.Context())
 		if problem == "" {

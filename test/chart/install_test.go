@@ -1,8 +1,6 @@
 package chart_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -52,10 +50,7 @@ func followed(t *testing.T) installation {
 // installCommands are the words of the first commands in the section.
 func installCommands(t *testing.T) (commands [][]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../deploy/README-install-section.md")
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = os.ReadFile("../../README.md")
-	}
+	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ func TestRefused(t *testing.T) {
 		{basis + "settings: {pollingDelay: 10}", []string{"'/settings/pollingDelay': minimum: got 10, want 100"}},
 		{basis + "settings: {logLevel: loud}", []string{"'/settings/logLevel': value must be one of 'debug', 'info', 'warn', 'error'"}},
 		{basis + "tls: {mode: auto}", []string{"'/tls/mode': value must be one of 'none', 'secret', 'cert-manager', 'generate'"}},
+		{"organization: {url: 'https://dev.azure.com/contoso', auth: {kind: ''}}", []string{"'/organization/auth/kind': value must be one of 'pat'"}},
 		{basis + "replicaCount: two", []string{"'/replicaCount': got string, want integer"}},
 		{basis + "kubernetes: {namespaces: 'ado,builds'}", []string{"'/kubernetes/namespaces': got string, want array"}},
 

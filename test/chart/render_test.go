@@ -33,6 +33,9 @@ func load(t *testing.T) *chart.Chart {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := loaded.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	return loaded
 }
 

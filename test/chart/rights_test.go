@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -59,7 +60,7 @@ func (c *cluster) rights(test rightsCase) {
 	// for, they do by then.
 	namespaces := slices.SortedFunc(maps.Keys(test.want), func(a, b string) int { return len(test.want[b]) - len(test.want[a]) })
 	for _, namespace := range namespaces {
-		c.eventually(func(ctx context.Context) string {
+		c.within(20*time.Second, func(ctx context.Context) string {
 			got := c.rightsOf(ctx, "scaler-"+test.name, namespace)
 			if want := test.want[namespace]; !slices.Equal(want, got) {
 				return fmt.Sprintf("in %s:\n%s", namespace, cmp.Diff(want, got))

@@ -76,7 +76,7 @@
   value: {{ .pool.idleTimeout }}
 {{- end }}
 - name: AZP_GRACE_PERIOD
-  value: {{ printf "%vs" .pool.terminationGracePeriodSeconds }}
+  value: {{ printf "%ds" (int64 .pool.terminationGracePeriodSeconds) }}
 {{- include "ado.agentIdentityEnv" .pool.credential }}
 {{- if .root.Values.ca.existingConfigMap }}
 - name: AZP_CA_FILE
