@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -24,6 +26,9 @@ const (
 	renewDeadline = 10 * time.Second
 	retryPeriod   = 2 * time.Second
 )
+
+// errNoLease is that leases may not be written.
+var errNoLease = errors.New("the service account lacks a right on leases")
 
 // lead does duties until ctx ends, in one replica at a time. Where leases may not
 // be written, there is one replica, or each does them.
@@ -42,37 +47,57 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 		work(ctx)
 		return nil
 	}
-	lock, err := s.lease(ctx)
-	switch {
-	case err == nil:
+	lock, err := s.leaseOnceAnswered(ctx, logger)
+	if err == nil {
 		lead(ctx, lock, logger, work)
-	case s.election == on:
-		return fmt.Errorf("LEADER_ELECTION (--leader-election): %w", err)
-	default:
-		logger.Info("no leader election: run one replica only", zap.Error(err))
-		work(ctx)
 	}
+	if !errors.Is(err, errNoLease) { // it has led, or was told to end before
+		return nil
+	}
+	if s.election == on {
+		return fmt.Errorf("LEADER_ELECTION (--leader-election): %w", err)
+	}
+	logger.Info("no leader election: run one replica only", zap.Error(err))
+	work(ctx)
 	return nil
 }
 
+// leaseOnceAnswered waits until Kubernetes has said whether leases may be
+// written: to go without while it is down would have all replicas at work.
+func (s commonSettings) leaseOnceAnswered(ctx context.Context, logger *zap.Logger) (lock resourcelock.Interface, err error) {
+	_ = wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
+		lock, err = s.lease(ctx)
+		answered := err == nil || errors.Is(err, errNoLease)
+		if !answered && ctx.Err() == nil {
+			logger.Error("it cannot be found out who leads, trying again", zap.Error(err))
+		}
+		return answered, nil
+	})
+	return lock, err
+}
+
+// lead works whenever it leads, until ctx ends. The lease is given back a little
+// before what is under way has ended, but nobody takes it as fast as that.
 func lead(ctx context.Context, lock resourcelock.Interface, logger *zap.Logger, work func(context.Context)) {
-	var working sync.WaitGroup
+	working := make(chan struct{}, 1)
 	for ctx.Err() == nil {
 		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 			ReleaseOnCancel: true,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(ctx context.Context) {
-					working.Add(1)
-					defer working.Done()
-					logger.Debug("leading")
-					work(ctx)
+					working <- struct{}{}
+					defer func() { <-working }()
+					if ctx.Err() == nil {
+						logger.Debug("leading")
+						work(ctx)
+					}
 				},
 				OnStoppedLeading: func() { logger.Debug("not leading") },
 			},
 		})
-		working.Wait() // it must have ended before it may begin again
 	}
+	working <- struct{}{} // once it has ended
 }
 
 // lease is what replicas elect their leader by.
@@ -101,7 +126,7 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 			return nil, fmt.Errorf("ask whether leases may be written: %w", err)
 		}
 		if !review.Status.Allowed {
-			return nil, fmt.Errorf("may not %s leases in namespace %s", verb, namespace)
+			return nil, fmt.Errorf("%w: %s in namespace %s", errNoLease, verb, namespace)
 		}
 	}
 	host, err := os.Hostname()
