@@ -73,8 +73,10 @@ func (p *planner) value(ctx context.Context, t *trigger, key plan.Key, snapshot 
 	if !ok { // its trigger has changed since
 		return t.value(snapshot, key.Name), nil
 	}
+	pool := poolKey{t.organization.URL.String(), snapshot.Pool.ID}
+	p.watcher.asked(pool, key)
 	if watch {
-		p.watcher.watch(poolKey{t.organization.URL.String(), snapshot.Pool.ID}, p.look(t))
+		p.watcher.watch(pool, p.look(t))
 	}
 	return group.Metric, nil
 }

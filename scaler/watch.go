@@ -2,8 +2,11 @@ package scaler
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // watchFor is how long a pool is looked at after KEDA asked about it last.
@@ -13,6 +16,10 @@ const watchFor = 30 * time.Second
 // request that starts and ends between two polls is in neither's snapshot: the
 // Job that ran it would seem to wait still, and another request would wait for
 // it in vain.
+//
+// Each look costs the pool's next snapshot for as long as every. So there is none
+// just before KEDA asks, which shall get a new one: of a request that was
+// cancelled since an older one, a Job would be made in vain.
 type watcher struct {
 	every time.Duration
 
@@ -22,6 +29,7 @@ type watcher struct {
 
 	mu    sync.Mutex
 	until map[poolKey]time.Time // of the pools that are watched
+	asks  map[poolKey]map[plan.Key]ask
 }
 
 // poolKey tells the pools of all organizations apart.
@@ -30,10 +38,49 @@ type poolKey struct {
 	pool         int
 }
 
+// ask is when KEDA asked for a ScaledJob last, and how long after the time
+// before.
+type ask struct {
+	at    time.Time
+	after time.Duration
+}
+
 func newWatcher(every time.Duration) *watcher {
-	w := &watcher{every: every, until: map[poolKey]time.Time{}}
+	w := &watcher{every: every, until: map[poolKey]time.Time{}, asks: map[poolKey]map[plan.Key]ask{}}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
+}
+
+// asked takes in that KEDA asks for a ScaledJob now.
+func (w *watcher) asked(key poolKey, scaledJob plan.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asks := w.asks[key]
+	if asks == nil {
+		asks = map[plan.Key]ask{}
+		w.asks[key] = asks
+	}
+	now := time.Now()
+	maps.DeleteFunc(asks, func(_ plan.Key, a ask) bool { return now.Sub(a.at) > watchFor })
+	last, known := asks[scaledJob]
+	asks[scaledJob] = ask{at: now}
+	if known {
+		asks[scaledJob] = ask{at: now, after: now.Sub(last.at)}
+	}
+}
+
+// untilAsked is the time until KEDA is likely to ask about a pool next; ok is
+// false if that is not soon.
+func (w *watcher) untilAsked(key poolKey) (wait time.Duration, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.asks[key] {
+		next := time.Until(a.at.Add(a.after))
+		if next > 0 && next < w.every && (!ok || next < wait) {
+			wait, ok = next, true
+		}
+	}
+	return wait, ok
 }
 
 // look looks at a pool. It tells when that was, which may be a while ago if
@@ -51,26 +98,31 @@ func (w *watcher) watch(key poolKey, look look) {
 		return
 	}
 	w.running.Go(func() {
-		next := time.NewTimer(w.every)
-		defer next.Stop()
-		for {
+		for pause, more := w.every, true; more; {
 			select {
-			case <-next.C:
+			case <-time.After(pause):
+				pause, more = w.step(key, look)
 			case <-w.ctx.Done():
 				return
 			}
-			if !w.awaited(key) {
-				return
-			}
-			at, more := look(w.ctx)
-			if !more {
-				w.forget(key)
-				return
-			}
-			// Not later, or what lasts for just so long could be missed.
-			next.Reset(time.Until(at.Add(w.every)))
 		}
 	})
+}
+
+// step looks if it is the time for it, and gives the pause until the next.
+func (w *watcher) step(key poolKey, look look) (pause time.Duration, more bool) {
+	if !w.awaited(key) {
+		return 0, false
+	}
+	if wait, ok := w.untilAsked(key); ok {
+		return wait + w.every, true
+	}
+	at, more := look(w.ctx)
+	if !more {
+		w.forget(key)
+	}
+	// Not later, or what lasts for just so long could be missed.
+	return time.Until(at.Add(w.every)), more
 }
 
 // awaited tells whether the pool is still to be watched.
@@ -82,6 +134,7 @@ func (w *watcher) awaited(key poolKey) bool {
 		return true
 	}
 	delete(w.until, key)
+	delete(w.asks, key)
 	return false
 }
 

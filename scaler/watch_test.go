@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 func TestWatcher(t *testing.T) {
@@ -54,5 +56,34 @@ func TestWatcher(t *testing.T) {
 		w.watch(pool, look)
 		time.Sleep(time.Hour)
 		expect("closed", 0)
+	})
+}
+
+// TestWatcherLeavesPollsAlone has KEDA ask every five seconds and a bit: each
+// time, what was seen last must be old enough to be looked at anew.
+func TestWatcherLeavesPollsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatcher(time.Second)
+		defer w.close()
+		pool, scaledJob := poolKey{pool: 1}, plan.Key{Namespace: "ado", Name: "build"}
+		var seen atomic.Int64 // when, in nanoseconds
+		var looks atomic.Int64
+		look := func(context.Context) (time.Time, bool) {
+			looks.Add(1)
+			seen.Store(time.Now().UnixNano())
+			return time.Now(), true
+		}
+		for poll := range 20 {
+			if age := time.Since(time.Unix(0, seen.Load())); poll > 1 && age < time.Second {
+				t.Errorf("poll %d finds a look of %v ago", poll, age)
+			}
+			if n := looks.Swap(0); poll > 1 && n != 4 {
+				t.Errorf("%d looks before poll %d, want 4", n, poll)
+			}
+			w.asked(pool, scaledJob)
+			w.watch(pool, look)
+			time.Sleep(5*time.Second + 70*time.Millisecond)
+			synctest.Wait()
+		}
 	})
 }
