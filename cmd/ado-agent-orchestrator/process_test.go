@@ -51,14 +51,18 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return command
 }
 
-// output runs the program to its end.
+// output runs the program to its end, which must come within a minute.
 func output(t *testing.T, env []string, args ...string) (stdout, stderr string, exit int) {
 	t.Helper()
 	command := program(t, env, args...)
 	var out, log bytes.Buffer
 	command.Stdout, command.Stderr = &out, &log
 	var failed *exec.ExitError
-	if err := command.Run(); err != nil && !errors.As(err, &failed) {
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() }).Stop()
+	if err := command.Wait(); err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
 	return out.String(), log.String(), command.ProcessState.ExitCode()
