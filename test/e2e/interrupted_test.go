@@ -13,12 +13,16 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// creationInterrupted edits the ScaledJob while KEDA creates its Jobs: KEDA
+// TestCreationInterrupted edits the ScaledJob while KEDA creates its Jobs: KEDA
 // cancels the loop that is at it, and only some of them come to be. The next
 // poll must make the rest. It follows at once, and KEDA may not know then of the
 // Job whose creation it has just cut off: that one can be made twice. Their pods
 // do not start: ninety agents at once are of no interest here.
-func creationInterrupted(t *testing.T, b *bench.Bench) {
+//
+// It has a KEDA of its own and no other test beside it, which so many Jobs at
+// once would keep from being created in time.
+func TestCreationInterrupted(t *testing.T) {
+	b := startBench(t, controlplane.Options{})
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
 	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
