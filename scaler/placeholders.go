@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 

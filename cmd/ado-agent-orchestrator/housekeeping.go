@@ -11,7 +11,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 // housekeepingFlags switch on what is done to keep pools fit.

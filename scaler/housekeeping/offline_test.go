@@ -9,7 +9,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 const dead = "build-bcdfg-hjklm" // an agent of the Job build-bcdfg

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 // TestScaleFromEmpty has Azure DevOps refuse a job, and then, with

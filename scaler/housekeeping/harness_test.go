@@ -20,7 +20,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet/housekeeping"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
