@@ -1,6 +1,8 @@
 package housekeeping
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,13 +11,13 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// kind is what an action does.
-type kind int
+// actionKind is what an action does. Actions are executed in this order.
+type actionKind int
 
 const (
-	addPlaceholder kind = iota
-	mendPlaceholder
-	nameTaken // nothing can be done, but told
+	addPlaceholder actionKind = iota
+	updatePlaceholder
+	nameTaken // a placeholder that cannot be added, which is only reported
 	markAgent
 	removePlaceholder
 	removeAgent
@@ -23,30 +25,34 @@ const (
 
 // action is one thing to do in a pool.
 type action struct {
-	kind
-	// agent is what it is done to; what is yet to be registered has a name
-	// only.
+	kind actionKind
+	// agent is the agent that is changed. One that is to be registered has only
+	// a name.
 	agent adoqueue.Agent
-	// capabilities are those of a placeholder to add or mend.
+	// capabilities are those of a placeholder to add or update.
 	capabilities adoqueue.Capabilities
-	// scaledJobs are those that it is done for.
+	// scaledJobs are the ScaledJobs that the action is for.
 	scaledJobs []plan.Key
 }
 
-// want is a placeholder that there should be.
-type want struct {
+// id identifies an action within its pool.
+func (a *action) id() string { return fmt.Sprintf("%d %d %s", a.kind, a.agent.ID, a.agent.Name) }
+
+// wantedPlaceholder is a placeholder that the pool needs.
+type wantedPlaceholder struct {
 	capabilities adoqueue.Capabilities
 	scaledJobs   []plan.Key
 }
 
-// wanted are the placeholders that there should be, by name.
-func (l *look) wanted() map[string]want {
-	wanted := map[string]want{}
-	for _, m := range l.members {
+// wantedPlaceholders returns the placeholders that the pool needs, by name.
+func (o *observation) wantedPlaceholders() map[string]wantedPlaceholder {
+	wanted := map[string]wantedPlaceholder{}
+	for i := range o.members {
+		m := &o.members[i]
 		if m.Capabilities == nil {
 			continue
 		}
-		name := PlaceholderName(l.owner, m.Capabilities)
+		name := PlaceholderName(o.owner, m.Capabilities)
 		w := wanted[name]
 		w.capabilities = m.Capabilities
 		w.scaledJobs = append(w.scaledJobs, m.Key)
@@ -55,37 +61,40 @@ func (l *look) wanted() map[string]want {
 	return wanted
 }
 
-// decide gives what is to be done, in this order. What adds comes first: a job
-// that is queued meanwhile must find something that matches.
-func (l *look) decide() []action {
+// decide returns the actions in the order of their execution. Registrations come
+// before removals, so that a job that is queued meanwhile finds an agent that
+// matches.
+func (o *observation) decide() []action {
 	var actions []action
-	if l.settings.Placeholders {
-		actions = l.placeholders()
+	if o.settings.Placeholders {
+		actions = o.placeholderActions()
 	}
-	if l.settings.OfflineAgents {
-		actions = append(actions, l.leftovers()...)
+	if o.settings.OfflineAgents {
+		actions = append(actions, o.leftoverActions()...)
 	}
-	slices.SortStableFunc(actions, func(a, b action) int { return int(a.kind) - int(b.kind) })
+	slices.SortStableFunc(actions, func(a, b action) int { return cmp.Compare(a.kind, b.kind) })
 	return actions
 }
 
-func (l *look) placeholders() (actions []action) {
-	wanted := l.wanted()
+// placeholderActions returns the differences between the placeholders that the
+// pool has and those that it needs.
+func (o *observation) placeholderActions() (actions []action) {
+	wanted := o.wantedPlaceholders()
 	missing := maps.Clone(wanted)
-	for i := range l.listed {
-		a := l.listed[i]
-		known := l.agents[a.ID]
-		name := strings.ToLower(a.Name) // as Azure DevOps takes it
+	for i := range o.agents {
+		agent := o.agents[i]
+		record := o.memory.agents[agent.ID]
+		name := strings.ToLower(agent.Name) // Azure DevOps ignores case in names
 		w, isWanted := wanted[name]
 		delete(missing, name)
 		switch {
-		case known == nil: // not ours, by its name
-		case isWanted && known.identity != placeholder:
-			actions = append(actions, action{kind: nameTaken, agent: a, scaledJobs: w.scaledJobs})
-		case isWanted && !maps.Equal(known.user, placeholderCapabilities(l.owner, w.capabilities)):
-			actions = append(actions, action{mendPlaceholder, a, w.capabilities, w.scaledJobs})
-		case !isWanted && known.identity == placeholder && l.mayGo(&a, known):
-			actions = append(actions, action{kind: removePlaceholder, agent: a, scaledJobs: known.of})
+		case record == nil: // its name is not that of a placeholder
+		case isWanted && record.identity != placeholder:
+			actions = append(actions, action{kind: nameTaken, agent: agent, scaledJobs: w.scaledJobs})
+		case isWanted && !maps.Equal(record.userCapabilities, placeholderCapabilities(o.owner, w.capabilities)):
+			actions = append(actions, action{updatePlaceholder, agent, w.capabilities, w.scaledJobs})
+		case !isWanted && record.identity == placeholder && o.removable(&agent, record):
+			actions = append(actions, action{kind: removePlaceholder, agent: agent, scaledJobs: record.scaledJobs})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
@@ -95,30 +104,31 @@ func (l *look) placeholders() (actions []action) {
 	return actions
 }
 
-// leftovers are agents whose Job ended without taking them out of the pool.
-func (l *look) leftovers() (actions []action) {
-	for i := range l.listed {
-		a := l.listed[i]
-		known := l.agents[a.ID]
-		if known == nil || known.identity != own || a.Online {
+// leftoverActions returns what to do with agents whose Job ended without
+// removing them from the pool.
+func (o *observation) leftoverActions() (actions []action) {
+	for i := range o.agents {
+		agent := o.agents[i]
+		record := o.memory.agents[agent.ID]
+		if record == nil || record.identity != own || agent.Online {
 			continue
 		}
-		if job := l.jobOf(&a); job != nil && job.unfinished {
+		if jobs := o.jobsOf(&agent); jobs != nil && jobs.unfinished {
 			continue
 		}
 		switch {
-		case l.mayGo(&a, known):
-			actions = append(actions, action{kind: removeAgent, agent: a, scaledJobs: known.of})
-		case !known.marked:
-			actions = append(actions, action{kind: markAgent, agent: a, scaledJobs: known.of})
+		case o.removable(&agent, record):
+			actions = append(actions, action{kind: removeAgent, agent: agent, scaledJobs: record.scaledJobs})
+		case !record.marked:
+			actions = append(actions, action{kind: markAgent, agent: agent, scaledJobs: record.scaledJobs})
 		}
 	}
 	return actions
 }
 
-// mayGo tells whether an agent of ours can be removed now. Azure DevOps refuses
-// it for one that has a request.
-func (l *look) mayGo(a *adoqueue.Agent, known *record) bool {
-	since := l.uselessSince(a, known)
-	return !a.Online && a.Request == 0 && !since.IsZero() && l.now.Sub(since) >= l.settings.Grace
+// removable reports whether an agent of ours can be removed now. Azure DevOps
+// refuses to remove an agent that has a request.
+func (o *observation) removable(agent *adoqueue.Agent, record *agentRecord) bool {
+	since := o.unusedSince(agent, record)
+	return !agent.Online && agent.Request == 0 && !since.IsZero() && o.now.Sub(since) >= o.settings.Grace
 }

@@ -12,41 +12,41 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// TestOrder registers before it removes, so that a job that is queued meanwhile
-// finds something that matches.
+// TestOrder checks that registrations come before removals, so that a job that is
+// queued meanwhile finds an agent that matches.
 func TestOrder(t *testing.T) {
 	now := time.Now()
-	l := &look{
+	o := &observation{
 		memory: newMemory(), settings: Settings{Placeholders: true, OfflineAgents: true, Grace: time.Minute},
 		owner: "owner", now: now, members: []Member{{Capabilities: adoqueue.Capabilities{"java": ""}}},
 	}
 	old := PlaceholderName("owner", adoqueue.Capabilities{"gpu": ""})
-	l.list([]adoqueue.Agent{{ID: 1, Name: "build-bcdfg-hjklm", StatusChanged: now.Add(-time.Hour)}, {ID: 2, Name: old}})
-	l.agents[1] = &record{identity: own}
-	l.agents[2] = &record{identity: placeholder, since: now.Add(-time.Hour)}
-	l.settle()
-	var kinds []kind
-	for _, a := range l.decide() {
+	o.setAgents([]adoqueue.Agent{{ID: 1, Name: "build-bcdfg-hjklm", StatusChanged: now.Add(-time.Hour)}, {ID: 2, Name: old}})
+	o.memory.agents[1] = &agentRecord{identity: own}
+	o.memory.agents[2] = &agentRecord{identity: placeholder, unusedSince: now.Add(-time.Hour)}
+	o.trackUnused()
+	var kinds []actionKind
+	for _, a := range o.decide() {
 		kinds = append(kinds, a.kind)
 	}
-	if want := []kind{addPlaceholder, removePlaceholder, removeAgent}; !slices.Equal(kinds, want) {
+	if want := []actionKind{addPlaceholder, removePlaceholder, removeAgent}; !slices.Equal(kinds, want) {
 		t.Errorf("got %v, want %v", kinds, want)
 	}
 }
 
-// TestStatusUnknown counts the grace from the first sight where Azure DevOps
-// does not say since when an agent is offline.
+// TestStatusUnknown checks that the grace period counts from the first observation
+// if Azure DevOps does not say since when an agent is offline.
 func TestStatusUnknown(t *testing.T) {
 	memory, now := newMemory(), time.Now()
 	decide := func(after time.Duration, agent adoqueue.Agent) []action {
-		l := &look{memory: memory, settings: Settings{OfflineAgents: true, Grace: 10 * time.Minute}, now: now.Add(after)}
+		o := &observation{memory: memory, settings: Settings{OfflineAgents: true, Grace: 10 * time.Minute}, now: now.Add(after)}
 		agent.ID, agent.Name = 1, "build-bcdfg-hjklm"
-		l.list([]adoqueue.Agent{agent})
-		if l.agents[1] == nil {
-			l.agents[1] = &record{identity: own, marked: true}
+		o.setAgents([]adoqueue.Agent{agent})
+		if o.memory.agents[1] == nil {
+			o.memory.agents[1] = &agentRecord{identity: own, marked: true}
 		}
-		l.settle()
-		return l.decide()
+		o.trackUnused()
+		return o.decide()
 	}
 	for _, step := range []struct {
 		after   time.Duration
@@ -68,8 +68,8 @@ func TestStatusUnknown(t *testing.T) {
 	}
 }
 
-// TestStatedCapability is not contradicted by those that placeholders have
-// unasked.
+// TestStatedCapability checks that the default system capabilities of a placeholder
+// do not contradict those that the ScaledJob states.
 func TestStatedCapability(t *testing.T) {
 	agent := newPlaceholder("owner", adoqueue.Capabilities{"agent.os": "Windows_NT"})
 	if _, ok := agent.System["Agent.OS"]; ok || agent.System["Agent.Version"] == "" || agent.User["agent.os"] != "Windows_NT" {
@@ -77,9 +77,9 @@ func TestStatedCapability(t *testing.T) {
 	}
 }
 
-// BenchmarkLook is all that is computed for a pool with ten thousand agents, a
+// BenchmarkObservation computes everything for a pool with ten thousand agents, a
 // hundred ScaledJobs and a thousand Jobs.
-func BenchmarkLook(b *testing.B) {
+func BenchmarkObservation(b *testing.B) {
 	now := time.Now()
 	var members []Member
 	for i := range 100 {
@@ -89,7 +89,7 @@ func BenchmarkLook(b *testing.B) {
 	}
 	var jobs []fleet.Job
 	for i := range 1000 {
-		scaledJob := members[i%len(members)].Name
+		scaledJob := members[i%len(members)].Key.Name
 		jobs = append(jobs, fleet.Job{
 			Namespace: "ado", ScaledJob: scaledJob, Name: fmt.Sprintf("%s-%05d", scaledJob, 22222+i), Created: now,
 		})
@@ -101,15 +101,15 @@ func BenchmarkLook(b *testing.B) {
 	memory := newMemory()
 	b.ReportAllocs()
 	for b.Loop() {
-		l := &look{
+		o := &observation{
 			memory: memory, settings: Settings{Placeholders: true, OfflineAgents: true, Grace: DefaultGrace},
 			owner: "owner", now: now, members: members,
 		}
-		l.begin(jobs)
-		l.list(agents)
-		l.unread()
-		l.settle()
-		if actions := l.decide(); len(actions) != 100 {
+		o.setJobs(jobs)
+		o.setAgents(agents)
+		o.agentsToRead()
+		o.trackUnused()
+		if actions := o.decide(); len(actions) != 100 {
 			b.Fatalf("%d actions, want the 100 placeholders", len(actions))
 		}
 	}

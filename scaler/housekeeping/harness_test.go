@@ -26,8 +26,8 @@ import (
 
 const owner = "cluster-1/ado/housekeeping"
 
-// world is an organization with a pool "linux", a cluster, and what Keepers say.
-// It lives in a bubble of testing/synctest.
+// world is an organization with a pool "linux", a cluster, and the events and
+// logs of Keepers. It runs in a bubble of testing/synctest.
 type world struct {
 	t        *testing.T
 	ado      *adotest.Server
@@ -73,7 +73,7 @@ func (w *world) client() *adoqueue.Client {
 	return client
 }
 
-// keep runs a Keeper until stop is called, which waits for its end.
+// keep runs a Keeper until stop is called, which waits until Run returns.
 func (w *world) keep(ctx context.Context) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -94,7 +94,7 @@ func (w *world) keep(ctx context.Context) (stop func()) {
 	}
 }
 
-// during keeps house for this long.
+// during runs a Keeper for a time.
 func (w *world) during(d time.Duration) {
 	w.t.Helper()
 	stop := w.keep(w.t.Context())
@@ -113,7 +113,7 @@ func (w *world) Members() []housekeeping.Member {
 	return slices.Clone(w.members)
 }
 
-// serve sets the members: a name and capabilities in turn.
+// serve sets the members, given as alternating names and capabilities.
 func (w *world) serve(namesAndCapabilities ...string) {
 	w.t.Helper()
 	var members []housekeeping.Member
@@ -147,7 +147,7 @@ func (w *world) Jobs() []fleet.Job {
 	return slices.Clone(w.jobs)
 }
 
-// job puts a Job into view, or changes it.
+// job adds a Job to the cluster, or changes it.
 func (w *world) job(name string, change func(*fleet.Job)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,8 +165,8 @@ func (w *world) job(name string, change func(*fleet.Job)) {
 
 func ended(j *fleet.Job) { j.Ended, j.Failed = time.Now(), true }
 
-// forget takes all Jobs out of view.
-func (w *world) forget() {
+// removeJobs removes all Jobs from the cluster.
+func (w *world) removeJobs() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.jobs = nil
@@ -186,8 +186,8 @@ func (w *world) event(kind, namespace, scaledJob, reason, message string) {
 	w.events = append(w.events, fmt.Sprintf("%s %s/%s %s: %s", kind, namespace, scaledJob, reason, message))
 }
 
-// told gives the events that have all of these parts.
-func (w *world) told(parts ...string) (events []string) {
+// eventsWith returns the events that contain all of these parts.
+func (w *world) eventsWith(parts ...string) (events []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, event := range w.events {
@@ -198,11 +198,11 @@ func (w *world) told(parts ...string) (events []string) {
 	return events
 }
 
-// wantTold wants this many events with all of these parts.
-func (w *world) wantTold(n int, parts ...string) {
+// wantEvents checks the number of events that contain all of these parts.
+func (w *world) wantEvents(n int, parts ...string) {
 	w.t.Helper()
-	if told := w.told(parts...); len(told) != n {
-		w.t.Errorf("%d events with %q, want %d; of:\n%s", len(told), parts, n, strings.Join(w.told(), "\n"))
+	if events := w.eventsWith(parts...); len(events) != n {
+		w.t.Errorf("%d events with %q, want %d; of:\n%s", len(events), parts, n, strings.Join(w.eventsWith(), "\n"))
 	}
 }
 
@@ -214,12 +214,12 @@ func (w *world) add(agent adotest.Agent) {
 	}
 }
 
-// placeholder is the name of ours with these capabilities.
+// placeholder returns the name of our placeholder with these capabilities.
 func (w *world) placeholder(capabilities string) string {
 	return housekeeping.PlaceholderName(owner, parse(w.t, capabilities))
 }
 
-// marks are the capabilities of our placeholder.
+// marks returns the user capabilities of our placeholder.
 func (w *world) marks(capabilities string) map[string]string {
 	marks := map[string]string{"ADO_AGENT_ORCHESTRATOR_PLACEHOLDER_OF": owner}
 	for name, value := range parse(w.t, capabilities) {
@@ -228,7 +228,7 @@ func (w *world) marks(capabilities string) map[string]string {
 	return marks
 }
 
-// agents are the names in the pool, sorted.
+// agents returns the names of the agents in the pool, sorted.
 func (w *world) agents() []string {
 	var names []string
 	for _, agent := range w.ado.Agents("linux") {
@@ -246,7 +246,7 @@ func (w *world) wantAgents(names ...string) {
 	}
 }
 
-// run has the stand-in's agent, which is online, receive a job that goes on.
+// run assigns a job that does not end to the agent that is online.
 func (w *world) run() (request int64) {
 	w.t.Helper()
 	request, err := w.ado.Queue("linux", adotest.Job{})
@@ -259,8 +259,8 @@ func (w *world) run() (request int64) {
 	return request
 }
 
-// calls counts requests about agents by method; a listing is a GET of the
-// whole list.
+// calls returns the number of requests about agents with a method, either for the
+// list of agents or for a single agent.
 func (w *world) calls(method string, list bool) int {
 	n := 0
 	for _, call := range w.ado.Calls() {
@@ -273,7 +273,7 @@ func (w *world) calls(method string, list bool) int {
 
 func (w *world) listings() int { return w.calls(http.MethodGet, true) }
 
-// writes are the changes that were tried.
+// writes returns the number of attempted changes.
 func (w *world) writes() int {
 	n := 0
 	for _, call := range w.ado.Calls() {
@@ -290,12 +290,12 @@ func bubble(t *testing.T, test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t)) })
 }
 
-// roundTripper is a function as a link of a transport.
+// roundTripper is a function that implements http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// drain ends an exchange whose answer nobody reads.
+// drain completes an exchange whose response is not needed.
 func drain(response *http.Response) {
 	_, _ = io.Copy(io.Discard, response.Body)
 	_ = response.Body.Close()

@@ -3,20 +3,21 @@
 // Azure DevOps fails a job at once if no registered agent could ever run it, so
 // a pool without agents needs placeholders: agents that are registered and stay
 // offline. Agents that were killed leave entries that look the same and mislead.
-// And a Job whose pod cannot start holds a place without anybody being told.
+// And a Job whose pod cannot start occupies a slot without anybody noticing.
 //
-// What is to be done is decided by functions without I/O, from what a look at a
-// pool finds; the next look finds the rest, so a Keeper that ends in the middle
-// of anything needs no cleaning up after.
+// A Keeper reconciles each pool: functions without I/O decide what to do from an
+// observation of the pool, and the next observation shows what is still missing.
+// So a Keeper that ends in the middle of anything needs no clean-up.
 package housekeeping
 
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
@@ -29,59 +30,89 @@ const (
 	DefaultStuckAfter = 15 * time.Minute
 )
 
-// Settings switch the parts of housekeeping on, one by one.
+const (
+	// membersInterval is the time between two calls of Options.Members.
+	membersInterval = time.Second
+	// reconcileInterval is the time between two reconciliations of a pool, or of
+	// stuck Jobs, while nothing changes.
+	reconcileInterval = time.Minute
+)
+
+// Settings select the parts of housekeeping.
 type Settings struct {
 	// Placeholders keeps one offline agent for each set of capabilities.
 	Placeholders bool
-	// OfflineAgents removes agents of Jobs that ended without taking them out.
+	// OfflineAgents removes agents of Jobs that ended without removing them from
+	// the pool.
 	OfflineAgents bool
 	// Grace is how long an agent must have been offline, or a placeholder
-	// without a ScaledJob, to be removed; 0 means DefaultGrace.
+	// unused, before it is removed; 0 means DefaultGrace.
 	Grace time.Duration
-	// StuckAfter is how long the pod of a Job may take to start before that is
-	// told of; 0 is for ever.
+	// StuckAfter is how long the pod of a Job may take to start before an event
+	// is emitted; 0 disables the check.
 	StuckAfter time.Duration
-	// DeleteStuck deletes such Jobs.
+	// DeleteStuck deletes Jobs whose pods have not started by then.
 	DeleteStuck bool
-	// DryRun changes nothing and tells what would be.
+	// DryRun only reports what would be done.
 	DryRun bool
 }
 
+// poolsEnabled reports whether there is anything to do in pools.
+func (s *Settings) poolsEnabled() bool { return s.Placeholders || s.OfflineAgents }
+
 // Member is a ScaledJob that serves a pool.
 type Member struct {
-	plan.Key
+	// Key identifies the ScaledJob.
+	Key plan.Key
 	// Organization is its URL, as in Options.
 	Organization string
 	Pool         adoqueue.PoolRef
-	// Capabilities are what its agents offer, and what a placeholder is to have
-	// for it. An empty set is met by jobs without demands. Nil means that it
-	// needs no placeholder, having one of its own.
+	// Capabilities are what its agents offer, and what its placeholder needs.
+	// Jobs without demands are met by an empty set. Nil means that the ScaledJob
+	// needs no placeholder because it has one of its own.
 	Capabilities adoqueue.Capabilities
 }
 
-// Cluster is what Kubernetes holds, and where people look.
+// Cluster is the Kubernetes cluster as housekeeping uses it.
 type Cluster interface {
-	// Jobs includes those that were deleted in the last minutes.
+	// Jobs returns all Jobs, including those deleted in the last minutes.
 	Jobs() []fleet.Job
-	// Note and Warn record an event on a ScaledJob.
+	// Note records a normal event on a ScaledJob.
 	Note(namespace, scaledJob, reason, message string)
+	// Warn records a warning event on a ScaledJob.
 	Warn(namespace, scaledJob, reason, message string)
+}
+
+// jobsOf returns the Jobs of the ScaledJobs that are keys of the map.
+func jobsOf[V any](cluster Cluster, scaledJobs map[plan.Key]V) []fleet.Job {
+	var jobs []fleet.Job
+	for _, job := range cluster.Jobs() {
+		if _, ok := scaledJobs[scaledJobOf(&job)]; ok {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
+}
+
+func scaledJobOf(job *fleet.Job) plan.Key {
+	return plan.Key{Namespace: job.Namespace, Name: job.ScaledJob}
 }
 
 // Options are what a Keeper needs.
 type Options struct {
-	Settings
-	// Owner tells this scaler from others that keep the same pools, such as
-	// that of another cluster. It has to be the same for all of its replicas,
-	// and after a restart. It shows in the pool.
+	Settings Settings
+	// Owner distinguishes this scaler from others that keep the same pools, such
+	// as that of another cluster. All replicas need the same value, and it must
+	// not change with a restart. It is visible in the pool.
 	Owner string
 	// Organizations are the clients by the organization's URL.
 	Organizations map[string]*adoqueue.Client
-	// Members gives the ScaledJobs that are served, as they are now. It is
-	// called every second.
+	// Members returns the ScaledJobs that are served now. It is called every
+	// second.
 	Members func() []Member
 	Cluster Cluster
-	// Pods looks into Jobs that do not start; needed for StuckAfter only.
+	// Pods finds the Jobs whose pods do not start. Settings.StuckAfter requires
+	// it.
 	Pods    Pods
 	Metrics *Metrics
 	Logger  *zap.Logger
@@ -89,47 +120,33 @@ type Options struct {
 
 // Keeper does the housekeeping.
 type Keeper struct {
-	Options
-	reporter
+	options  Options
+	reporter reporter
 }
 
-// New makes a Keeper.
+// New returns a Keeper.
 func New(options Options) *Keeper {
-	options.Grace = cmp.Or(options.Grace, DefaultGrace)
-	return &Keeper{Options: options, reporter: reporter{
+	options.Settings.Grace = cmp.Or(options.Settings.Grace, DefaultGrace)
+	return &Keeper{options: options, reporter: reporter{
 		cluster: options.Cluster, metrics: options.Metrics, logger: options.Logger,
 	}}
 }
 
-// Run keeps house until ctx ends. Of several replicas only one may be in it at a
-// time, though nothing breaks while two are for a moment. What goes wrong is
-// logged, told in events and tried again.
+// Run does the housekeeping until ctx ends. Failures are logged, recorded as
+// events and retried. Only one replica at a time should be in Run, but nothing
+// breaks while two briefly are.
 func (k *Keeper) Run(ctx context.Context) {
-	var group errgroup.Group
-	if k.Placeholders || k.OfflineAgents {
-		for url, client := range k.Organizations {
-			o := newOrganization(k, url, client)
-			group.Go(func() error { return each(ctx, time.Second, o.step) })
+	var running sync.WaitGroup
+	if k.options.Settings.poolsEnabled() {
+		for url, client := range k.options.Organizations {
+			o := newOrganizationKeeper(k, url, client)
+			running.Go(func() { wait.NonSlidingUntilWithContext(ctx, o.reconcile, membersInterval) })
 		}
 	}
-	if k.StuckAfter > 0 {
-		s := &stuckJobs{Keeper: k}
-		group.Go(func() error { return each(ctx, lookEvery, s.step) })
+	if k.options.Settings.StuckAfter > 0 {
+		s := newStuckJobs(k)
+		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, s.reconcile, reconcileInterval) })
 	}
-	_ = group.Wait() // each ends with ctx
-	k.Metrics.leave()
-}
-
-// each calls step at once and then in this interval until ctx ends.
-func each(ctx context.Context, interval time.Duration, step func(context.Context)) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		step(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+	running.Wait()
+	k.options.Metrics.clearStuck()
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // TestKilledInBetween ends the Keeper before and after each of its requests in
-// turn; the next one has to get to the same pool.
+// turn. The next Keeper must bring the pool to the same state.
 func TestKilledInBetween(t *testing.T) {
 	kills := map[string]int{} // by method
 	for n, killed := 1, ""; n == 1 || killed != ""; n++ {
@@ -25,23 +25,23 @@ func TestKilledInBetween(t *testing.T) {
 		}
 		kills[killed]++
 	}
-	// Five placeholders and one more, a mark, and four that go.
+	// Five placeholders are registered, one agent is marked, four are removed.
 	if kills[http.MethodPost] != 5 || kills[http.MethodPut] != 1 || kills[http.MethodDelete] != 4 {
-		t.Errorf("killed at %v: not all actions were taken", kills)
+		t.Errorf("killed at %v: not every action was interrupted", kills)
 	}
 }
 
-// killedAt ends the Keeper at its nth request and gives its method, or "" if
-// there are not as many.
+// killedAt ends the Keeper at its nth request and returns the request's method, or
+// "" if there are fewer requests.
 func killedAt(t *testing.T, w *world, n int, answered bool) (method string) {
 	w.settings.Grace = 3 * time.Minute
 	w.serve("a", "docker", "b", "docker", "c", "gpu", "d", "")
 	w.job("a-bcdfg", ended)
 	w.add(adotest.Agent{Name: "a-bcdfg-hjklm", Offline: true})
 	w.add(adotest.Agent{Name: "a-zzzzz-hjklm", Offline: true}) // foreign
-	go func() {                                                // what happens meanwhile
+	go func() {                                                // changes during the run
 		time.Sleep(2*time.Minute + time.Millisecond)
-		w.forget()
+		w.removeJobs()
 		w.serve("a", "java", "b", "java", "c", "gpu")
 		time.Sleep(2 * time.Minute)
 		w.serve("a", "java", "b", "java")
@@ -68,7 +68,7 @@ func killedAt(t *testing.T, w *world, n int, answered bool) (method string) {
 		})
 	}
 	first := w.keep(ctx)
-	// Until it is killed, or has done all there is to do.
+	// Until it is killed or nothing is left to do.
 	for start := time.Now(); ctx.Err() == nil && time.Since(start) < 15*time.Minute; {
 		pass(10 * time.Second)
 	}

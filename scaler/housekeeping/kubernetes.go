@@ -17,23 +17,23 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
-// failedCreate is the reason of the event by which the Job controller tells that
-// it may not create a pod, for want of quota or by an admission rule.
+// failedCreate is the reason of the Job controller's event about a pod that it
+// cannot create because of a quota or an admission rule.
 const failedCreate = "FailedCreate"
 
-// containerCreating is also what a pod waits for whose volumes or network are not
-// to be had.
+// containerCreating is also the reason while a pod's volumes or network are
+// missing.
 const containerCreating = "ContainerCreating"
 
 // namesPerList bounds the length of a label selector.
 const namesPerList = 50
 
-// KubernetesPods are the pods of a cluster. Their right is to list pods and
-// events, and to delete Jobs if stuck ones are deleted.
+// KubernetesPods implements Pods. It needs permission to list pods and events,
+// and for Delete to delete Jobs.
 type KubernetesPods struct{ Client kubernetes.Interface }
 
-// Unstarted lists the pending pods, and looks for Jobs that get no pods. There
-// is no pod in view otherwise: they would take most of the memory.
+// Unstarted returns the Jobs whose pods are pending or cannot be created. It
+// lists pods because an informer for them would need most of the memory.
 func (k KubernetesPods) Unstarted(ctx context.Context, namespace string, jobs []fleet.Job) ([]Unstarted, error) {
 	byName := map[string]fleet.Job{}
 	for i := range jobs {
@@ -58,7 +58,7 @@ func (k KubernetesPods) Unstarted(ctx context.Context, namespace string, jobs []
 	return append(unstarted, without...), err
 }
 
-// withoutPods are the Jobs that have no pod since none can be created.
+// withoutPods returns the Jobs that have no pod because none can be created.
 func (k KubernetesPods) withoutPods(ctx context.Context, namespace string, byName map[string]fleet.Job) ([]Unstarted, error) {
 	if len(byName) == 0 {
 		return nil, nil
@@ -76,7 +76,7 @@ func (k KubernetesPods) withoutPods(ctx context.Context, namespace string, byNam
 			messages[job.Name] = e.Message
 		}
 	}
-	// Of those some got their pod in the end.
+	// Some of these Jobs got their pod later.
 	var suspects []string
 	for name := range messages {
 		suspects = append(suspects, name)
@@ -99,8 +99,8 @@ func (k KubernetesPods) withoutPods(ctx context.Context, namespace string, byNam
 	return unstarted, nil
 }
 
-// Delete deletes just this Job, and its pod with it. One that is gone already is
-// no error.
+// Delete deletes a Job and its pod. It ignores a Job that is gone or has been
+// replaced by another of the same name.
 func (k KubernetesPods) Delete(ctx context.Context, job fleet.Job) error {
 	uid, background := types.UID(job.UID), metav1.DeletePropagationBackground
 	err := k.Client.BatchV1().Jobs(job.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{
@@ -112,20 +112,21 @@ func (k KubernetesPods) Delete(ctx context.Context, job fleet.Job) error {
 	return failure(err, "delete Job "+job.Namespace+"/"+job.Name)
 }
 
+// failure adds the operation and, if it is forbidden, what to do.
 func failure(err error, operation string) error {
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("%s: %w; give the service account this right", operation, err)
+		return fmt.Errorf("%s: %w; grant the service account this permission", operation, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }
 
-// startFailure is why a pending pod has not started, "" if one of its init
+// startFailure returns why a pending pod has not started, "" if one of its init
 // containers runs.
 func startFailure(pod *corev1.Pod) (reason, message string) {
-	elsewhere := "see the events of pod " + pod.Name
+	seeEvents := "see the events of pod " + pod.Name
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return condition.Reason, cmp.Or(condition.Message, elsewhere)
+			return condition.Reason, cmp.Or(condition.Message, seeEvents)
 		}
 	}
 	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
@@ -135,17 +136,17 @@ func startFailure(pod *corev1.Pod) (reason, message string) {
 		waiting := container.State.Waiting
 		switch {
 		case waiting == nil, waiting.Reason == containerCreating, waiting.Reason == "PodInitializing":
-		case waiting.Reason == "ErrImagePull": // the same, at another moment
-			return "ImagePullBackOff", cmp.Or(waiting.Message, elsewhere)
+		case waiting.Reason == "ErrImagePull": // alternates with ImagePullBackOff
+			return "ImagePullBackOff", cmp.Or(waiting.Message, seeEvents)
 		default:
-			return waiting.Reason, cmp.Or(waiting.Message, elsewhere)
+			return waiting.Reason, cmp.Or(waiting.Message, seeEvents)
 		}
 	}
-	return containerCreating, elsewhere
+	return containerCreating, seeEvents
 }
 
-// OwnerIn is an Owner for Options: no other scaler has the UID of a namespace and
-// the same name in it. Its right is to get the namespace.
+// OwnerIn returns an Owner for Options that is unique to a name in a namespace.
+// It needs permission to get the namespace.
 func OwnerIn(ctx context.Context, client kubernetes.Interface, namespace, name string) (string, error) {
 	object, err := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 	if err != nil {

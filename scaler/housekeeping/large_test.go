@@ -9,8 +9,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 )
 
-// TestLargePool has ten thousand agents of others, half of them offline and
-// named as ours are.
+// TestLargePool has ten thousand foreign agents, half of them offline and named
+// like ours.
 func TestLargePool(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Grace = 2 * time.Minute
@@ -27,24 +27,24 @@ func TestLargePool(t *testing.T) {
 		defer stop()
 		pass(time.Second)
 		if n := len(w.agents()); n != 10_022 {
-			t.Errorf("%d agents, want two placeholders more", n)
+			t.Errorf("%d agents, want two more, the placeholders", n)
 		}
-		w.forget()
+		w.removeJobs()
 		pass(4 * time.Minute)
 		if n := len(w.agents()); n != 10_002 {
-			t.Errorf("%d agents, want the 20 that were left gone", n)
+			t.Errorf("%d agents, want the 20 leftover agents removed", n)
 		}
 		if n := w.listings(); n > 5 {
 			t.Errorf("%d listings in 4 minutes", n)
 		}
-		// Strangers that could be ours are read a few at a time.
+		// Foreign agents that could be ours are read a few at a time.
 		if n := w.calls(http.MethodGet, false); n > 160 {
 			t.Errorf("%d agents were read in 4 minutes", n)
 		}
 	})
 }
 
-// letters are five of the characters that Kubernetes uses.
+// letters returns five characters that Kubernetes uses in generated suffixes.
 func letters(i int) string {
 	const safe = "bcdfghjklmnpqrstvwxz2456789"
 	text := make([]byte, 5)

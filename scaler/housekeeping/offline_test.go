@@ -14,11 +14,11 @@ import (
 
 const dead = "build-bcdfg-hjklm" // an agent of the Job build-bcdfg
 
-// TestOfflineAgents tells agents that Jobs of ours have left from all others.
+// TestOfflineAgents checks that only agents that our Jobs left behind are removed.
 func TestOfflineAgents(t *testing.T) {
 	for name, tt := range map[string]struct {
 		agent  string
-		world  func(*world) // what differs from an agent that was killed
+		world  func(*world) // the difference to an agent that was killed
 		stays  bool
 		marked bool // though it stays
 	}{
@@ -67,7 +67,7 @@ func TestOfflineAgents(t *testing.T) {
 		"Job deleted soon after": {agent: dead, world: func(w *world) {
 			go func() {
 				time.Sleep(2 * time.Minute)
-				w.forget()
+				w.removeJobs()
 			}()
 		}},
 		"ScaledJob deleted soon after": {agent: dead, world: func(w *world) {
@@ -75,7 +75,7 @@ func TestOfflineAgents(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				w.serve()
 				time.Sleep(time.Minute)
-				w.forget()
+				w.removeJobs()
 			}()
 		}},
 	} {
@@ -103,21 +103,22 @@ func TestOfflineAgents(t *testing.T) {
 				if tt.stays && !tt.marked {
 					marked = 0
 				}
-				w.wantTold(marked, "Normal ado/build AgentLeft", "removed once it has been offline for 10m0s")
-				w.wantTold(removed, "Normal ado/build AgentRemoved", dead)
-				w.wantTold(marked + removed)
+				w.wantEvents(marked, "Normal ado/build AgentLeft", "removed once it has been offline for 10m0s")
+				w.wantEvents(removed, "Normal ado/build AgentRemoved", dead)
+				w.wantEvents(marked + removed)
 			})
 		})
 	}
 }
 
-// TestBackOnline spares an agent that comes back, even in the last moment.
+// TestBackOnline checks that an agent stays that comes back online just before its
+// removal.
 func TestBackOnline(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("build", "")
 		w.job("build-bcdfg", ended)
 		w.add(adotest.Agent{Name: dead, Offline: true})
-		// It is back after the list of agents and before the removal.
+		// It comes back after the list of agents and before the removal.
 		w.wrap = func(next http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
 				response, err := next.RoundTrip(r)
@@ -135,10 +136,11 @@ func TestBackOnline(t *testing.T) {
 	})
 }
 
-// bubbleStart is when every bubble's clock starts.
+// bubbleStart is the time at which the clock of every bubble starts.
 var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestMarkKeepsCapabilities leaves what people gave to an agent.
+// TestMarkKeepsCapabilities checks that marking an agent keeps its user
+// capabilities.
 func TestMarkKeepsCapabilities(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("build", "")
@@ -146,14 +148,14 @@ func TestMarkKeepsCapabilities(t *testing.T) {
 		w.add(adotest.Agent{Name: dead, Offline: true, Capabilities: map[string]string{"gpu": "1"}})
 		w.during(time.Minute / 2)
 		got := w.ado.Agents("linux")[0].Capabilities
-		if got["gpu"] != "1" || got["ADO_AGENT_ORCHESTRATOR_LEFT_TO"] != owner || got["ADO_AGENT_ORCHESTRATOR_SCALED_JOB"] != "ado/build" {
+		if got["gpu"] != "1" || got["ADO_AGENT_ORCHESTRATOR_LEFTOVER_OF"] != owner || got["ADO_AGENT_ORCHESTRATOR_SCALED_JOB"] != "ado/build" {
 			t.Errorf("got %v", got)
 		}
 	})
 }
 
-// TestAfterRestart finds by their marks what nobody remembers: an agent whose
-// Job is gone, and a pool that no ScaledJob names any more.
+// TestAfterRestart checks that a new Keeper finds by their marks an agent whose Job
+// is gone and the placeholder in a pool that no ScaledJob names any more.
 func TestAfterRestart(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("build", "docker")
@@ -161,18 +163,19 @@ func TestAfterRestart(t *testing.T) {
 		w.add(adotest.Agent{Name: dead, Offline: true})
 		w.add(adotest.Agent{Name: "build-zzzzz-zzzzz", Offline: true}) // of another cluster
 		w.during(time.Minute / 2)
-		w.forget()
+		w.removeJobs()
 		w.serve()
 		w.during(housekeeping.DefaultGrace + 3*time.Minute)
 		w.wantAgents("build-zzzzz-zzzzz")
-		w.wantTold(1, "ado/build AgentRemoved")
+		w.wantEvents(1, "ado/build AgentRemoved")
 		if n := w.logs.FilterMessageSnippet("removed placeholder").Len(); n != 1 {
-			t.Errorf("%d lines tell that the placeholder was removed", n)
+			t.Errorf("%d log lines about the removed placeholder", n)
 		}
 	})
 }
 
-// TestForgottenPool asks nothing more about a pool in which nothing is ours.
+// TestForgottenPool checks that a pool in which nothing is ours is listed only
+// once.
 func TestForgottenPool(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		for i := range 30 {
@@ -186,17 +189,17 @@ func TestForgottenPool(t *testing.T) {
 		defer stop()
 		pass(500 * time.Millisecond)
 		if n := w.listings(); n != 2 {
-			t.Errorf("%d listings at once, want that of the pool that is used and one more", n)
+			t.Errorf("%d listings at once, want the pool that is used and one more", n)
 		}
 		pass(time.Hour)
 		if n := w.listings(); n != 30+61 {
-			t.Errorf("%d listings, want 61 of the pool that is used and one of each of the 30 others", n)
+			t.Errorf("%d listings, want 61 of the pool that is used and one of each other pool", n)
 		}
 	})
 }
 
-// TestStrangers are read once if their names could be ours, and not at all if
-// they are online or are ours.
+// TestStrangers checks that agents of unknown origin are read once if their names
+// could be ours, and not at all if they are online or known to be ours.
 func TestStrangers(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Placeholders = false
@@ -212,7 +215,7 @@ func TestStrangers(t *testing.T) {
 		defer stop()
 		pass(9 * time.Minute)
 		if n := w.calls(http.MethodGet, false); n != 0 {
-			t.Errorf("%d agents were read that are not offline for long", n)
+			t.Errorf("%d agents were read that have not been offline for long", n)
 		}
 		pass(time.Hour)
 		if n := w.calls(http.MethodGet, false); n != 30 {
@@ -221,9 +224,9 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestMendedTrigger has the ScaledJob known only after its agent was taken for a
-// stranger.
-func TestMendedTrigger(t *testing.T) {
+// TestCorrectedTrigger has the ScaledJob known only after its agent was classified
+// as foreign.
+func TestCorrectedTrigger(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Placeholders = false
 		w.serve("other", "")
@@ -239,8 +242,8 @@ func TestMendedTrigger(t *testing.T) {
 	})
 }
 
-// TestShortLife has an agent come after the last look that still sees its
-// ScaledJob.
+// TestShortLife has an agent registered after the last observation that includes
+// its ScaledJob.
 func TestShortLife(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Placeholders = false
@@ -253,13 +256,14 @@ func TestShortLife(t *testing.T) {
 		w.serve()
 		w.job("build-bcdfg", ended)
 		pass(2 * time.Minute)
-		w.forget()
+		w.removeJobs()
 		pass(housekeeping.DefaultGrace)
 		w.wantAgents()
 	})
 }
 
-// TestLostFromView remembers whose an agent is while nobody may look.
+// TestLostFromView checks that the owner of an agent is remembered while the
+// credential lacks permission to list agents.
 func TestLostFromView(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Placeholders = false
@@ -271,7 +275,7 @@ func TestLostFromView(t *testing.T) {
 		pass(time.Minute)
 		w.ado.AllowPAT(w.token, adotest.ScopeNone)
 		pass(2 * time.Minute)
-		w.forget()
+		w.removeJobs()
 		if err := w.ado.SetAgentOnline("linux", dead, false); err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +285,8 @@ func TestLostFromView(t *testing.T) {
 	})
 }
 
-// TestKilledAgents has the lock of a killed agent's request lapse first.
+// TestKilledAgents checks that a killed agent stays until the lock of its request
+// has expired.
 func TestKilledAgents(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("build", "")
@@ -291,10 +296,10 @@ func TestKilledAgents(t *testing.T) {
 		stop := w.keep(t.Context())
 		defer stop()
 		pass(time.Hour)
-		// Its node is lost: Azure DevOps notices last of all.
+		// Its node is lost. Azure DevOps is the last to notice.
 		w.job("build-bcdfg", ended)
 		pass(2 * time.Minute)
-		w.forget()
+		w.removeJobs()
 		pass(time.Minute)
 		if err := w.ado.SetAgentOnline("linux", dead, false); err != nil {
 			t.Fatal(err)

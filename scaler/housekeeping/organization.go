@@ -14,132 +14,136 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 )
 
-// organization keeps the pools of one organization. It is used by one goroutine.
-type organization struct {
-	*Keeper
-	url    string
-	client *adoqueue.Client
-	pools  map[int]*pool
+// organizationKeeper keeps the pools of one organization. It is used by one
+// goroutine.
+type organizationKeeper struct {
+	options  *Options
+	reporter reporter
+	url      string
+	client   *adoqueue.Client
+	pools    map[int]*poolKeeper // by the pool's ID
 
-	members []Member
-	found   map[adoqueue.PoolRef]adoqueue.Pool
-	// complete is false while a member's pool is not known because Azure DevOps
-	// could not be asked. Nothing is taken for unwanted meanwhile.
-	complete bool
-	findAt   time.Time
+	members  []Member
+	resolved map[adoqueue.PoolRef]adoqueue.Pool
+	// membersIncomplete is true while Azure DevOps does not say which pool a
+	// member means. Until then no placeholder counts as unused.
+	membersIncomplete bool
+	resolveAgainAt    time.Time
 
-	swept   bool
-	sweepAt time.Time
+	discovered      bool
+	discoverAgainAt time.Time
 }
 
-func newOrganization(k *Keeper, url string, client *adoqueue.Client) *organization {
-	return &organization{
-		Keeper: k, url: url, client: client,
-		pools: map[int]*pool{}, found: map[adoqueue.PoolRef]adoqueue.Pool{},
+func newOrganizationKeeper(k *Keeper, url string, client *adoqueue.Client) *organizationKeeper {
+	return &organizationKeeper{
+		options: &k.options, reporter: k.reporter, url: url, client: client,
+		pools: map[int]*poolKeeper{}, resolved: map[adoqueue.PoolRef]adoqueue.Pool{},
 	}
 }
 
-// step is called every second. It asks Azure DevOps nothing while there is
-// nothing new.
-func (o *organization) step(ctx context.Context) {
-	o.assign(ctx, time.Now())
-	o.sweep(ctx, time.Now())
-	for _, p := range o.due(time.Now()) {
+// reconcile is called every second. It sends no request to Azure DevOps while
+// nothing has changed and no pool is due.
+func (o *organizationKeeper) reconcile(ctx context.Context) {
+	o.refreshMembers(ctx, time.Now())
+	o.discoverPools(ctx, time.Now())
+	for _, p := range o.duePools(time.Now()) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.look(ctx, o.complete)
+		p.reconcile(ctx, o.membersIncomplete)
 		if len(p.members) == 0 && p.memory.empty() {
-			delete(o.pools, p.ID)
+			delete(o.pools, p.pool.ID)
 		}
 	}
 }
 
-// assign gives each pool its members. Those that are new, or not what they were,
-// are looked at soon.
-func (o *organization) assign(ctx context.Context, now time.Time) {
-	members := slices.DeleteFunc(o.Members(), func(m Member) bool { return m.Organization != o.url })
+// refreshMembers assigns the members to their pools. A pool whose members have
+// changed becomes due at once.
+func (o *organizationKeeper) refreshMembers(ctx context.Context, now time.Time) {
+	members := slices.DeleteFunc(o.options.Members(), func(m Member) bool { return m.Organization != o.url })
 	slices.SortFunc(members, func(a, b Member) int {
-		return cmp.Or(strings.Compare(a.String(), b.String()), strings.Compare(a.Pool.String(), b.Pool.String()))
+		return cmp.Or(strings.Compare(a.Key.String(), b.Key.String()), strings.Compare(a.Pool.String(), b.Pool.String()))
 	})
-	if reflect.DeepEqual(members, o.members) && (o.complete || now.Before(o.findAt)) {
+	resolved := !o.membersIncomplete || now.Before(o.resolveAgainAt)
+	if resolved && reflect.DeepEqual(members, o.members) {
 		return
 	}
-	o.members, o.complete, o.findAt = members, true, now.Add(lookEvery)
+	o.members, o.membersIncomplete, o.resolveAgainAt = members, false, now.Add(reconcileInterval)
 	byPool := map[int][]Member{}
 	for _, m := range members {
-		if found, ok := o.find(ctx, m.Pool); ok {
-			byPool[found.ID] = append(byPool[found.ID], m)
-			o.keep(found, now)
+		if pool, ok := o.resolve(ctx, m.Pool); ok {
+			byPool[pool.ID] = append(byPool[pool.ID], m)
+			o.addPool(pool, now)
 		}
 	}
 	for id, p := range o.pools {
 		if !reflect.DeepEqual(p.members, byPool[id]) {
 			p.members = byPool[id]
-			if !p.refused {
-				p.next = now
-			}
+			p.schedule.expedite(now)
 		}
 	}
 }
 
-func (o *organization) keep(found adoqueue.Pool, now time.Time) {
-	if o.pools[found.ID] == nil {
-		o.pools[found.ID] = &pool{organization: o, Pool: found, memory: newMemory(), next: now}
+// addPool starts to keep a pool, unless it is kept already.
+func (o *organizationKeeper) addPool(pool adoqueue.Pool, now time.Time) {
+	if o.pools[pool.ID] == nil {
+		o.pools[pool.ID] = newPoolKeeper(o, pool, now)
 	}
 }
 
-// find gives the pool that a member names. That there is none is told where the
-// ScaledJob asks for its jobs.
-func (o *organization) find(ctx context.Context, ref adoqueue.PoolRef) (found adoqueue.Pool, ok bool) {
-	if found, ok = o.found[ref]; ok {
-		return found, true
+// resolve returns the pool that a member names. A pool that does not exist is
+// reported by the scaler when KEDA polls the ScaledJob, not here.
+func (o *organizationKeeper) resolve(ctx context.Context, ref adoqueue.PoolRef) (pool adoqueue.Pool, ok bool) {
+	if pool, ok = o.resolved[ref]; ok {
+		return pool, true
 	}
-	found, err := o.client.Pool(ctx, ref)
+	pool, err := o.client.Pool(ctx, ref)
 	switch {
 	case err == nil:
-		o.found[ref] = found
-		return found, true
+		o.resolved[ref] = pool
+		return pool, true
 	case !errors.Is(err, adoqueue.ErrPoolNotFound) && !errors.Is(err, adoqueue.ErrPoolUnfit):
-		o.complete = false
+		o.membersIncomplete = true
 	}
-	o.logger.Debug("a pool is not kept", zap.String("organization", o.url), zap.Error(err))
-	return found, false
+	o.reporter.logger.Debug("no housekeeping in a pool that cannot be resolved",
+		zap.String("organization", o.url), zap.Stringer("pool", ref), zap.Error(err))
+	return pool, false
 }
 
-// sweep finds the pools in which an earlier run may have left something of ours
-// that no ScaledJob names any more. Once is enough.
-func (o *organization) sweep(ctx context.Context, now time.Time) {
-	if o.swept || now.Before(o.sweepAt) {
+// discoverPools adds all pools that the credential manages: an earlier run may
+// have left agents in pools that no ScaledJob names now. Once is enough.
+func (o *organizationKeeper) discoverPools(ctx context.Context, now time.Time) {
+	if o.discovered || now.Before(o.discoverAgainAt) {
 		return
 	}
 	pools, err := o.client.ManagedPools(ctx)
 	if err != nil {
-		o.sweepAt = now.Add(lookEvery)
-		o.logger.Debug("the pools are not known", zap.String("organization", o.url), zap.Error(err))
+		o.discoverAgainAt = now.Add(reconcileInterval)
+		o.reporter.logger.Debug("listing the pools of the organization failed; it is retried automatically",
+			zap.String("organization", o.url), zap.Error(err))
 		return
 	}
-	o.swept = true
-	for _, found := range pools {
-		o.keep(found, now)
+	o.discovered = true
+	for _, pool := range pools {
+		o.addPool(pool, now)
 	}
 }
 
-// due are the pools to look at now: of those without members, one at a time, so
-// that the others need not wait for a whole organization.
-func (o *organization) due(now time.Time) []*pool {
-	var due []*pool
-	one := false
+// duePools returns the pools to reconcile now. Of pools without members it
+// returns only one, so that the others need not wait for a whole organization.
+func (o *organizationKeeper) duePools(now time.Time) []*poolKeeper {
+	var due []*poolKeeper
+	withoutMembers := false
 	for _, p := range o.pools {
 		switch {
-		case now.Before(p.next):
+		case now.Before(p.schedule.next):
 		case len(p.members) > 0:
 			due = append(due, p)
-		case !one:
-			one = true
+		case !withoutMembers:
+			withoutMembers = true
 			due = append(due, p)
 		}
 	}
-	slices.SortFunc(due, func(a, b *pool) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(due, func(a, b *poolKeeper) int { return cmp.Compare(a.pool.ID, b.pool.ID) })
 	return due
 }

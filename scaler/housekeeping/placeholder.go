@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -13,34 +14,36 @@ import (
 // placeholderPrefix begins the names of all placeholders, of whichever owner.
 const placeholderPrefix = "ado-agent-orchestrator-placeholder-"
 
-// The marks are user capabilities. A name alone proves nothing.
+// The marks are user capabilities: a name alone proves nothing. They are stored
+// in pools, so other names would orphan the agents that have them.
 const (
-	// placeholderMark on an agent says whose placeholder it is.
+	// placeholderMark holds the owner of a placeholder.
 	placeholderMark = "ADO_AGENT_ORCHESTRATOR_PLACEHOLDER_OF"
-	// leftMark says that it belonged to a Job of this owner that has ended, and
-	// leftBy to which ScaledJob. It outlives the Job and the process that saw
+	// leftoverMark holds the owner of an agent whose Job has ended, and
+	// scaledJobMark its ScaledJob. They outlive the Job and the process that saw
 	// it end.
-	leftMark = "ADO_AGENT_ORCHESTRATOR_LEFT_TO"
-	leftBy   = "ADO_AGENT_ORCHESTRATOR_SCALED_JOB"
+	leftoverMark  = "ADO_AGENT_ORCHESTRATOR_LEFTOVER_OF"
+	scaledJobMark = "ADO_AGENT_ORCHESTRATOR_SCALED_JOB"
 )
 
 // placeholderVersion is higher than any that a request demands.
 const placeholderVersion = "99.999.9"
 
-// PlaceholderName is the name of the owner's placeholder with just these
-// capabilities. So a request whose matched agents include it can be run by the
-// ScaledJobs that have them.
+// PlaceholderName returns the name of the owner's placeholder with exactly these
+// capabilities. ScaledJobs that have them can serve a request whose matched
+// agents include it.
 func PlaceholderName(owner string, capabilities adoqueue.Capabilities) string {
 	sum := sha256.Sum256([]byte(owner + "\n" + capabilities.String()))
 	return placeholderPrefix + hex.EncodeToString(sum[:8])
 }
 
+// isPlaceholderName reports whether a name is that of a placeholder of any owner.
 func isPlaceholderName(name string) bool {
 	return strings.HasPrefix(strings.ToLower(name), placeholderPrefix)
 }
 
-// placeholderCapabilities are the user capabilities of a placeholder. One without
-// a value gets "true", as our agents give it.
+// placeholderCapabilities returns the user capabilities of a placeholder. A
+// capability without a value is "true", as on our agents.
 func placeholderCapabilities(owner string, capabilities adoqueue.Capabilities) map[string]string {
 	user := map[string]string{placeholderMark: owner}
 	for name, value := range capabilities {
@@ -49,8 +52,8 @@ func placeholderCapabilities(owner string, capabilities adoqueue.Capabilities) m
 	return user
 }
 
-// newPlaceholder is the agent to register. A job may demand an operating system
-// of which the ScaledJob says nothing.
+// newPlaceholder returns the agent to register. Its system capabilities are set
+// because a job may demand them although the ScaledJob does not state them.
 func newPlaceholder(owner string, capabilities adoqueue.Capabilities) adoqueue.NewAgent {
 	system := map[string]string{"Agent.Version": placeholderVersion, "Agent.OS": "Linux"}
 	for name := range system {
@@ -59,50 +62,50 @@ func newPlaceholder(owner string, capabilities adoqueue.Capabilities) adoqueue.N
 		}
 	}
 	return adoqueue.NewAgent{
-		Name: PlaceholderName(owner, capabilities), Version: placeholderVersion, OS: "none, it holds a place",
+		Name: PlaceholderName(owner, capabilities), Version: placeholderVersion, OS: "none (placeholder)",
 		System: system, User: placeholderCapabilities(owner, capabilities),
 	}
 }
 
-// identity is what an agent is to us.
+// identity is the relation of an agent to this scaler.
 type identity int
 
 const (
 	foreign     identity = iota
-	placeholder          // that we registered
-	own                  // of a Job of ours
+	placeholder          // registered by this scaler
+	own                  // of a Job of a member
 )
 
-// identify reads the marks of an agent. A placeholder has its name as well, so
-// that neither can be had by accident.
+// identify returns the identity that the marks of an agent prove. A placeholder
+// must have both the mark and the name, since people copy either.
 func identify(owner string, agent *adoqueue.Agent) identity {
 	switch {
 	case agent.User[placeholderMark] == owner && isPlaceholderName(agent.Name):
 		return placeholder
-	case agent.User[leftMark] == owner && !isPlaceholderName(agent.Name):
+	case agent.User[leftoverMark] == owner && !isPlaceholderName(agent.Name):
 		return own
 	default:
 		return foreign
 	}
 }
 
-// markLeft adds the mark of an agent that a Job left.
-func markLeft(owner string, by []plan.Key, user map[string]string) map[string]string {
-	marked := map[string]string{leftMark: owner}
-	for _, key := range by {
-		marked[leftBy] = key.String()
+// withLeftoverMarks returns user capabilities with the marks of an agent that its
+// Job left behind.
+func withLeftoverMarks(owner string, scaledJobs []plan.Key, user map[string]string) map[string]string {
+	marked := maps.Clone(user)
+	if marked == nil {
+		marked = map[string]string{}
 	}
-	for name, value := range user {
-		if _, ours := marked[name]; !ours {
-			marked[name] = value
-		}
+	marked[leftoverMark] = owner
+	for _, key := range scaledJobs {
+		marked[scaledJobMark] = key.String()
 	}
 	return marked
 }
 
-// leftByOf is the ScaledJob that a marked agent belonged to.
-func leftByOf(user map[string]string) []plan.Key {
-	namespace, name, ok := strings.Cut(user[leftBy], "/")
+// markedScaledJobs returns the ScaledJob that a leftover agent is marked with.
+func markedScaledJobs(user map[string]string) []plan.Key {
+	namespace, name, ok := strings.Cut(user[scaledJobMark], "/")
 	if !ok {
 		return nil
 	}

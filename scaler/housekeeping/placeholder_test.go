@@ -13,8 +13,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
-// TestScaleFromEmpty has Azure DevOps refuse a job, and then, with
-// placeholders, name the one that matches.
+// TestScaleFromEmpty has Azure DevOps refuse a job, and with placeholders accept it
+// and name the placeholder that matches.
 func TestScaleFromEmpty(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("plain", "", "docker", "docker,java=17", "gpu", "gpu", "twin", "java=17,docker")
@@ -27,7 +27,7 @@ func TestScaleFromEmpty(t *testing.T) {
 		if _, err := w.ado.Queue("linux", job); err != nil {
 			t.Fatal(err)
 		}
-		// What every agent of ours has, and what one has without a value.
+		// A default capability, and one that has no value.
 		for _, demand := range []string{"Agent.OS -equals linux", "gpu -equals true"} {
 			if _, err := w.ado.Queue("linux", adotest.Job{Demands: []string{demand}}); err != nil {
 				t.Fatal(err)
@@ -43,16 +43,16 @@ func TestScaleFromEmpty(t *testing.T) {
 		if !requests[1].MatchesAllAgents {
 			t.Errorf("matched agents: %v", requests[1].MatchedAgents)
 		}
-		// Each ScaledJob is told of its own placeholder.
-		w.wantTold(2, "Normal", "PlaceholderAdded", "capabilities: docker,java=17")
-		w.wantTold(1, "Normal ado/gpu PlaceholderAdded: registered placeholder", `in pool "linux" (id 1)`, "capabilities: gpu")
-		w.wantTold(1, "Normal ado/plain PlaceholderAdded", "capabilities: none")
-		w.wantTold(4)
+		// Each ScaledJob has an event about its own placeholder.
+		w.wantEvents(2, "Normal", "PlaceholderAdded", "capabilities: docker,java=17")
+		w.wantEvents(1, "Normal ado/gpu PlaceholderAdded: registered placeholder", `in pool "linux" (id 1)`, "capabilities: gpu")
+		w.wantEvents(1, "Normal ado/plain PlaceholderAdded", "capabilities: none")
+		w.wantEvents(4)
 		if n := w.logs.FilterMessageSnippet("registered placeholder").Len(); n != 3 {
 			t.Errorf("%d lines in the log, want 3", n)
 		}
 		want := fmt.Sprintf(`
-# HELP ado_agent_orchestrator_housekeeping_actions_total What housekeeping did: add_placeholder, mend_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job.
+# HELP ado_agent_orchestrator_housekeeping_actions_total Housekeeping actions: add_placeholder, update_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job.
 # TYPE ado_agent_orchestrator_housekeeping_actions_total counter
 ado_agent_orchestrator_housekeeping_actions_total{action="add_placeholder",organization=%q,outcome="done",pool="linux"} 3
 `, w.ado.URL())
@@ -64,7 +64,7 @@ ado_agent_orchestrator_housekeeping_actions_total{action="add_placeholder",organ
 
 func TestPlaceholderName(t *testing.T) {
 	name := func(owner, list string) string { return housekeeping.PlaceholderName(owner, parse(t, list)) }
-	// It stands in pools: another hash would orphan them all.
+	// The name is stored in pools: another hash would orphan the placeholders.
 	if got := name("a", "docker,java=17"); got != "ado-agent-orchestrator-placeholder-f06ff214aad9be32" {
 		t.Errorf("got %s", got)
 	}
@@ -82,7 +82,7 @@ func TestPlaceholderName(t *testing.T) {
 	}
 }
 
-// TestStatedSystem leaves the word to a ScaledJob that states its system.
+// TestStatedSystem checks that a ScaledJob's own Agent.OS replaces the default.
 func TestStatedSystem(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("windows", "agent.os=Windows_NT")
@@ -95,7 +95,8 @@ func TestStatedSystem(t *testing.T) {
 	})
 }
 
-// TestCapabilityChange has the new placeholder there before the old one goes.
+// TestCapabilityChange checks that the new placeholder is registered before the old
+// one is removed.
 func TestCapabilityChange(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "b", "docker", "c", "gpu")
@@ -110,12 +111,12 @@ func TestCapabilityChange(t *testing.T) {
 		w.wantAgents(w.placeholder("docker"), w.placeholder("java"), w.placeholder("gpu"))
 		pass(3 * time.Minute)
 		w.wantAgents(w.placeholder("java"), w.placeholder("gpu"))
-		w.wantTold(1, "Normal ado/b PlaceholderRemoved: removed placeholder", "which no ScaledJob needs any more") // the last to change
-		w.wantTold(1, "PlaceholderRemoved")
+		w.wantEvents(1, "Normal ado/b PlaceholderRemoved: removed placeholder", "which no ScaledJob needs any more") // the last to change
+		w.wantEvents(1, "PlaceholderRemoved")
 		w.serve()
 		pass(housekeeping.DefaultGrace + 3*time.Minute)
 		w.wantAgents()
-		// There is nothing more to look for.
+		// A pool without members and without our agents is not observed.
 		pass(housekeeping.DefaultGrace)
 		listings := w.listings()
 		pass(time.Hour)
@@ -125,7 +126,7 @@ func TestCapabilityChange(t *testing.T) {
 	})
 }
 
-// TestLongGrace is not cut short, nor made longer, by reading the marks anew.
+// TestLongGrace checks that rereading the marks does not change the grace period.
 func TestLongGrace(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.settings.Grace = 3 * time.Hour
@@ -141,8 +142,8 @@ func TestLongGrace(t *testing.T) {
 	})
 }
 
-// TestWithoutPlaceholder is a ScaledJob that has one of its own, and one of an
-// organization that is another Keeper's.
+// TestWithoutPlaceholder has a ScaledJob with a placeholder of its own, and one in
+// an organization of another Keeper.
 func TestWithoutPlaceholder(t *testing.T) {
 	bubble(t, func(_ *testing.T, w *world) {
 		w.serve("parent", "", "elsewhere", "docker", "a", "gpu")
@@ -153,8 +154,8 @@ func TestWithoutPlaceholder(t *testing.T) {
 	})
 }
 
-// TestTakenOver is a placeholder that somebody makes his own, by taking the mark
-// off, before it goes.
+// TestTakenOver checks that a placeholder stays whose mark somebody has removed
+// within the grace period.
 func TestTakenOver(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -171,7 +172,8 @@ func TestTakenOver(t *testing.T) {
 	})
 }
 
-// TestBackInTime keeps a placeholder that is wanted again within its grace.
+// TestBackInTime checks that a placeholder stays that is needed again within the
+// grace period.
 func TestBackInTime(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -191,7 +193,8 @@ func TestBackInTime(t *testing.T) {
 	})
 }
 
-// TestDeletedByHand registers it again within a minute.
+// TestDeletedByHand checks that a deleted placeholder is registered again within a
+// minute.
 func TestDeletedByHand(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -206,14 +209,15 @@ func TestDeletedByHand(t *testing.T) {
 	})
 }
 
-// TestChangedByHand gives it back what it lost, at the start and within the hour.
+// TestChangedByHand checks that lost capabilities of a placeholder are restored, at
+// the start and within the hour.
 func TestChangedByHand(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
 		w.during(time.Second)
 		spoil := func() {
 			t.Helper()
-			// As people do it: the mark stays.
+			// The mark stays, as in the web page of Azure DevOps.
 			capabilities := w.ado.Agents("linux")[0].Capabilities
 			delete(capabilities, "docker")
 			if err := w.ado.SetAgentCapabilities("linux", w.placeholder("docker"), capabilities); err != nil {
@@ -234,12 +238,12 @@ func TestChangedByHand(t *testing.T) {
 		spoil()
 		pass(61 * time.Minute)
 		want()
-		w.wantTold(2, "ado/a PlaceholderMended: gave back its capabilities to placeholder")
+		w.wantEvents(2, "ado/a PlaceholderUpdated: restored the capabilities of placeholder")
 	})
 }
 
-// TestForeign leaves alone what only looks like ours: by its name, or by a mark
-// of somebody else, or one made by hand for the built-in scaler.
+// TestForeign checks that agents stay unchanged that resemble ours: by name, with a
+// mark of another owner, or created by hand for the built-in scaler.
 func TestForeign(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "b", "gpu")
@@ -250,8 +254,8 @@ func TestForeign(t *testing.T) {
 			{Name: other, Offline: true, Capabilities: map[string]string{"ADO_AGENT_ORCHESTRATOR_PLACEHOLDER_OF": "other", "docker": ""}},
 			{Name: "marked-by-hand", Offline: true, Capabilities: w.marks("docker")},
 			{Name: "a-zzzzz-hjklm", Offline: true, Capabilities: w.marks("docker")},
-			{Name: "a-zzzzz-bbbbb", Offline: true, Capabilities: map[string]string{"ADO_AGENT_ORCHESTRATOR_LEFT_TO": "other"}},
-			// Even one that has just the name that we need, in another case.
+			{Name: "a-zzzzz-bbbbb", Offline: true, Capabilities: map[string]string{"ADO_AGENT_ORCHESTRATOR_LEFTOVER_OF": "other"}},
+			// It has the name of a placeholder that is missing, in another case.
 			{Name: strings.ToUpper(w.placeholder("gpu")), Offline: true},
 		}
 		var names []string
@@ -261,7 +265,7 @@ func TestForeign(t *testing.T) {
 		}
 		w.during(time.Hour)
 		w.wantAgents(append(names, w.placeholder("docker"))...)
-		w.wantTold(1, "Warning ado/b PlaceholderNameTaken", "remove it from the pool")
+		w.wantEvents(1, "Warning ado/b PlaceholderNameTaken", "remove it from the pool")
 		for _, agent := range w.ado.Agents("linux") {
 			for _, foreigner := range foreigners {
 				if agent.Name == foreigner.Name && len(agent.Capabilities) != len(foreigner.Capabilities) {

@@ -8,185 +8,172 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 )
 
-const (
-	// lookEvery is the time between two looks at what has not changed.
-	lookEvery = time.Minute
-	// firstPause is the time until the next look after one that failed; it
-	// doubles up to lookEvery.
-	firstPause = 5 * time.Second
-	// refusedFor is the time until the next look after Azure DevOps has refused
-	// the credential. Somebody has to give it a right first.
-	refusedFor = 10 * time.Minute
-	// lookWithin bounds one look.
-	lookWithin = 2 * time.Minute
-)
+// reconcileTimeout bounds one reconciliation of a pool.
+const reconcileTimeout = 2 * time.Minute
 
-// pool is a pool that is kept.
-type pool struct {
-	*organization
-	adoqueue.Pool
-	members []Member
-	memory  *memory
+// poolKeeper keeps one pool.
+type poolKeeper struct {
+	options      *Options
+	reporter     reporter
+	organization string // its URL
+	client       *adoqueue.Client
+	pool         adoqueue.Pool
 
-	next    time.Time     // when to look
-	pause   time.Duration // after a failure, 0 if there was none
-	refused bool          // the credential was refused, and that has been told
-	told    map[string]bool
+	members  []Member
+	memory   *memory
+	schedule schedule
+	// reported are the actions that the last reconciliation reported instead of
+	// executing them, by their ID.
+	reported map[string]bool
 }
 
-// refusal tells whether an error will come again until somebody gives the
-// credential a right.
-func refusal(err error) bool {
-	return errors.Is(err, adoqueue.ErrForbidden) || errors.Is(err, adoqueue.ErrUnauthorized)
+func newPoolKeeper(o *organizationKeeper, pool adoqueue.Pool, now time.Time) *poolKeeper {
+	return &poolKeeper{
+		options: o.options, reporter: o.reporter, organization: o.url, client: o.client, pool: pool,
+		memory: newMemory(), schedule: schedule{next: now},
+	}
 }
 
-// outOfReach tells whether the next request will fail as well.
-func outOfReach(err error) bool {
-	return refusal(err) || errors.Is(err, adoqueue.ErrThrottled) || errors.Is(err, adoqueue.ErrUnavailable) ||
-		errors.Is(err, adoqueue.ErrPoolNotFound) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// look looks at the pool, does what there is to do, and says when to look again.
-func (p *pool) look(ctx context.Context, complete bool) {
+// reconcile observes the pool, executes what has to be done, and schedules the
+// next reconciliation.
+func (p *poolKeeper) reconcile(ctx context.Context, membersIncomplete bool) {
 	now := time.Now()
-	within, cancel := context.WithTimeout(ctx, lookWithin)
+	limited, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
-	err := p.tidy(within, &look{
-		memory: p.memory, settings: p.Settings, owner: p.Owner, now: now, members: p.members, keep: !complete,
-	})
-	switch {
-	case ctx.Err() != nil:
-	case err == nil:
-		p.next, p.pause, p.refused = now.Add(lookEvery), 0, false
-	case refusal(err):
-		p.next = now.Add(refusedFor)
-		if !p.refused {
-			p.refused = true
-			p.refusedToManage(p, err)
-		}
-	default:
-		if p.pause == 0 {
-			p.cannotManage(p, err)
-		}
-		p.pause = min(max(2*p.pause, firstPause), lookEvery)
-		p.next = now.Add(p.pause)
+	o, err := p.observe(limited, now, membersIncomplete)
+	if err == nil {
+		err = p.executeAll(limited, o)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if first := p.schedule.update(now, err); first {
+		p.reportFailure(err)
 	}
 }
 
-// tidy does what there is to do. It goes on after what fails for one agent
-// alone.
-func (p *pool) tidy(ctx context.Context, l *look) error {
-	l.begin(p.Cluster.Jobs()) // before the agents: see there
-	agents, err := p.client.Agents(ctx, p.Pool)
+// observe lists the agents of the pool and reads those whose marks are needed.
+func (p *poolKeeper) observe(ctx context.Context, now time.Time, membersIncomplete bool) (*observation, error) {
+	p.memory.refreshMembers(p.members, now)
+	o := &observation{
+		memory: p.memory, settings: p.options.Settings, owner: p.options.Owner,
+		now: now, members: p.members, membersIncomplete: membersIncomplete,
+	}
+	// The Jobs come first: an agent that is listed after its Job has ended was
+	// left behind.
+	o.setJobs(jobsOf(p.options.Cluster, p.memory.recentMembers))
+	agents, err := p.client.Agents(ctx, p.pool)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.list(agents)
-	if err := p.read(ctx, l); err != nil {
-		return err
+	o.setAgents(agents)
+	for _, id := range o.agentsToRead() {
+		agent, err := p.client.Agent(ctx, p.pool, id)
+		switch {
+		case errors.Is(err, adoqueue.ErrAgentNotFound):
+			o.removeAgent(id)
+		case err != nil:
+			return nil, err
+		default:
+			o.recordAgent(&agent)
+		}
 	}
-	l.settle()
-	told := map[string]bool{}
+	o.trackUnused()
+	return o, nil
+}
+
+// executeAll executes what the observation calls for. A failure that concerns
+// one agent alone does not prevent the other actions.
+func (p *poolKeeper) executeAll(ctx context.Context, o *observation) error {
+	reported := map[string]bool{}
 	var failures []error
-	for _, a := range l.decide() {
-		if a.kind == nameTaken || p.DryRun {
-			told[a.id()] = true
-			if !p.told[a.id()] {
-				p.wouldDo(p, &a)
+	for _, a := range o.decide() {
+		if a.kind == nameTaken || p.options.Settings.DryRun {
+			reported[a.id()] = true
+			if !p.reported[a.id()] {
+				p.reportNotDone(&a)
 			}
 			continue
 		}
-		done, err := p.carryOut(ctx, l, &a)
+		done, err := p.execute(ctx, o, &a)
 		switch {
 		case err != nil:
-			p.metrics.did(p, a.kind, failed)
+			p.countAction(&a, outcomeFailed)
 			failures = append(failures, err)
 		case done:
-			p.didDo(p, &a)
+			p.reportDone(&a)
 		}
-		if outOfReach(err) {
+		if affectsPool(err) {
 			break
 		}
 	}
-	p.told = told
+	p.reported = reported
 	return errors.Join(failures...)
 }
 
-// read reads the marks that the look needs.
-func (p *pool) read(ctx context.Context, l *look) error {
-	for _, id := range l.unread() {
-		agent, err := p.client.Agent(ctx, p.Pool, id)
-		switch {
-		case errors.Is(err, adoqueue.ErrAgentNotFound):
-			l.drop(id)
-		case err != nil:
-			return err
-		default:
-			l.learn(&agent)
-		}
-	}
-	return nil
-}
-
-// carryOut does one thing. It is not done if somebody else was faster.
-func (p *pool) carryOut(ctx context.Context, l *look, a *action) (done bool, err error) {
+// execute executes one action. It returns false if somebody else was faster.
+func (p *poolKeeper) execute(ctx context.Context, o *observation, a *action) (done bool, err error) {
 	switch a.kind {
 	case addPlaceholder:
 		var added adoqueue.Agent
-		if added, err = p.client.AddAgent(ctx, p.Pool, newPlaceholder(p.Owner, a.capabilities)); err == nil {
-			l.agents[added.ID] = &record{
-				identity: placeholder, of: a.scaledJobs, user: placeholderCapabilities(p.Owner, a.capabilities), readAt: l.now,
+		if added, err = p.client.AddAgent(ctx, p.pool, newPlaceholder(p.options.Owner, a.capabilities)); err == nil {
+			o.memory.agents[added.ID] = &agentRecord{
+				identity: placeholder, scaledJobs: a.scaledJobs, readAt: o.now,
+				userCapabilities: placeholderCapabilities(p.options.Owner, a.capabilities),
 			}
 		}
-	case mendPlaceholder:
-		user := placeholderCapabilities(p.Owner, a.capabilities)
-		if err = p.client.SetAgentCapabilities(ctx, p.Pool, a.agent.ID, user); err == nil {
-			l.agents[a.agent.ID].user = user
+	case updatePlaceholder:
+		user := placeholderCapabilities(p.options.Owner, a.capabilities)
+		if err = p.client.SetAgentCapabilities(ctx, p.pool, a.agent.ID, user); err == nil {
+			o.memory.agents[a.agent.ID].userCapabilities = user
 		}
 	case markAgent:
-		return p.mark(ctx, l, a)
+		return p.mark(ctx, o, a)
 	case removePlaceholder, removeAgent:
-		return p.remove(ctx, l, a)
-	case nameTaken: // is only told
+		return p.remove(ctx, o, a)
+	case nameTaken: // can only be reported
 	}
-	return settled(err)
+	return tolerateRace(err)
 }
 
-// mark keeps the user capabilities that the agent has.
-func (p *pool) mark(ctx context.Context, l *look, a *action) (done bool, err error) {
-	now, err := p.client.Agent(ctx, p.Pool, a.agent.ID)
+// mark adds the marks of a leftover agent to the user capabilities that the
+// agent has.
+func (p *poolKeeper) mark(ctx context.Context, o *observation, a *action) (done bool, err error) {
+	current, err := p.client.Agent(ctx, p.pool, a.agent.ID)
 	if err != nil {
-		return settled(err)
+		return tolerateRace(err)
 	}
-	known := l.agents[a.agent.ID]
-	if err := p.client.SetAgentCapabilities(ctx, p.Pool, now.ID, markLeft(p.Owner, known.of, now.User)); err != nil {
-		return settled(err)
+	record := o.memory.agents[a.agent.ID]
+	marked := withLeftoverMarks(p.options.Owner, record.scaledJobs, current.User)
+	if err := p.client.SetAgentCapabilities(ctx, p.pool, current.ID, marked); err != nil {
+		return tolerateRace(err)
 	}
-	known.marked = true
+	record.marked = true
 	return true, nil
 }
 
-// remove looks once more at the agent, which may have come back.
-func (p *pool) remove(ctx context.Context, l *look, a *action) (done bool, err error) {
-	now, err := p.client.Agent(ctx, p.Pool, a.agent.ID)
+// remove reads the agent once more before it removes it, because the agent may
+// have come back online.
+func (p *poolKeeper) remove(ctx context.Context, o *observation, a *action) (done bool, err error) {
+	current, err := p.client.Agent(ctx, p.pool, a.agent.ID)
 	if err != nil {
-		return settled(err)
+		return tolerateRace(err)
 	}
 	if a.kind == removePlaceholder {
-		l.learn(&now)
-		if l.agents[now.ID].identity != placeholder { // somebody has taken it over
+		o.recordAgent(&current)
+		if o.memory.agents[current.ID].identity != placeholder { // somebody has removed our mark
 			return false, nil
 		}
 	}
-	if now.Online || now.Request != 0 || now.Name != a.agent.Name {
+	if current.Online || current.Request != 0 || current.Name != a.agent.Name {
 		return false, nil
 	}
-	return settled(p.client.RemoveAgent(ctx, p.Pool, now.ID))
+	return tolerateRace(p.client.RemoveAgent(ctx, p.pool, current.ID))
 }
 
-// settled makes no failure of what somebody else has done already; the next look
-// shows it.
-func settled(err error) (done bool, other error) {
+// tolerateRace ignores errors that mean that somebody else has changed the agent
+// meanwhile; the next observation shows the result.
+func tolerateRace(err error) (done bool, other error) {
 	if errors.Is(err, adoqueue.ErrAgentExists) || errors.Is(err, adoqueue.ErrAgentNotFound) || errors.Is(err, adoqueue.ErrAgentBusy) {
 		return false, nil
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
-// TestPause bounds what is asked while nothing changes, and after failures.
-func TestPause(t *testing.T) {
+// TestRequestRate bounds the requests while nothing changes, and during failures.
+func TestRequestRate(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "b", "docker", "c", "gpu")
 		stop := w.keep(t.Context())
@@ -33,15 +33,15 @@ func TestPause(t *testing.T) {
 		if n := w.listings() - begin; n < 29 || n > 40 {
 			t.Errorf("%d listings in 30 minutes of failures", n)
 		}
-		if n := w.logs.FilterMessageSnippet("tried again").Len(); n != 1 {
+		if n := w.logs.FilterMessageSnippet("retried automatically").Len(); n != 1 {
 			t.Errorf("%d lines in the log, want 1", n)
 		}
 		w.ado.ClearFaults()
 		pass(2 * time.Minute)
 		w.ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Times: 1, Status: http.StatusInternalServerError})
 		pass(2 * time.Minute)
-		if n := w.logs.FilterMessageSnippet("tried again").Len(); n != 2 {
-			t.Errorf("%d lines in the log, want one for each time of failures", n)
+		if n := w.logs.FilterMessageSnippet("retried automatically").Len(); n != 2 {
+			t.Errorf("%d lines in the log, want one per series of failures", n)
 		}
 		if err := w.ado.RemoveAgent("linux", w.placeholder("gpu")); err != nil {
 			t.Fatal(err)
@@ -51,8 +51,9 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// TestWithoutRights says once what is not done, and does it when it may.
-func TestWithoutRights(t *testing.T) {
+// TestForbidden checks that a missing permission is reported once, and that the
+// actions follow once it is granted.
+func TestForbidden(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.token = "reader"
 		w.ado.AllowPAT(w.token, adotest.ScopeRead)
@@ -64,16 +65,16 @@ func TestWithoutRights(t *testing.T) {
 		w.serve("b", "gpu", "a", "docker,java")
 		pass(time.Minute)
 		if n := w.writes(); n != tries {
-			t.Error("a change made it try again too soon")
+			t.Error("a change of the members caused an early retry")
 		}
 		pass(14 * time.Minute)
 		w.wantAgents()
 		for _, name := range []string{"a", "b"} {
-			w.wantTold(1, "Warning ado/"+name+" PoolNotKept", "Administrator", "403")
+			w.wantEvents(1, "Warning ado/"+name+" HousekeepingForbidden", "Administrator", "403")
 		}
-		w.wantTold(2)
+		w.wantEvents(2)
 		if n := w.writes(); n < 3 || n > 4 {
-			t.Errorf("%d tries in 30 minutes, want one every ten minutes", n)
+			t.Errorf("%d attempts in 30 minutes, want one every ten minutes", n)
 		}
 		w.ado.AllowPAT(w.token, adotest.ScopeManage)
 		pass(11 * time.Minute)
@@ -81,11 +82,12 @@ func TestWithoutRights(t *testing.T) {
 		w.ado.AllowPAT(w.token, adotest.ScopeRead)
 		w.serve("a", "maven")
 		pass(20 * time.Minute)
-		w.wantTold(2, "Warning ado/a PoolNotKept") // once each time
+		w.wantEvents(2, "Warning ado/a HousekeepingForbidden") // once each time
 	})
 }
 
-// TestOneIsRefused goes on with the others.
+// TestOneIsRefused checks that the failure of one action does not prevent the
+// others.
 func TestOneIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "b", "gpu", "c", "java")
@@ -101,8 +103,8 @@ func TestOneIsRefused(t *testing.T) {
 	})
 }
 
-// TestUnknownPool removes nothing while Azure DevOps does not say which pool a
-// ScaledJob means.
+// TestUnknownPool checks that nothing is removed while the pool of a ScaledJob
+// cannot be resolved.
 func TestUnknownPool(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -112,7 +114,7 @@ func TestUnknownPool(t *testing.T) {
 		w.wrap = func(next http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
 				if failing.Load() && r.URL.Query().Has("poolName") {
-					w.event("asked", "", "", "poolName", "")
+					w.event("resolved", "", "", "poolName", "")
 					return nil, errors.New("no route to host")
 				}
 				return next.RoundTrip(r)
@@ -122,11 +124,11 @@ func TestUnknownPool(t *testing.T) {
 		defer stop()
 		pass(time.Hour)
 		w.wantAgents(w.placeholder("docker"))
-		if n := len(w.told("asked", "poolName")); n < 50 || n > 3*61 { // each is tried three times
-			t.Errorf("asked %d times for the pool in an hour", n)
+		if n := len(w.eventsWith("resolved", "poolName")); n < 50 || n > 3*61 { // each with two retries
+			t.Errorf("the pool was resolved %d times in an hour", n)
 		}
 		if w.listings() < 50 {
-			t.Error("the pool was not found by looking at all, so that this shows nothing")
+			t.Error("the pool was not discovered, so that this shows nothing")
 		}
 		failing.Store(false)
 		w.serve("a", "gpu")
@@ -135,7 +137,7 @@ func TestUnknownPool(t *testing.T) {
 	})
 }
 
-// TestMistakenPool does not keep the others from being kept.
+// TestMistakenPool checks that a pool that does not exist does not affect others.
 func TestMistakenPool(t *testing.T) {
 	bubble(t, func(_ *testing.T, w *world) {
 		w.serve("a", "docker", "b", "gpu")
@@ -148,7 +150,7 @@ func TestMistakenPool(t *testing.T) {
 	})
 }
 
-// TestTwoKeepers is a change of leader in which the old one has not noticed.
+// TestTwoKeepers is a change of leader that the old leader has not noticed.
 func TestTwoKeepers(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "b", "gpu")
@@ -160,13 +162,13 @@ func TestTwoKeepers(t *testing.T) {
 		w.wantAgents(w.placeholder("java"))
 		first()
 		second()
-		if n := w.logs.FilterMessageSnippet("tried again").Len(); n != 0 {
-			t.Errorf("they told of each other: %v", w.logs.All())
+		if n := w.logs.FilterMessageSnippet("retried automatically").Len(); n != 0 {
+			t.Errorf("they logged each other's changes: %v", w.logs.All())
 		}
 	})
 }
 
-// TestDryRun changes nothing and says once what it would do.
+// TestDryRun checks that a dry run changes nothing and reports each action once.
 func TestDryRun(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "gone", "gpu")
@@ -180,16 +182,16 @@ func TestDryRun(t *testing.T) {
 		if n := w.writes(); n != writes {
 			t.Errorf("%d writes", n-writes)
 		}
-		w.wantTold(1, "ado/a PlaceholderAdded: dry run: would register placeholder", "java")
-		w.wantTold(1, "ado/a AgentLeft: dry run: would mark")
-		w.wantTold(1, `ado/a AgentRemoved: dry run: would remove agent "a-bcdfg-hjklm"`)
+		w.wantEvents(1, "ado/a PlaceholderAdded: dry run: would register placeholder", "java")
+		w.wantEvents(1, "ado/a AgentLeft: dry run: would mark")
+		w.wantEvents(1, `ado/a AgentRemoved: dry run: would remove agent "a-bcdfg-hjklm"`)
 		if n := w.logs.FilterMessageSnippet("dry run: would remove placeholder").Len(); n != 2 {
 			t.Errorf("%d lines about placeholders to remove, want 2", n)
 		}
 	})
 }
 
-// TestSwitchedOff does only what is switched on.
+// TestSwitchedOff checks that only the selected parts run.
 func TestSwitchedOff(t *testing.T) {
 	for name, settings := range map[string]housekeeping.Settings{
 		"nothing": {}, "placeholders": {Placeholders: true}, "offline agents": {OfflineAgents: true},
@@ -210,16 +212,16 @@ func TestSwitchedOff(t *testing.T) {
 				}
 				w.wantAgents(want...)
 				if name == "nothing" && w.ado.Count("", 0) != 0 {
-					t.Error("Azure DevOps was asked")
+					t.Error("requests were sent to Azure DevOps")
 				}
 			})
 		})
 	}
 }
 
-// TestSomebodyIsFaster has each action done by others after the look. None of it
-// is a failure.
-func TestSomebodyIsFaster(t *testing.T) {
+// TestRaces has others make each change between the observation and the action,
+// which is no failure.
+func TestRaces(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker", "gone", "gpu")
 		w.job("a-bcdfg", ended)
@@ -248,16 +250,17 @@ func TestSomebodyIsFaster(t *testing.T) {
 			})
 		}
 		w.add(adotest.Agent{Name: unmarked, Offline: true})
-		w.add(adotest.Agent{Name: marked, Offline: true, Capabilities: map[string]string{"ADO_AGENT_ORCHESTRATOR_LEFT_TO": owner}})
+		w.add(adotest.Agent{Name: marked, Offline: true, Capabilities: map[string]string{"ADO_AGENT_ORCHESTRATOR_LEFTOVER_OF": owner}})
 		w.during(time.Hour)
 		w.wantAgents(w.placeholder("java"))
-		if n := w.logs.FilterMessageSnippet("tried again").Len(); n != 0 {
-			t.Errorf("somebody else's work is taken for a failure: %v", w.logs.All())
+		if n := w.logs.FilterMessageSnippet("retried automatically").Len(); n != 0 {
+			t.Errorf("a change by others counts as a failure: %v", w.logs.All())
 		}
 	})
 }
 
-// TestBusy leaves what Azure DevOps does not let go.
+// TestBusy checks that an agent that Azure DevOps refuses to remove is retried
+// without counting as a failure.
 func TestBusy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -273,14 +276,14 @@ func TestBusy(t *testing.T) {
 		w.wantAgents("a-bcdfg-hjklm", w.placeholder("docker"))
 		pass(10 * time.Minute)
 		w.wantAgents(w.placeholder("docker"))
-		w.wantTold(1, "AgentRemoved")
-		if n := w.logs.FilterMessageSnippet("tried again").Len(); n != 0 {
-			t.Errorf("that is taken for a failure: %v", w.logs.All())
+		w.wantEvents(1, "AgentRemoved")
+		if n := w.logs.FilterMessageSnippet("retried automatically").Len(); n != 0 {
+			t.Errorf("the refusal counts as a failure: %v", w.logs.All())
 		}
 	})
 }
 
-// TestGoneWhenRead is deleted by hand between the list and the reading.
+// TestGoneWhenRead deletes a placeholder between the list and the read.
 func TestGoneWhenRead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("a", "docker")
@@ -296,7 +299,7 @@ func TestGoneWhenRead(t *testing.T) {
 		}
 		w.during(time.Second)
 		if n := w.calls(http.MethodPost, true); n != 2 {
-			t.Errorf("registered %d times, want once more", n)
+			t.Errorf("registered %d times, want 2", n)
 		}
 	})
 }

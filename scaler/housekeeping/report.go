@@ -8,86 +8,89 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// reporter tells what is done where people look.
+// reporter records events on ScaledJobs, with a line in the log for each.
 type reporter struct {
 	cluster Cluster
 	metrics *Metrics
 	logger  *zap.Logger
 }
 
-// words are how an action is told: as an event's reason, in the log when it is
-// done, and when it would be.
-var words = map[kind]struct{ label, reason, done, would string }{
+func (r reporter) note(reason, message string, scaledJobs ...plan.Key) {
+	r.logger.Info(message, zap.String("reason", reason), zap.Stringers("scaledJobs", scaledJobs))
+	for _, key := range scaledJobs {
+		r.cluster.Note(key.Namespace, key.Name, reason, message)
+	}
+}
+
+func (r reporter) warn(reason, message string, scaledJobs ...plan.Key) {
+	r.logger.Warn(message, zap.String("reason", reason), zap.Stringers("scaledJobs", scaledJobs))
+	for _, key := range scaledJobs {
+		r.cluster.Warn(key.Namespace, key.Name, reason, message)
+	}
+}
+
+// actionNames are the names of the actions: the value of the metric's label, the
+// reason of the event, and the verbs of its message.
+var actionNames = map[actionKind]struct{ label, reason, done, planned string }{
 	addPlaceholder:    {"add_placeholder", "PlaceholderAdded", "registered", "would register"},
-	mendPlaceholder:   {"mend_placeholder", "PlaceholderMended", "gave back its capabilities to", "would give back its capabilities to"},
+	updatePlaceholder: {"update_placeholder", "PlaceholderUpdated", "restored the capabilities of", "would restore the capabilities of"},
 	removePlaceholder: {"remove_placeholder", "PlaceholderRemoved", "removed", "would remove"},
 	nameTaken:         {"name_taken", "PlaceholderNameTaken", "", "cannot register"},
 	markAgent:         {"mark_agent", "AgentLeft", "marked", "would mark"},
 	removeAgent:       {"remove_agent", "AgentRemoved", "removed", "would remove"},
 }
 
-// id tells one action of a pool from another.
-func (a *action) id() string { return fmt.Sprintf("%d %d %s", a.kind, a.agent.ID, a.agent.Name) }
-
-// object is what is acted on, and why.
-func (a *action) object(p *pool) string {
-	in := fmt.Sprintf("%q in %s", a.agent.Name, p.Pool)
+// describe names the agent of an action and says why it is changed.
+func (p *poolKeeper) describe(a *action) string {
+	agent := fmt.Sprintf("%q in %s", a.agent.Name, p.pool)
 	switch a.kind {
-	case addPlaceholder, mendPlaceholder:
-		offers := a.capabilities.String()
-		if offers == "" {
-			offers = "none"
+	case addPlaceholder, updatePlaceholder:
+		capabilities := a.capabilities.String()
+		if capabilities == "" {
+			capabilities = "none"
 		}
-		return fmt.Sprintf("placeholder %s, so that jobs wait there for an agent with the capabilities: %s", in, offers)
+		return fmt.Sprintf("placeholder %s, so that jobs can be queued for agents with the capabilities: %s", agent, capabilities)
 	case removePlaceholder:
-		return fmt.Sprintf("placeholder %s, which no ScaledJob needs any more", in)
+		return fmt.Sprintf("placeholder %s, which no ScaledJob needs any more", agent)
 	case nameTaken:
-		return fmt.Sprintf("placeholder %s: an agent that is not ours has this name; remove it from the pool", in)
+		return fmt.Sprintf("placeholder %s: the name belongs to an agent that this scaler has not registered; remove it from the pool", agent)
 	case markAgent:
-		return fmt.Sprintf("agent %s, which its Job has left there; it is removed once it has been offline for %v", in, p.Grace)
+		return fmt.Sprintf("agent %s, which its Job left behind; it is removed once it has been offline for %v", agent, p.options.Settings.Grace)
 	default:
-		return fmt.Sprintf("agent %s, which its Job has left there offline", in)
+		return fmt.Sprintf("agent %s, which its Job left behind", agent)
 	}
 }
 
-func (r reporter) didDo(p *pool, a *action) {
-	w := words[a.kind]
-	r.metrics.did(p, a.kind, done)
-	r.tell(w.reason, w.done+" "+a.object(p), a.scaledJobs)
+func (p *poolKeeper) countAction(a *action, outcome string) {
+	p.reporter.metrics.countAction(p.organization, p.pool.Name, actionNames[a.kind].label, outcome)
 }
 
-func (r reporter) wouldDo(p *pool, a *action) {
-	w := words[a.kind]
+func (p *poolKeeper) reportDone(a *action) {
+	names := actionNames[a.kind]
+	p.countAction(a, outcomeDone)
+	p.reporter.note(names.reason, names.done+" "+p.describe(a), a.scaledJobs...)
+}
+
+// reportNotDone reports an action that a dry run omits, or that is impossible.
+func (p *poolKeeper) reportNotDone(a *action) {
+	names := actionNames[a.kind]
 	if a.kind == nameTaken {
-		r.warn(w.reason, w.would+" "+a.object(p), a.scaledJobs)
+		p.reporter.warn(names.reason, names.planned+" "+p.describe(a), a.scaledJobs...)
 		return
 	}
-	r.metrics.did(p, a.kind, would)
-	r.tell(w.reason, "dry run: "+w.would+" "+a.object(p), a.scaledJobs)
+	p.countAction(a, outcomeDryRun)
+	p.reporter.note(names.reason, "dry run: "+names.planned+" "+p.describe(a), a.scaledJobs...)
 }
 
-// refusedToManage says once what the credential may not do.
-func (r reporter) refusedToManage(p *pool, err error) {
-	r.warn("PoolNotKept", fmt.Sprintf("%s has no housekeeping, jobs are scaled all the same: %v", p.Pool, err), keysOf(p.members))
-}
-
-// cannotManage is said once of failures that follow each other.
-func (r reporter) cannotManage(p *pool, err error) {
-	r.logger.Warn("the housekeeping of a pool failed and is tried again", zap.Stringer("pool", p.Pool), zap.Error(err))
-}
-
-func (r reporter) tell(reason, message string, scaledJobs []plan.Key) {
-	r.logger.Info(message, zap.Stringers("scaledJobs", scaledJobs))
-	for _, key := range scaledJobs {
-		r.cluster.Note(key.Namespace, key.Name, reason, message)
+// reportFailure reports the first of consecutive failures. Only a missing
+// permission is worth an event: everything else is retried within a minute.
+func (p *poolKeeper) reportFailure(err error) {
+	if isForbidden(err) {
+		p.reporter.warn("HousekeepingForbidden",
+			fmt.Sprintf("no housekeeping in %s, scaling is not affected: %v", p.pool, err), keysOf(p.members)...)
+		return
 	}
-}
-
-func (r reporter) warn(reason, message string, scaledJobs []plan.Key) {
-	r.logger.Warn(message, zap.Stringers("scaledJobs", scaledJobs))
-	for _, key := range scaledJobs {
-		r.cluster.Warn(key.Namespace, key.Name, reason, message)
-	}
+	p.reporter.logger.Warn("housekeeping of a pool failed; it is retried automatically", zap.Stringer("pool", p.pool), zap.Error(err))
 }
 
 func keysOf(members []Member) []plan.Key {

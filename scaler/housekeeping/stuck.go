@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,141 +17,160 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// tellAgain is how long an event on a ScaledJob is sure to be seen.
-const tellAgain = time.Hour
+// eventInterval is the time between two events about the same problem:
+// Kubernetes keeps an event for an hour by default.
+const eventInterval = time.Hour
 
-// Pods looks into Jobs that may not have started.
+// Pods finds the Jobs whose pods have not started.
 type Pods interface {
-	// Unstarted gives those of the Jobs, all of one namespace, whose pods have
+	// Unstarted returns those of the Jobs, all of one namespace, whose pods have
 	// not started.
 	Unstarted(ctx context.Context, namespace string, jobs []fleet.Job) ([]Unstarted, error)
 	// Delete deletes a Job and its pod.
 	Delete(ctx context.Context, job fleet.Job) error
 }
 
-// Unstarted is why the pod of a Job does not start.
+// Unstarted is a Job whose pod has not started.
 type Unstarted struct {
 	Job fleet.Job
-	// Since is when the pod was created, or if it cannot be, the Job.
+	// Since is when the pod was created, or the Job if it has no pod.
 	Since time.Time
-	// Reason is a word of Kubernetes, such as ImagePullBackOff, Unschedulable
-	// or FailedCreate.
+	// Reason is one of Kubernetes' reasons, such as ImagePullBackOff,
+	// Unschedulable or FailedCreate.
 	Reason, Message string
 }
 
-// stuckJobs tells of Jobs that do not start. They stay in the plan as what they
-// are, supply that is waited for, so that no others are made in their place.
+// stuckJobs reports Jobs whose pods do not start. The plan goes on counting them
+// as waiting Jobs, so no others are created in their place.
 type stuckJobs struct {
-	*Keeper
-	told    map[stuckKey]time.Time
-	said    map[string]bool // UIDs of the Jobs that a dry run has told of
-	failing bool
+	options  *Options
+	reporter reporter
+
+	warnedAt map[stuckKey]time.Time
+	reported map[string]bool // UIDs of the Jobs that a dry run has reported
+	failing  bool
 }
 
-// step is called every minute.
-func (s *stuckJobs) step(ctx context.Context) {
-	err := s.look(ctx, time.Now())
+func newStuckJobs(k *Keeper) *stuckJobs {
+	return &stuckJobs{options: &k.options, reporter: k.reporter}
+}
+
+// reconcile is called every minute.
+func (s *stuckJobs) reconcile(ctx context.Context) {
+	now := time.Now()
+	members := map[plan.Key]Member{}
+	for _, m := range s.options.Members() {
+		members[m.Key] = m
+	}
+	stuck, err := s.observe(ctx, members, now)
+	s.warn(stuck, now)
+	if s.options.Settings.DeleteStuck {
+		err = errors.Join(err, s.deleteAll(ctx, stuck, members))
+	}
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil && !s.failing {
-		s.logger.Warn("Jobs that do not start are not all dealt with; it is tried again", zap.Error(err))
+		s.reporter.logger.Warn("finding or deleting stuck Jobs failed; it is retried automatically", zap.Error(err))
 	}
 	s.failing = err != nil
 }
 
-// look asks for pods only if there are Jobs that should have started long ago.
-// It does what it can and gives what failed.
-func (s *stuckJobs) look(ctx context.Context, now time.Time) error {
-	members := map[plan.Key]Member{}
-	for _, m := range s.Members() {
-		members[m.Key] = m
-	}
+// observe returns the stuck Jobs. It lists pods only in namespaces with Jobs
+// that should have started by now, and returns what it finds along with what
+// failed.
+func (s *stuckJobs) observe(ctx context.Context, members map[plan.Key]Member, now time.Time) (map[stuckKey][]Unstarted, error) {
+	stuckAfter := s.options.Settings.StuckAfter
 	stuck := map[stuckKey][]Unstarted{}
 	var failures []error
-	for namespace, jobs := range oldJobs(s.Cluster.Jobs(), members, now.Add(-s.StuckAfter)) {
-		unstarted, err := s.Pods.Unstarted(ctx, namespace, jobs)
+	for namespace, jobs := range unfinishedBefore(now.Add(-stuckAfter), jobsOf(s.options.Cluster, members)) {
+		unstarted, err := s.options.Pods.Unstarted(ctx, namespace, jobs)
 		failures = append(failures, err)
 		for _, u := range unstarted {
-			if now.Sub(u.Since) >= s.StuckAfter {
-				key := stuckKey{plan.Key{Namespace: namespace, Name: u.Job.ScaledJob}, u.Reason}
+			if now.Sub(u.Since) >= stuckAfter {
+				key := stuckKey{scaledJobOf(&u.Job), u.Reason}
 				stuck[key] = append(stuck[key], u)
 			}
 		}
 	}
-	s.show(stuck, now)
-	if s.DeleteStuck {
-		failures = append(failures, s.remove(ctx, stuck, members))
-	}
-	return errors.Join(failures...)
+	return stuck, errors.Join(failures...)
 }
 
-// oldJobs are the unfinished Jobs of members that were created before a time, by
-// namespace.
-func oldJobs(all []fleet.Job, members map[plan.Key]Member, before time.Time) map[string][]fleet.Job {
-	old := map[string][]fleet.Job{}
-	for i := range all {
-		job := &all[i]
-		_, member := members[plan.Key{Namespace: job.Namespace, Name: job.ScaledJob}]
-		if member && job.Ended.IsZero() && !job.Created.After(before) {
-			old[job.Namespace] = append(old[job.Namespace], *job)
+// unfinishedBefore returns the unfinished Jobs that were not created after a
+// time, by namespace.
+func unfinishedBefore(created time.Time, jobs []fleet.Job) map[string][]fleet.Job {
+	unfinished := map[string][]fleet.Job{}
+	for i := range jobs {
+		job := &jobs[i]
+		if job.Ended.IsZero() && !job.Created.After(created) {
+			unfinished[job.Namespace] = append(unfinished[job.Namespace], *job)
 		}
 	}
-	return old
+	return unfinished
 }
 
-// show says what is new, and from time to time what stays.
-func (s *stuckJobs) show(stuck map[stuckKey][]Unstarted, now time.Time) {
-	counts, told := map[stuckKey]int{}, map[stuckKey]time.Time{}
-	for _, key := range keysInOrder(stuck) {
+// warn emits events for what is new, and repeats those for what persists.
+func (s *stuckJobs) warn(stuck map[stuckKey][]Unstarted, now time.Time) {
+	counts, warnedAt := map[stuckKey]int{}, map[stuckKey]time.Time{}
+	for _, key := range sortedKeys(stuck) {
 		counts[key] = len(stuck[key])
-		told[key] = s.told[key]
-		if told[key].IsZero() || now.Sub(told[key]) >= tellAgain {
-			told[key] = now
-			s.warn("AgentsStuck", describe(key.reason, stuck[key]), []plan.Key{key.Key})
+		warnedAt[key] = s.warnedAt[key]
+		if warnedAt[key].IsZero() || now.Sub(warnedAt[key]) >= eventInterval {
+			warnedAt[key] = now
+			s.reporter.warn("AgentPodNotStarted", describeStuck(key.reason, stuck[key]), key.scaledJob)
 		}
 	}
-	s.told = told
-	s.metrics.showStuck(counts)
+	s.warnedAt = warnedAt
+	s.reporter.metrics.setStuck(counts)
 }
 
-// describe names the Job that waits longest for all that have its reason.
-func describe(reason string, stuck []Unstarted) string {
+// describeStuck describes Jobs that are stuck for the same reason by the oldest.
+func describeStuck(reason string, stuck []Unstarted) string {
 	oldest := slices.MinFunc(stuck, func(a, b Unstarted) int {
 		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Job.Name, b.Job.Name))
 	})
-	return fmt.Sprintf("Jobs that do not start: %d, for the longest time %s, since %s; %s: %s",
+	return fmt.Sprintf("Jobs whose pods have not started: %d, the oldest is %s, waiting since %s: %s: %s",
 		len(stuck), oldest.Job.Name, oldest.Since.UTC().Format(time.RFC3339), reason, oldest.Message)
 }
 
-// remove deletes them. What they were made for gets new Jobs.
-func (s *stuckJobs) remove(ctx context.Context, stuck map[stuckKey][]Unstarted, members map[plan.Key]Member) error {
-	said := map[string]bool{}
+// deleteAll deletes the stuck Jobs. Requests that they were created for get new
+// Jobs.
+func (s *stuckJobs) deleteAll(ctx context.Context, stuck map[stuckKey][]Unstarted, members map[plan.Key]Member) error {
+	dryRun := map[string]bool{}
 	var failures []error
-	for _, key := range keysInOrder(stuck) {
+	for _, key := range sortedKeys(stuck) {
+		m := members[key.scaledJob]
 		for _, u := range stuck[key] {
-			outcome, message := done, fmt.Sprintf("deleted Job %s, which did not start: %s", u.Job.Name, key.reason)
-			if s.DryRun {
-				outcome, message = would, fmt.Sprintf("dry run: would delete Job %s, which does not start: %s", u.Job.Name, key.reason)
-				said[u.Job.UID] = true
-				if s.said[u.Job.UID] {
-					continue
+			if s.options.Settings.DryRun {
+				dryRun[u.Job.UID] = true
+				if !s.reported[u.Job.UID] {
+					s.reportDeletion(&m, outcomeDryRun, fmt.Sprintf("dry run: would delete Job %s, which has not started: %s", u.Job.Name, key.reason))
 				}
-			} else if err := s.Pods.Delete(ctx, u.Job); err != nil {
-				failures = append(failures, err)
-				s.metrics.deletedJob(members[key.Key], failed)
 				continue
 			}
-			s.metrics.deletedJob(members[key.Key], outcome)
-			s.tell("StuckJobDeleted", message, []plan.Key{key.Key})
+			if err := s.options.Pods.Delete(ctx, u.Job); err != nil {
+				failures = append(failures, err)
+				s.countDeletion(&m, outcomeFailed)
+				continue
+			}
+			s.reportDeletion(&m, outcomeDone, fmt.Sprintf("deleted Job %s, which has not started: %s", u.Job.Name, key.reason))
 		}
 	}
-	s.said = said
+	s.reported = dryRun
 	return errors.Join(failures...)
 }
 
-func keysInOrder(stuck map[stuckKey][]Unstarted) []stuckKey {
+func (s *stuckJobs) reportDeletion(m *Member, outcome, message string) {
+	s.countDeletion(m, outcome)
+	s.reporter.note("StuckJobDeleted", message, m.Key)
+}
+
+func (s *stuckJobs) countDeletion(m *Member, outcome string) {
+	s.reporter.metrics.countAction(m.Organization, cmp.Or(m.Pool.Name, strconv.Itoa(m.Pool.ID)), "delete_job", outcome)
+}
+
+func sortedKeys(stuck map[stuckKey][]Unstarted) []stuckKey {
 	return slices.SortedFunc(maps.Keys(stuck), func(a, b stuckKey) int {
-		return cmp.Or(strings.Compare(a.String(), b.String()), strings.Compare(a.reason, b.reason))
+		return cmp.Or(strings.Compare(a.scaledJob.String(), b.scaledJob.String()), strings.Compare(a.reason, b.reason))
 	})
 }

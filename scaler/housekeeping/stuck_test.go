@@ -15,11 +15,11 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
-// pods are those that have not started, by Job.
+// pods implements housekeeping.Pods.
 type pods struct {
 	mu        sync.Mutex
 	unstarted map[string]housekeeping.Unstarted
-	asked     int
+	listed    int
 	deleted   []string
 	err       error
 }
@@ -27,7 +27,7 @@ type pods struct {
 func (p *pods) Unstarted(_ context.Context, _ string, jobs []fleet.Job) (list []housekeeping.Unstarted, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked++
+	p.listed++
 	for _, job := range jobs {
 		if u, ok := p.unstarted[job.Name]; ok {
 			u.Job = job
@@ -59,7 +59,7 @@ func (p *pods) fail(err error) {
 	p.err = err
 }
 
-// stick makes a Job whose pod does not start.
+// stick adds a Job whose pod does not start.
 func (w *world) stick(p *pods, name, reason string) {
 	w.job(name, nil)
 	p.mu.Lock()
@@ -85,7 +85,7 @@ func (w *world) wantStuck(want string) {
 	w.t.Helper()
 	const name = "ado_agent_orchestrator_stuck_jobs"
 	if want != "" {
-		want = "# HELP " + name + " Jobs whose pods have not started for longer than the time set, by reason.\n# TYPE " + name + " gauge\n" + want
+		want = "# HELP " + name + " Jobs whose pods have not started within STUCK_AFTER, by reason.\n# TYPE " + name + " gauge\n" + want
 	}
 	if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want), name); err != nil {
 		w.t.Error(err)
@@ -102,21 +102,21 @@ func TestStuckJobs(t *testing.T) {
 		w.stick(p, "a-hjklm", "ImagePullBackOff")
 		w.stick(p, "b-bcdfg", "Unschedulable")
 		pass(13 * time.Minute)
-		if p.asked != 0 {
-			t.Error("pods were asked for though all Jobs are young")
+		if p.listed != 0 {
+			t.Error("pods were listed although all Jobs are young")
 		}
-		w.wantTold(0)
+		w.wantEvents(0)
 		pass(10 * time.Minute)
-		w.wantTold(1, "Warning ado/a AgentsStuck: Jobs that do not start: 1, for the longest time a-bcdfg, since 2000-01-01T00:00:00Z; "+
-			"ImagePullBackOff: the message of a-bcdfg")
-		w.wantTold(1, "Warning ado/b AgentsStuck", "Unschedulable")
-		w.wantTold(2)
+		w.wantEvents(1, "Warning ado/a AgentPodNotStarted: Jobs whose pods have not started: 1, the oldest is a-bcdfg, "+
+			"waiting since 2000-01-01T00:00:00Z: ImagePullBackOff: the message of a-bcdfg")
+		w.wantEvents(1, "Warning ado/b AgentPodNotStarted", "Unschedulable")
+		w.wantEvents(2)
 		w.wantStuck(`ado_agent_orchestrator_stuck_jobs{name="a",namespace="ado",reason="ImagePullBackOff"} 2
 ado_agent_orchestrator_stuck_jobs{name="b",namespace="ado",reason="Unschedulable"} 1
 `)
 		pass(time.Hour)
-		w.wantTold(2, "ado/a AgentsStuck") // once an hour
-		// Its node comes at last, and the Job of the other is deleted.
+		w.wantEvents(2, "ado/a AgentPodNotStarted") // once an hour
+		// The pod of b starts, and a Job of a ends.
 		p.start("b-bcdfg")
 		w.job("a-bcdfg", ended)
 		pass(time.Minute)
@@ -130,7 +130,8 @@ ado_agent_orchestrator_stuck_jobs{name="b",namespace="ado",reason="Unschedulable
 	})
 }
 
-// TestYoungPod of an old Job has its time.
+// TestYoungPod checks that the time counts from the creation of the pod, not of
+// the Job.
 func TestYoungPod(t *testing.T) {
 	stuckBubble(t, func(t *testing.T, w *world, p *pods) {
 		w.job("a-bcdfg", nil)
@@ -139,9 +140,9 @@ func TestYoungPod(t *testing.T) {
 		pass(time.Hour)
 		w.stick(p, "a-bcdfg", "ImagePullBackOff")
 		pass(14 * time.Minute)
-		w.wantTold(0)
+		w.wantEvents(0)
 		pass(2 * time.Minute)
-		w.wantTold(1, "AgentsStuck")
+		w.wantEvents(1, "AgentPodNotStarted")
 	})
 }
 
@@ -154,7 +155,7 @@ func TestDeleteStuck(t *testing.T) {
 		if !slices.Equal(p.deleted, []string{"a-bcdfg"}) {
 			t.Errorf("deleted %v", p.deleted)
 		}
-		w.wantTold(1, "Normal ado/a StuckJobDeleted: deleted Job a-bcdfg, which did not start: ImagePullBackOff")
+		w.wantEvents(1, "Normal ado/a StuckJobDeleted: deleted Job a-bcdfg, which has not started: ImagePullBackOff")
 		if n, err := testutil.GatherAndCount(w.registry, "ado_agent_orchestrator_housekeeping_actions_total"); n != 1 {
 			t.Errorf("%d counters, %v", n, err)
 		}
@@ -166,14 +167,14 @@ func TestDeleteStuckDryRun(t *testing.T) {
 		w.settings.DeleteStuck, w.settings.DryRun = true, true
 		w.stick(p, "a-bcdfg", "ImagePullBackOff")
 		w.during(time.Hour)
-		w.wantTold(1, "StuckJobDeleted: dry run: would delete Job a-bcdfg")
+		w.wantEvents(1, "StuckJobDeleted: dry run: would delete Job a-bcdfg")
 		if len(p.deleted) != 0 {
 			t.Errorf("deleted %v", p.deleted)
 		}
 	})
 }
 
-// TestPodsFail logs once what fails on and on.
+// TestPodsFail checks that consecutive failures are logged once.
 func TestPodsFail(t *testing.T) {
 	stuckBubble(t, func(t *testing.T, w *world, p *pods) {
 		w.settings.DeleteStuck = true
@@ -185,7 +186,7 @@ func TestPodsFail(t *testing.T) {
 		if n := w.logs.Len(); n != 2 { // and that the Job is stuck
 			t.Errorf("%d lines in the log: %v", n, w.logs.All())
 		}
-		w.wantTold(1, "AgentsStuck") // what is known is told all the same
+		w.wantEvents(1, "AgentPodNotStarted") // despite the error
 		p.fail(nil)
 		pass(time.Minute)
 		if len(p.deleted) != 1 {

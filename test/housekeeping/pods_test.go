@@ -1,4 +1,4 @@
-// Package housekeeping_test tries housekeeping on a real Kubernetes.
+// Package housekeeping_test tests housekeeping on a real Kubernetes API server.
 package housekeeping_test
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// TestKubernetesPods has Jobs that do not start, for each reason there is, and
-// others that do.
+// TestKubernetesPods has Jobs that do not start, for each reason, and one that
+// does.
 func TestKubernetesPods(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
 	hold := make(chan struct{})
@@ -40,13 +40,13 @@ func TestKubernetesPods(t *testing.T) {
 		Plan: func(pod *corev1.Pod) controlplane.Plan { return fates[pod.Labels[batchv1.JobNameLabel]] },
 	})
 	config := plane.Config()
-	config.WarningHandler = rest.NoWarnings{} // that a pod will be refused
+	config.WarningHandler = rest.NoWarnings{} // about pods that will be refused
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	namespace(t, kube, "ado", "")
-	namespace(t, kube, "strict", "restricted") // takes no pods as these are
+	namespace(t, kube, "strict", "restricted") // refuses the pods of these Jobs
 	var jobs []fleet.Job
 	for _, name := range []string{"creating", "image", "node", "runs"} {
 		jobs = append(jobs, job(t, kube, "ado", name))
@@ -56,10 +56,10 @@ func TestKubernetesPods(t *testing.T) {
 	pods := housekeeping.KubernetesPods{Client: kube}
 	expect(t, pods, "ado", jobs, "creating ContainerCreating", "image ImagePullBackOff", "node Unschedulable")
 	expect(t, pods, "strict", strict, "refused FailedCreate")
-	// Of the others it is not asked.
+	// Only the given Jobs are returned.
 	expect(t, pods, "ado", jobs[:0])
 
-	// Once it may have its pod, the event that tells of the failure stays.
+	// The event about the failure stays once the pod can be created.
 	namespace(t, kube, "strict", "privileged")
 	expect(t, pods, "strict", strict, "refused ContainerCreating")
 	deletion(t, pods, kube, strict[0])
@@ -77,15 +77,15 @@ func TestKubernetesPods(t *testing.T) {
 
 	nobody := housekeeping.KubernetesPods{Client: kubernetes.NewForConfigOrDie(rest.AnonymousClientConfig(plane.Config()))}
 	_, err = nobody.Unstarted(t.Context(), "ado", jobs)
-	if err == nil || !strings.Contains(err.Error(), "give the service account this right") {
-		t.Errorf("without rights: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "grant the service account this permission") {
+		t.Errorf("without permissions: %v", err)
 	}
-	if err := nobody.Delete(t.Context(), jobs[0]); err == nil || !strings.Contains(err.Error(), "give the service account this right") {
-		t.Errorf("without rights: %v", err)
+	if err := nobody.Delete(t.Context(), jobs[0]); err == nil || !strings.Contains(err.Error(), "grant the service account this permission") {
+		t.Errorf("without permissions: %v", err)
 	}
 }
 
-// deletion deletes a Job, but not one that only has its name.
+// deletion deletes a Job, and checks that another UID deletes nothing.
 func deletion(t *testing.T, pods housekeeping.KubernetesPods, kube kubernetes.Interface, job fleet.Job) {
 	t.Helper()
 	other := job
@@ -101,7 +101,7 @@ func deletion(t *testing.T, pods housekeeping.KubernetesPods, kube kubernetes.In
 	}
 }
 
-// namespace makes a namespace with this level of pod security, or changes it.
+// namespace creates a namespace with a level of pod security, or changes it.
 func namespace(t *testing.T, kube kubernetes.Interface, name, level string) {
 	t.Helper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -131,7 +131,7 @@ func job(t *testing.T, kube kubernetes.Interface, namespace, name string) fleet.
 	return fleet.Job{UID: string(created.UID), Namespace: namespace, Name: name, Created: created.CreationTimestamp.Time}
 }
 
-// expect waits until just these Jobs have not started, for these reasons.
+// expect waits until exactly these Jobs have not started, for these reasons.
 func expect(t *testing.T, pods housekeeping.KubernetesPods, namespace string, jobs []fleet.Job, want ...string) {
 	t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)

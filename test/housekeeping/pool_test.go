@@ -27,17 +27,17 @@ const (
 	wave     = 10 // jobs queued at a time
 	owner    = "bench"
 	foreign  = "agent-of-others"
-	// restartEvery is long enough for the other replica to take the lead.
+	// restartEvery is long enough for the other replica to become the leader.
 	restartEvery = 20 * time.Second
 )
 
 // scaledJobs are the capabilities of the ScaledJobs, by name.
 var scaledJobs = map[string]string{"container": "docker", "java": "java=17", "learning": "docker,gpu"}
 
-// demands are those of the jobs.
+// demands are the demands of the queued jobs.
 var demands = [][]string{nil, {"docker"}, {"java"}, {"java -gtVersion 11"}, {"gpu"}, {"docker", "gpu"}}
 
-// pool is a pool that starts empty, kept by two replicas of our program.
+// pool is a pool that starts empty, with two replicas of the scaler.
 type pool struct {
 	*bench.Site
 	t        *testing.T
@@ -50,8 +50,7 @@ type pool struct {
 
 // TestPoolStaysFit has 200 jobs with mixed demands on a pool that starts without
 // a placeholder, while agents are killed at random and the replicas are
-// restarted in turn. In the end there are the placeholders and nothing else of
-// ours.
+// restarted in turn. In the end only the placeholders remain.
 func TestPoolStaysFit(t *testing.T) {
 	p := newPool(t)
 	if _, err := p.Azure.Queue(bench.Pool, adotest.Job{Demands: []string{"gpu"}}); err == nil {
@@ -59,7 +58,7 @@ func TestPoolStaysFit(t *testing.T) {
 	}
 	p.start()
 	p.eventually(p.onlyPlaceholders)
-	p.eventually(p.allTold)
+	p.eventually(p.allReported)
 	p.rage()
 	t.Logf("%d agents killed", p.killed)
 	if p.killed < jobs/20 {
@@ -101,7 +100,7 @@ func newPool(t *testing.T) *pool {
 	return &pool{Site: site, t: t, program: programs.Scaler}
 }
 
-// start starts the replicas, of which KEDA asks the first, and then the
+// start starts the replicas, the first of which KEDA polls, and applies the
 // ScaledJobs.
 func (p *pool) start() {
 	p.t.Helper()
@@ -138,7 +137,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// restart starts a replica, ending it first if it runs.
+// restart starts a replica, after stopping it if it runs.
 func (p *pool) restart(i int, address string) {
 	p.t.Helper()
 	p.stop(i)
@@ -167,7 +166,7 @@ func (p *pool) deploy(job workload.ScaledJob) {
 	if err := p.Apply(p.t.Context(), job); err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() { // its agents leave before the organization does
+	p.t.Cleanup(func() { // its agents unregister before the organization stops
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		_ = p.Delete(ctx, job.Name)
@@ -183,7 +182,7 @@ func parse(t *testing.T, list string) adoqueue.Capabilities {
 	return capabilities
 }
 
-// rage goes on until all jobs have been queued and have ended.
+// rage queues jobs, kills agents and restarts replicas until all jobs have ended.
 func (p *pool) rage() {
 	p.t.Helper()
 	next := 0 // replica to restart
@@ -215,8 +214,7 @@ func (p *pool) rage() {
 	})
 }
 
-// queue queues a wave of jobs. Each finds an agent that matches: else Azure
-// DevOps refuses it.
+// queue queues a wave of jobs. Azure DevOps refuses a job that no agent matches.
 func (p *pool) queue() {
 	p.t.Helper()
 	for range wave {
@@ -229,7 +227,7 @@ func (p *pool) queue() {
 	}
 }
 
-// kill kills the processes of an agent, in a job or before it.
+// kill kills the processes of a random agent, whether it runs a job or not.
 func (p *pool) kill() {
 	var registered []string
 	for _, agent := range p.Azure.Agents(bench.Pool) {
@@ -242,7 +240,7 @@ func (p *pool) kill() {
 	}
 }
 
-// onlyPlaceholders says what else is in the pool, or what is missing there.
+// onlyPlaceholders returns "" if exactly the placeholders are in the pool.
 func (p *pool) onlyPlaceholders() (problem string) {
 	want, got := []string{foreign}, []string{}
 	for _, capabilities := range scaledJobs {
@@ -259,8 +257,8 @@ func (p *pool) onlyPlaceholders() (problem string) {
 	return "the pool has " + strings.Join(got, ", ")
 }
 
-// allTold says which ScaledJob has no event that tells of its placeholder.
-func (p *pool) allTold() (problem string) {
+// allReported returns "" if every ScaledJob has an event about its placeholder.
+func (p *pool) allReported() (problem string) {
 	for name := range scaledJobs {
 		list, err := p.Kube.CoreV1().Events(p.Namespace).List(p.t.Context(), metav1.ListOptions{
 			FieldSelector: "reason=PlaceholderAdded,involvedObject.kind=ScaledJob,involvedObject.name=" + name,
@@ -275,7 +273,7 @@ func (p *pool) allTold() (problem string) {
 	return ""
 }
 
-// eventually waits until check finds no problem.
+// eventually waits until check returns no problem.
 func (p *pool) eventually(check func() (problem string)) {
 	p.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
