@@ -2,7 +2,6 @@ package housekeeping
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -44,15 +43,14 @@ func (o *observation) setJobs(jobs []fleet.Job) {
 	o.jobs = map[string]*jobGroup{}
 	for i := range jobs {
 		job := &jobs[i]
-		// A name that Kubernetes had to cut has lost the part that is unique to
-		// the Job.
-		if !isGenerated(job.Name) || job.PodPrefix() != job.Name+"-" {
+		prefix := agentPrefix(job)
+		if prefix == "" {
 			continue
 		}
-		group := o.jobs[job.PodPrefix()]
+		group := o.jobs[prefix]
 		if group == nil {
 			group = &jobGroup{scaledJob: scaledJobOf(job)}
-			o.jobs[job.PodPrefix()] = group
+			o.jobs[prefix] = group
 		}
 		group.unfinished = group.unfinished || job.Ended.IsZero()
 	}
@@ -79,10 +77,7 @@ func (o *observation) setAgents(agents []adoqueue.Agent) {
 
 // jobsOf returns the Jobs that the agent may belong to, nil if none is known.
 func (o *observation) jobsOf(agent *adoqueue.Agent) *jobGroup {
-	if !isGenerated(agent.Name) {
-		return nil
-	}
-	return o.jobs[fleet.PrefixOfPod(agent.Name)]
+	return o.jobs[prefixOfAgent(agent.Name)]
 }
 
 // agentsToRead returns the IDs of the agents whose marks are needed before
@@ -108,7 +103,7 @@ func (o *observation) agentsToRead() (ids []int) {
 // maybeLeftover reports whether a Job that is not known any more could have left
 // the agent behind, for example before a restart of this process.
 func (o *observation) maybeLeftover(agent *adoqueue.Agent) bool {
-	return !agent.Online && agent.Request == 0 && isGenerated(agent.Name) &&
+	return !agent.Online && agent.Request == 0 && prefixOfAgent(agent.Name) != "" &&
 		o.now.Sub(agent.StatusChanged) >= o.settings.Grace
 }
 
@@ -162,15 +157,4 @@ func (o *observation) unusedSince(agent *adoqueue.Agent, record *agentRecord) ti
 		return agent.StatusChanged
 	}
 	return record.unusedSince
-}
-
-// suffixCharacters are the characters of the suffixes that Kubernetes generates,
-// as in k8s.io/apimachinery, pkg/util/rand.
-const suffixCharacters = "bcdfghjklmnpqrstvwxz2456789"
-
-// isGenerated reports whether Kubernetes could have generated a name.
-func isGenerated(name string) bool {
-	const suffix = 5
-	dash := len(name) - suffix - 1
-	return dash > 0 && name[dash] == '-' && strings.Trim(name[dash+1:], suffixCharacters) == ""
 }
