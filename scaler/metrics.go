@@ -1,48 +1,56 @@
 package scaler
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
 
-// Metrics shows what KEDA is told. A nil *Metrics does nothing.
-type Metrics struct{ values, pauses *prometheus.GaugeVec }
+// Metrics counts answers. A nil *Metrics does nothing.
+type Metrics struct{ fallbacks *prometheus.CounterVec }
 
-// NewMetrics registers the metrics.
-func NewMetrics(registerer prometheus.Registerer) *Metrics {
-	m := &Metrics{values: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "ado_agent_orchestrator_metric_value",
-		Help: "The value that KEDA was last told for a ScaledJob or ScaledObject and a pool.",
-	}, []string{"namespace", "name", "pool"}), pauses: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "ado_agent_orchestrator_held_back_until_timestamp_seconds",
-		Help: "Until when a ScaledJob gets no new Jobs, since its last ones failed before they took a job; 0 if they do not.",
-	}, []string{"namespace", "name"})}
-	registerer.MustRegister(m.values, m.pauses)
+// NewMetrics registers the metrics of the answers, and those of the ScaledJobs
+// that an engine has in view.
+func NewMetrics(registerer prometheus.Registerer, of *engine.Engine) *Metrics {
+	m := &Metrics{fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ado_agent_orchestrator_count_fallbacks_total",
+		Help: "Answers with another count than the trigger asked for.",
+	}, []string{"asked", "used"})}
+	registerer.MustRegister(m.fallbacks, collector{of})
 	return m
 }
 
-func (m *Metrics) show(a answer) {
-	if m != nil {
-		m.values.WithLabelValues(a.namespace, a.name, a.pool).Set(float64(a.value))
+func (m *Metrics) answered(a engine.Answer) {
+	if m != nil && a.Used != a.Asked {
+		m.fallbacks.WithLabelValues(a.Asked, a.Used).Inc()
 	}
 }
 
-func (m *Metrics) heldBack(key plan.Key, until time.Time) {
-	if m == nil {
-		return
-	}
-	seconds := 0.0
-	if !until.IsZero() {
-		seconds = float64(until.Unix())
-	}
-	m.pauses.WithLabelValues(key.Namespace, key.Name).Set(seconds)
+var (
+	metricValue = prometheus.NewDesc("ado_agent_orchestrator_metric_value",
+		"The value that KEDA last got for a ScaledJob and a pool.", []string{"namespace", "name", "pool"}, nil)
+	backoffUntil = prometheus.NewDesc("ado_agent_orchestrator_backoff_until_timestamp_seconds",
+		"Until when a ScaledJob gets no new Jobs, since its last ones failed before accepting work; 0 if it is not held back.",
+		[]string{"namespace", "name"}, nil)
+)
+
+// collector shows what the engine has in view at the time of a scrape, so that
+// there is no series of a ScaledJob that is gone.
+type collector struct{ engine *engine.Engine }
+
+func (c collector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- metricValue
+	descs <- backoffUntil
 }
 
-func (m *Metrics) forget(a answer) {
-	if m != nil {
-		m.values.DeleteLabelValues(a.namespace, a.name, a.pool)
+func (c collector) Collect(metrics chan<- prometheus.Metric) {
+	for _, s := range c.engine.Statuses() {
+		until := 0.0
+		if !s.BackoffUntil.IsZero() {
+			until = float64(s.BackoffUntil.Unix())
+		}
+		metrics <- prometheus.MustNewConstMetric(metricValue, prometheus.GaugeValue, float64(s.Answer.Value),
+			s.Key.Namespace, s.Key.Name, s.Answer.Pool)
+		metrics <- prometheus.MustNewConstMetric(backoffUntil, prometheus.GaugeValue, until, s.Key.Namespace, s.Key.Name)
 	}
 }

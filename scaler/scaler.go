@@ -1,6 +1,5 @@
-// Package scaler is KEDA's external scaler for Azure DevOps agent pools: from
-// the metadata of a trigger and the snapshot of its pool it says how many
-// agents KEDA should run Jobs for.
+// Package scaler is KEDA's external scaler for Azure DevOps agent pools: KEDA's
+// calls in, the engine's decisions out.
 package scaler
 
 import (
@@ -9,47 +8,20 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// Queue gives snapshots of an organization's pools, and its parallel jobs.
-type Queue interface {
-	Snapshot(ctx context.Context, pool adoqueue.PoolRef, maxAge time.Duration) (*adoqueue.Snapshot, error)
-	ParallelJobs(ctx context.Context, maxAge time.Duration) (adoqueue.ParallelJobs, error)
-}
-
-// Organization is one that triggers may name.
-type Organization struct {
-	URL   adoqueue.OrganizationURL
-	Queue Queue
-}
-
-// Options say what a Service serves and how.
+// Options say how a Service answers.
 type Options struct {
-	// Organizations are all that triggers may name; at least one.
-	Organizations []Organization
-	// MaxAge is the age up to which a snapshot is good for an answer.
-	MaxAge time.Duration
+	Engine *engine.Engine
 	// Timeout bounds one call; KEDA itself sets no deadline.
 	Timeout time.Duration
-	// Cluster is the view of Kubernetes; nil means that there is none, and
-	// that count exact is taken for owned.
-	Cluster Cluster
-	// Address is how triggers name this scaler, if it is known before KEDA asks.
-	Address string
-	// PlaceholderOwner is whose placeholders Azure DevOps may name as agents
-	// that match a request, "" if there are none.
-	PlaceholderOwner string
-	// CapByParallelJobs bounds the agents, with count exact, to those that the
-	// organization's parallel jobs let run at once.
-	CapByParallelJobs bool
-	// Metrics shows the answers; nil shows nothing.
+	// Interval is how often an open StreamIsActive looks for a change.
+	Interval time.Duration
+	// Metrics counts answers; nil counts nothing.
 	Metrics *Metrics
-	Logger  *zap.Logger
 }
 
 // Service implements KEDA's external scaler.
@@ -57,34 +29,16 @@ type Service struct {
 	externalscaler.UnimplementedExternalScalerServer
 
 	options Options
-	planner *planner // nil without a view of Kubernetes
-	answers *answers
 }
 
-// New makes a service. Close ends it.
-func New(options Options) *Service {
-	s := &Service{options: options, answers: newAnswers(options.Metrics)}
-	if options.Cluster != nil {
-		s.planner = newPlanner(options)
-	}
-	return s
-}
+// New returns a service.
+func New(options Options) *Service { return &Service{options: options} }
 
-// Close ends what goes on between KEDA's polls.
-func (s *Service) Close() {
-	if s.planner != nil {
-		s.planner.watcher.close()
-	}
-}
-
-// GetMetricSpec names the metric. KEDA hides an error of this call: it would
-// make the ScaledJob stop scaling without a word. So it always answers, and
-// mistakes in the metadata come to light in GetMetrics, which is asked next.
+// GetMetricSpec names the metric. KEDA hides an error of this call: the ScaledJob
+// would stop scaling in silence. So it always answers, and mistakes in the
+// metadata are reported by GetMetrics, which KEDA calls next.
 func (s *Service) GetMetricSpec(_ context.Context, ref *externalscaler.ScaledObjectRef) (*externalscaler.GetMetricSpecResponse, error) {
-	target := int64(1)
-	if t, err := s.parse(ref); err == nil {
-		target = t.target
-	}
+	target := s.options.Engine.Target(keyOf(ref), ref.GetScalerMetadata())
 	return &externalscaler.GetMetricSpecResponse{MetricSpecs: []*externalscaler.MetricSpec{{
 		MetricName:      metricName(ref),
 		TargetSize:      target,
@@ -92,106 +46,42 @@ func (s *Service) GetMetricSpec(_ context.Context, ref *externalscaler.ScaledObj
 	}}}, nil
 }
 
-// GetMetrics gives the metric's value.
+// GetMetrics returns the metric's value.
 func (s *Service) GetMetrics(ctx context.Context, request *externalscaler.GetMetricsRequest) (*externalscaler.GetMetricsResponse, error) {
 	ref := request.GetScaledObjectRef()
-	answer, err := s.answer(ctx, ref, askedForMetrics)
+	answer, err := s.answer(ctx, ref, engine.Metric)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	return &externalscaler.GetMetricsResponse{MetricValues: []*externalscaler.MetricValue{{
 		MetricName:       metricName(ref),
-		MetricValue:      answer.value,
-		MetricValueFloat: float64(answer.value),
+		MetricValue:      answer.Value,
+		MetricValueFloat: float64(answer.Value),
 	}}}, nil
 }
 
-// IsActive tells whether the value is above the activation threshold.
+// IsActive reports whether the value is above the activation threshold.
 func (s *Service) IsActive(ctx context.Context, ref *externalscaler.ScaledObjectRef) (*externalscaler.IsActiveResponse, error) {
-	answer, err := s.answer(ctx, ref, askedForActive)
+	answer, err := s.answer(ctx, ref, engine.Activity)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
-	return &externalscaler.IsActiveResponse{Result: answer.active}, nil
+	return &externalscaler.IsActiveResponse{Result: answer.Active}, nil
 }
 
-// answer gives the other half of an answer already begun, or a new one: KEDA
-// asks two questions in each poll, and they must not disagree.
-func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRef, asked question) (answer, error) {
-	key := keyOf(ref)
-	if a, ok := s.answers.otherHalf(key, asked); ok {
-		return a, nil
-	}
-	a, err := s.evaluate(ctx, ref)
-	if err != nil {
-		return answer{}, err
-	}
-	s.answers.begin(key, asked, a)
-	return a, nil
-}
-
-func (s *Service) evaluate(ctx context.Context, ref *externalscaler.ScaledObjectRef) (answer, error) {
-	t, err := s.parse(ref)
-	if err != nil {
-		return answer{}, metadataError{err}
-	}
+func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRef, half engine.Half) (engine.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
-	snapshot, err := t.organization.Queue.Snapshot(ctx, t.pool, s.options.MaxAge)
+	answer, err := s.options.Engine.Answer(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
 	if err != nil {
-		return answer{}, err
+		return engine.Answer{}, statusOf(err)
 	}
-	value, err := s.value(ctx, t, ref, snapshot)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{
-		value: value, active: value > t.activation,
-		namespace: ref.GetNamespace(), name: ref.GetName(), pool: snapshot.Pool.Name,
-	}, nil
+	s.options.Metrics.answered(answer)
+	return answer, nil
 }
 
-func (s *Service) parse(ref *externalscaler.ScaledObjectRef) (*trigger, error) {
-	count := countOwned
-	if s.planner != nil {
-		count = countExact
-	}
-	return parseTrigger(ref.GetScalerMetadata(), s.options.Organizations, count)
-}
-
-func (s *Service) value(ctx context.Context, t *trigger, ref *externalscaler.ScaledObjectRef, snapshot *adoqueue.Snapshot) (int64, error) {
-	if s.planner == nil {
-		return t.value(snapshot, ref.GetName()), nil
-	}
-	return s.planner.value(ctx, t, plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}, snapshot)
-}
-
-// value counts the requests that make up the metric, without a view of the
-// Jobs.
-func (t *trigger) value(snapshot *adoqueue.Snapshot, scaledJob string) int64 {
-	value := t.minIdle
-	for i := range snapshot.Requests {
-		if t.counts(&snapshot.Requests[i], scaledJob) {
-			value++
-		}
-	}
-	return value
-}
-
-func (t *trigger) counts(r *adoqueue.JobRequest, scaledJob string) bool {
-	switch t.count {
-	case countQueued:
-		return r.State < adoqueue.Running && t.requests.serves(r)
-	case countUnfinished:
-		return t.requests.serves(r)
-	default:
-		// A request that has an agent belongs to the owner of that agent,
-		// whoever else could have served it.
-		if r.State == adoqueue.Queued {
-			return t.requests.serves(r)
-		}
-		return ownsAgent(scaledJob, r.Agent)
-	}
+func keyOf(ref *externalscaler.ScaledObjectRef) plan.Key {
+	return plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}
 }
 
 // metricName is made of the metadata alone, in the letters that Kubernetes

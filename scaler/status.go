@@ -1,24 +1,27 @@
 package scaler
 
 import (
+	"context"
 	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
 
-// metadataError is a mistake in a trigger.
-type metadataError struct{ error }
-
-// statusOf gives an error the gRPC code that says whose turn it is: the
-// author's of the ScaledJob, the owner's of the credential, or nobody's.
+// statusOf returns an error with the gRPC code that says who can act: the author
+// of the ScaledJob, the owner of the credential, or nobody.
 func statusOf(err error) error {
 	code := codes.Unavailable
 	switch {
-	case errors.As(err, &metadataError{}):
+	case isConfigError(err):
 		code = codes.InvalidArgument
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
 	case errors.Is(err, adoqueue.ErrPoolNotFound):
 		code = codes.NotFound
 	case errors.Is(err, adoqueue.ErrPoolUnfit):
@@ -29,4 +32,9 @@ func statusOf(err error) error {
 		code = codes.PermissionDenied
 	}
 	return status.Error(code, err.Error())
+}
+
+func isConfigError(err error) bool {
+	_, ok := errors.AsType[*engine.ConfigError](err)
+	return ok
 }

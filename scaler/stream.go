@@ -8,25 +8,26 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
 
-// StreamIsActive tells at once and then at every change whether the trigger is
+// StreamIsActive reports at once and then at every change whether the trigger is
 // active. KEDA opens it for external-push triggers and makes use of it for
 // ScaledObjects only. It goes on while Azure DevOps fails for a time, since
 // the polls that run beside it report that.
 func (s *Service) StreamIsActive(ref *externalscaler.ScaledObjectRef, stream grpc.ServerStreamingServer[externalscaler.IsActiveResponse]) error {
-	ticker := time.NewTicker(s.options.MaxAge)
+	ticker := time.NewTicker(s.options.Interval)
 	defer ticker.Stop()
-	var told, active bool
+	sent, active := false, false
 	for {
-		a, err := s.evaluate(stream.Context(), ref)
+		a, err := s.answer(stream.Context(), ref, engine.Whole)
 		switch {
 		case err != nil:
-			if err := statusOf(err); status.Code(err) != codes.Unavailable {
+			if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 				return err
 			}
-		case !told || a.active != active:
-			told, active = true, a.active
+		case !sent || a.Active != active:
+			sent, active = true, a.Active
 			if err := stream.Send(&externalscaler.IsActiveResponse{Result: active}); err != nil {
 				return err
 			}
@@ -39,7 +40,7 @@ func (s *Service) StreamIsActive(ref *externalscaler.ScaledObjectRef, stream grp
 	}
 }
 
-// StreamMetricSpec tells the metric once: its target never changes while the
+// StreamMetricSpec sends the metric once: its target never changes while the
 // metadata stays the same.
 func (s *Service) StreamMetricSpec(ref *externalscaler.ScaledObjectRef, stream grpc.ServerStreamingServer[externalscaler.GetMetricSpecResponse]) error {
 	spec, err := s.GetMetricSpec(stream.Context(), ref)

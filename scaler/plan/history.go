@@ -21,7 +21,7 @@ func (h *History) Observe(snapshot *adoqueue.Snapshot, jobs []Job) {
 	h.held = held
 }
 
-// Held tells whether the Job has been seen with a request.
+// Held reports whether the Job has been seen with a request.
 func (h *History) Held(uid string) bool { return h.held[uid] }
 
 // holders are the agents that hold a request in a snapshot.
@@ -46,7 +46,7 @@ func (h holders) has(job *Job) bool {
 	return false
 }
 
-// hasAgent tells whether an agent is reserved for the request or runs it.
+// hasAgent reports whether an agent is reserved for the request or runs it.
 func hasAgent(r *adoqueue.JobRequest) bool {
 	return r.Agent != "" && (r.State == adoqueue.Assigned || r.State == adoqueue.Running)
 }

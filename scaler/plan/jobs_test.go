@@ -148,7 +148,7 @@ func (s *simulator) planGroups() []plan.Group {
 			Serves: func(r *adoqueue.JobRequest) bool { return g.skills.meet(skillsOf(r)) },
 		}
 		if g.blocked.min <= s.now && s.now < g.blocked.max {
-			groups[i].Blocked = "its Jobs fail"
+			groups[i].Blocked = "is held back: its Jobs fail"
 		}
 	}
 	return groups

@@ -1,10 +1,5 @@
 package plan
 
-import (
-	"iter"
-	"slices"
-)
-
 // matching gives requests to slots. Requests that the same groups can serve are
 // a class, and the Jobs of a group are a slot, so that its size is that of the
 // groups and not of the queue. Slot g holds the waiting Jobs of group g, slot
@@ -13,23 +8,24 @@ import (
 // A request once placed never loses its place, it only moves: so those placed
 // first are served first, and as many are served as can be.
 type matching struct {
-	slots   []slot
-	classes []class
-	opened  int // slots from here on are not used yet
-
-	// Of one search: the class that would move into each slot, and the slot
-	// that each class would move out of.
-	into, outOf []int
-	frontier    []int
+	slots    []slot
+	classes  []class
+	newJobs  bool // slots for Jobs to be made are in use
+	search   int  // counts searches, to tell their marks apart
+	frontier []int
 }
 
 // slot holds so many requests, of so many classes.
 type slot struct {
 	size, used int
-	classes    []int // that are in it
+	holds      []position // one for each class that is in it
 	// closed is true once no free slot can be reached from it: this holds
 	// until more slots are opened.
 	closed bool
+
+	// Of the last search that came here: the class that would move into it.
+	reached int
+	into    position
 }
 
 func (s *slot) free() int { return s.size - s.used }
@@ -37,63 +33,83 @@ func (s *slot) free() int { return s.size - s.used }
 // class is a set of requests that the same groups can serve.
 type class struct {
 	groups []int // the most preferred first
-	placed []int // how many of it are in each slot
+	slots  []int // waiting Jobs of the groups, then Jobs to be made
+	placed []int // how many of it are in each of these slots
+	full   int   // so many slots at the beginning have no room
+
+	// Of the last search that came here: the slot that the class would move out of.
+	reached int
+	outOf   int
 }
 
-const none = -1
+// position is a slot of a class, by its index in the class.
+type position struct{ class, slot int }
 
 // addClass adds a class that these groups can serve.
 func (m *matching) addClass(groups []int) int {
-	m.classes = append(m.classes, class{groups: groups, placed: make([]int, len(m.slots))})
+	c := class{groups: groups, slots: make([]int, 0, 2*len(groups)), placed: make([]int, 2*len(groups))}
+	for _, first := range []int{0, len(m.slots) / 2} {
+		for _, g := range groups {
+			c.slots = append(c.slots, first+g)
+		}
+	}
+	m.classes = append(m.classes, c)
 	return len(m.classes) - 1
 }
 
-// open allows the slots before this one.
-func (m *matching) open(slots int) {
-	m.opened = slots
+// openNewJobs lets requests be placed in Jobs to be made.
+func (m *matching) openNewJobs() {
+	m.newJobs = true
 	for s := range m.slots {
 		m.slots[s].closed = false
 	}
 }
 
-// place finds room for one more request of the class, moving others if need be.
+// usable is how many of a class' slots are in use, the preferred first: waiting
+// Jobs before new ones.
+func (m *matching) usable(c *class) int {
+	if m.newJobs {
+		return len(c.slots)
+	}
+	return len(c.groups)
+}
+
+// place finds room for one more request of the class, moving others if need be,
+// and reports whether there is any.
 func (m *matching) place(c int) bool {
-	for s := range m.slotsOf(c) {
-		if m.slots[s].free() > 0 {
-			m.put(c, s)
+	of := &m.classes[c]
+	for ; of.full < m.usable(of); of.full++ {
+		if m.slots[of.slots[of.full]].free() > 0 {
+			m.put(position{c, of.full})
 			return true
 		}
 	}
 	return m.rearrange(c)
 }
 
-// slotsOf are the slots that a class can use, the preferred first: waiting Jobs
-// before new ones.
-func (m *matching) slotsOf(c int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for first := 0; first < m.opened; first += len(m.slots) / 2 {
-			for _, g := range m.classes[c].groups {
-				if !yield(first + g) {
-					return
-				}
-			}
+func (m *matching) put(p position) {
+	of := &m.classes[p.class]
+	s := &m.slots[of.slots[p.slot]]
+	if of.placed[p.slot] == 0 {
+		s.holds = append(s.holds, p)
+	}
+	of.placed[p.slot]++
+	s.used++
+}
+
+func (m *matching) take(p position) {
+	of := &m.classes[p.class]
+	s := &m.slots[of.slots[p.slot]]
+	s.used--
+	of.placed[p.slot]--
+	if of.placed[p.slot] > 0 {
+		return
+	}
+	for i := range s.holds {
+		if s.holds[i] == p {
+			s.holds = append(s.holds[:i], s.holds[i+1:]...)
+			return
 		}
-	}
-}
-
-func (m *matching) put(c, s int) {
-	if m.classes[c].placed[s] == 0 {
-		m.slots[s].classes = append(m.slots[s].classes, c)
-	}
-	m.classes[c].placed[s]++
-	m.slots[s].used++
-}
-
-func (m *matching) take(c, s int) {
-	m.slots[s].used--
-	m.classes[c].placed[s]--
-	if m.classes[c].placed[s] == 0 {
-		m.slots[s].classes = slices.DeleteFunc(m.slots[s].classes, func(other int) bool { return other == c })
 	}
 }
 
@@ -101,8 +117,7 @@ func (m *matching) take(c, s int) {
 // request of this class moves into a slot, one of the classes in there into
 // another, and so on.
 func (m *matching) rearrange(c int) bool {
-	m.into = fill(m.into, len(m.slots))
-	m.outOf = fill(m.outOf, len(m.classes))
+	m.search++
 	m.frontier = m.reach(c, m.frontier[:0])
 	for next := 0; next < len(m.frontier); next++ {
 		s := m.frontier[next]
@@ -110,10 +125,11 @@ func (m *matching) rearrange(c int) bool {
 			m.move(c, s)
 			return true
 		}
-		for _, other := range m.slots[s].classes {
-			if other != c && m.outOf[other] == none {
-				m.outOf[other] = s
-				m.frontier = m.reach(other, m.frontier)
+		for _, held := range m.slots[s].holds {
+			other := &m.classes[held.class]
+			if held.class != c && other.reached != m.search {
+				other.reached, other.outOf = m.search, held.slot
+				m.frontier = m.reach(held.class, m.frontier)
 			}
 		}
 	}
@@ -126,9 +142,10 @@ func (m *matching) rearrange(c int) bool {
 // reach appends the slots that the search has not come to yet and a request of
 // the class could move into.
 func (m *matching) reach(c int, frontier []int) []int {
-	for s := range m.slotsOf(c) {
-		if m.into[s] == none && !m.slots[s].closed {
-			m.into[s] = c
+	of := &m.classes[c]
+	for i, s := range of.slots[:m.usable(of)] {
+		if slot := &m.slots[s]; slot.reached != m.search && !slot.closed {
+			slot.reached, slot.into = m.search, position{c, i}
 			frontier = append(frontier, s)
 		}
 	}
@@ -138,21 +155,13 @@ func (m *matching) reach(c int, frontier []int) []int {
 // move makes the moves that the search found, from the last to the first.
 func (m *matching) move(c, s int) {
 	for {
-		mover := m.into[s]
-		m.put(mover, s)
-		if mover == c {
+		mover := m.slots[s].into
+		m.put(mover)
+		if mover.class == c {
 			return
 		}
-		s = m.outOf[mover]
-		m.take(mover, s)
+		from := position{mover.class, m.classes[mover.class].outOf}
+		s = m.classes[from.class].slots[from.slot]
+		m.take(from)
 	}
-}
-
-// fill gives n times none.
-func fill(list []int, n int) []int {
-	list = list[:0]
-	for range n {
-		list = append(list, none)
-	}
-	return list
 }

@@ -25,9 +25,16 @@ func (k Key) String() string { return k.Namespace + "/" + k.Name }
 // Group is a ScaledJob that serves the pool.
 type Group struct {
 	Key
-	// Serves tells whether its agents can run a request. It must look at
-	// nothing but the request's demands and matched agents: requests that are
-	// alike in these are asked about once.
+	// Offers are the capabilities of its agents, if the group states them:
+	// requests whose demands these meet are served.
+	Offers adoqueue.Capabilities
+	// Placeholder is the name of a registered agent that stands for those of a
+	// group that states what it offers. That Azure DevOps has matched it with a
+	// request counts for more than the capabilities. "" if there is none.
+	Placeholder string
+	// Serves reports whether the agents can run a request, in a group that does
+	// not state what it offers. It must look at nothing but the request's demands
+	// and matched agents: it is asked once about requests that are alike in these.
 	Serves func(*adoqueue.JobRequest) bool
 	// Priority decides between groups that could serve a request, the highest
 	// first; then the one with the fewest Capabilities, which are the fewest
@@ -40,8 +47,8 @@ type Group struct {
 	// MinReplicas and MaxReplicas bound the unfinished Jobs, as in the
 	// ScaledJob.
 	MinReplicas, MaxReplicas int
-	// Blocked, if not empty, is why the group gets no new Jobs now. Those it
-	// has serve on.
+	// Blocked, if not empty, is why the group gets no new Jobs now, such as "is
+	// paused". Those it has still count.
 	Blocked string
 }
 
@@ -63,8 +70,11 @@ type Job struct {
 type Input struct {
 	Snapshot *adoqueue.Snapshot
 	Groups   []Group // one for each ScaledJob
-	Jobs     []Job
-	// Held tells which Jobs have held a request before; see History. Those
+	// Matcher is one for these groups in this order, from an earlier plan; nil
+	// means a new one.
+	Matcher *Matcher
+	Jobs    []Job
+	// Held reports which Jobs have held a request before; see History. Those
 	// that hold one in the snapshot are known without it.
 	Held func(uid string) bool
 	// ParallelJobs is how many pipeline jobs more the organization can start
@@ -97,22 +107,22 @@ type GroupPlan struct {
 
 // Make decides what is missing.
 func Make(in Input) Plan {
-	b := newBoard(&in)
-	b.match()
-	plan := Plan{Groups: make(map[Key]GroupPlan, len(b.groups)), Requests: b.verdicts()}
-	for g := range b.groups {
-		plan.Groups[b.groups[g].Key] = b.groupPlan(g)
+	a := newAssignment(&in)
+	a.match()
+	plan := Plan{Groups: make(map[Key]GroupPlan, len(a.groups)), Requests: a.verdicts()}
+	for g := range a.groups {
+		plan.Groups[a.groups[g].group.Key] = a.groupPlan(g)
 	}
 	return plan
 }
 
-func (b *board) groupPlan(g int) GroupPlan {
-	group := &b.groups[g]
-	p := group.GroupPlan
-	p.Missing = b.matching.slots[len(b.groups)+g].used
+func (a *assignment) groupPlan(g int) GroupPlan {
+	group := a.groups[g].group
+	p := a.groups[g].has
+	p.Missing = a.matching.slots[len(a.groups)+g].used
 	if group.Blocked == "" {
-		// KEDA makes these of its own accord; whoever makes Jobs without KEDA
-		// has to be told.
+		// KEDA makes these of its own accord; without KEDA they count as
+		// missing.
 		p.Missing = max(p.Missing, min(group.MinReplicas, group.MaxReplicas)-p.Unfinished)
 	}
 	p.Metric = metric(p.Missing, p.Unfinished, group.MinReplicas)

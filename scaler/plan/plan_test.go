@@ -85,7 +85,7 @@ func minReplicas(n int) func(*plan.Group) { return func(g *plan.Group) { g.MinRe
 func minIdle(n int) func(*plan.Group)     { return func(g *plan.Group) { g.MinIdle = n } }
 func priority(n int) func(*plan.Group)    { return func(g *plan.Group) { g.Priority = n } }
 
-func blocked(g *plan.Group) { g.Blocked = "its Jobs fail" }
+func blocked(g *plan.Group) { g.Blocked = "is held back: its Jobs fail" }
 
 func TestGroupPlan(t *testing.T) {
 	build := scaledJob("build", "")

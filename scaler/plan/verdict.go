@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -51,63 +50,68 @@ func (v Verdict) String() string {
 	}
 }
 
-// verdicts tells of each request who serves it.
-func (b *board) verdicts() []Verdict {
-	requests := b.in.Snapshot.Requests
+// verdicts returns who serves each request.
+func (a *assignment) verdicts() []Verdict {
+	requests := a.in.Snapshot.Requests
 	verdicts := make([]Verdict, len(requests))
 	for i := range requests {
 		verdicts[i] = Verdict{RequestID: requests[i].ID}
 		if r := &requests[i]; r.State != adoqueue.Queued {
-			verdicts[i].byAgent(b, r)
+			verdicts[i].byAgent(a, r)
 		}
 	}
-	supply := make([][]*Job, len(b.groups))
-	for g := range b.groups {
-		supply[g] = b.groups[g].supply
-	}
-	// The first of each class were placed, and those had the waiting Jobs
-	// first.
-	left := make([][]int, len(b.matching.classes))
-	for c := range left {
-		left[c] = slices.Clone(b.matching.classes[c].placed)
-	}
-	for _, i := range b.queued {
-		v, c := &verdicts[i], b.class[i]
-		s := slices.IndexFunc(left[c], func(n int) bool { return n > 0 })
-		if s == none {
-			v.Reason = b.reason(&requests[i], b.matching.classes[c].groups)
+	used := make([]int, len(a.groups)) // of each group's waiting Jobs
+	next := make([]int, len(a.matching.classes))
+	for _, i := range a.queued {
+		v, c := &verdicts[i], &a.matching.classes[a.class[i]]
+		// The first of each class were placed, and those had the waiting Jobs
+		// first.
+		s := &next[a.class[i]]
+		for *s < len(c.placed) && c.placed[*s] == 0 {
+			*s++
+		}
+		if *s == len(c.placed) {
+			v.Reason = a.reason(&requests[i], c.groups)
 			continue
 		}
-		left[c][s]--
-		g := s % len(b.groups)
-		b.groups[g].Queued++
-		v.Group, v.Outcome = b.groups[g].Key, ByNewJob
-		if s == g {
-			v.Outcome, v.Job = ByWaitingJob, supply[g][0].UID
-			supply[g] = supply[g][1:]
+		c.placed[*s]--
+		g := c.groups[*s%len(c.groups)]
+		group := &a.groups[g]
+		group.has.Queued++
+		v.Group, v.Outcome = group.group.Key, ByNewJob
+		if *s < len(c.groups) {
+			v.Outcome, v.Job = ByWaitingJob, group.supply[used[g]].UID
+			used[g]++
 		}
 	}
 	return verdicts
 }
 
-func (v *Verdict) byAgent(b *board, r *adoqueue.JobRequest) {
+func (v *Verdict) byAgent(a *assignment, r *adoqueue.JobRequest) {
 	v.Outcome = ByOtherAgent
-	if owner, ok := b.owners[r.Agent]; ok {
-		v.Outcome, v.Group, v.Job = ByBusyJob, b.groups[owner.group].Key, owner.job.UID
+	if owner, ok := a.owners[r.Agent]; ok {
+		v.Outcome, v.Group, v.Job = ByBusyJob, a.groups[owner.group].group.Key, owner.job.UID
 	}
 }
 
+// maxReasons bounds how many groups a reason names.
+const maxReasons = 5
+
 // reason is why no group serves a request.
-func (b *board) reason(r *adoqueue.JobRequest, groups []int) string {
+func (a *assignment) reason(r *adoqueue.JobRequest, groups []int) string {
 	if len(groups) == 0 {
 		return unmet(r)
 	}
-	reasons := make([]string, 0, len(groups))
-	for _, g := range groups {
-		switch group := &b.groups[g]; {
+	reasons := make([]string, 0, min(len(groups), maxReasons+1))
+	for i, g := range groups {
+		group := a.groups[g].group
+		switch {
+		case i == maxReasons:
+			reasons = append(reasons, fmt.Sprintf("and %d more", len(groups)-i))
+			return strings.Join(reasons, "; ")
 		case group.Blocked != "":
-			reasons = append(reasons, fmt.Sprintf("%s is held back: %s", group.Key, group.Blocked))
-		case b.spent && b.matching.slots[len(b.groups)+g].free() > 0:
+			reasons = append(reasons, fmt.Sprintf("%s %s", group.Key, group.Blocked))
+		case a.exhausted && a.matching.slots[len(a.groups)+g].free() > 0:
 			return "the organization has no parallel job free"
 		default:
 			reasons = append(reasons, fmt.Sprintf("%s is at maxReplicaCount %d", group.Key, group.MaxReplicas))

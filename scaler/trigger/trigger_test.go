@@ -1,6 +1,7 @@
-package scaler
+package trigger
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -10,15 +11,15 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 )
 
-func organizations(t testing.TB, urls ...string) []Organization {
+func organizations(t testing.TB, urls ...string) []adoqueue.OrganizationURL {
 	t.Helper()
-	var list []Organization
+	var list []adoqueue.OrganizationURL
 	for _, text := range urls {
 		url, err := adoqueue.ParseOrganizationURL(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, Organization{URL: url})
+		list = append(list, url)
 	}
 	return list
 }
@@ -31,7 +32,7 @@ type described struct {
 	Capabilities, Parent string
 	Demands              []string
 	Priority             int
-	MinIdle              int64
+	MinIdle              int
 	Target, Activation   int64
 }
 
@@ -46,7 +47,7 @@ func TestParseTrigger(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		known  []Organization
+		known  []adoqueue.OrganizationURL
 		values map[string]string
 		want   described
 	}{
@@ -90,14 +91,14 @@ func TestParseTrigger(t *testing.T) {
 		{"jobsToFetch is without effect", one, map[string]string{"poolName": "Linux", "jobsToFetch": "50"}, plain},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseTrigger(tt.values, tt.known, countOwned)
+			got, err := Parse(tt.values, Context{Organizations: tt.known, DefaultCount: Owned})
 			if err != nil {
 				t.Fatal(err)
 			}
 			text := described{
-				Organization: got.organization.URL.String(), Pool: got.pool, Count: got.count,
-				Capabilities: got.requests.capabilities.String(), Parent: got.requests.parent, Demands: got.requests.demands,
-				Priority: got.priority, MinIdle: got.minIdle, Target: got.target, Activation: got.activation,
+				Organization: got.Organization.String(), Pool: got.Pool, Count: got.Count.Name,
+				Capabilities: got.Requests.Capabilities.String(), Parent: got.Requests.Parent, Demands: got.Requests.demands,
+				Priority: got.Priority, MinIdle: got.MinIdle, Target: got.Target, Activation: got.Activation,
 			}
 			if diff := cmp.Diff(tt.want, text); diff != "" {
 				t.Error(diff)
@@ -114,29 +115,34 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		want   []string
 	}{
 		{"nothing given", nil, []string{
-			"2 mistakes", "organizationURL \"\": is needed", "https://dev.azure.com/contoso, https://dev.azure.com/fabrikam",
-			"poolName or poolID is needed",
+			"2 mistakes", "organizationURL \"\": is required", "https://dev.azure.com/contoso, https://dev.azure.com/fabrikam",
+			"poolName or poolID is required",
 		}},
-		{"all at once", map[string]string{
-			"organizationURL": "https://dev.azure.com/evil", "poolID": "x", "priority": "high", "minIdle": "-1", "count": "some",
-			"targetPipelinesQueueLength": "0", "activationTargetPipelinesQueueLength": "1.5", "requireAllDemands": "yes!",
-			"capabilities": "a b", "demands": "java", "jobsToFetch": "many", "pollName": "typo", "fetchUnfinishedJobsOnly": "2",
+		{"what decides what is counted", map[string]string{
+			"organizationURL": "https://dev.azure.com/evil", "poolID": "x", "count": "some", "requireAllDemands": "yes!",
+			"capabilities": "a b", "demands": "java", "pollName": "typo",
 		}, []string{
-			"14 mistakes",
+			"7 mistakes",
 			`organizationURL "https://dev.azure.com/evil": the scaler has no credential for it; it serves https://dev.azure.com/contoso`,
 			`poolID "x": must be a whole number from 1 to`,
-			`priority "high": must be a whole number from -2147483648 to 2147483647`,
-			`minIdle "-1": must be a whole number from 0`,
 			`count "some": must be one of exact, owned, queued, unfinished`,
-			`targetPipelinesQueueLength "0": must be a whole number from 1`,
-			`activationTargetPipelinesQueueLength "1.5": must be`,
 			`requireAllDemands "yes!": must be true or false`,
 			`capabilities "a b": must be a list such as docker,java=17: name "a b" holds a space`,
 			`demands "java": and capabilities exclude each other`,
+			`pollName: is not known; known are capabilities,`,
+		}},
+		{"numbers", map[string]string{
+			"organizationURL": "https://dev.azure.com/contoso", "poolName": "L", "priority": "high", "minIdle": "-1",
+			"targetPipelinesQueueLength": "0", "activationTargetPipelinesQueueLength": "1.5", "jobsToFetch": "many", "fetchUnfinishedJobsOnly": "2",
+		}, []string{
+			"7 mistakes",
+			`priority "high": must be a whole number from -2147483648 to 2147483647`,
+			`minIdle "-1": must be a whole number from 0`,
+			`targetPipelinesQueueLength "0": must be a whole number from 1`,
+			`activationTargetPipelinesQueueLength "1.5": must be`,
 			`jobsToFetch "many": must be a whole number`,
 			`jobsToFetch "many": and fetchUnfinishedJobsOnly exclude each other`,
 			`fetchUnfinishedJobsOnly "2": must be true or false`,
-			`pollName: is not known; known are capabilities,`,
 		}},
 		{
 			"target with count owned",
@@ -146,7 +152,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		{
 			"minIdle with another count",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "minIdle": "1", "count": "queued"},
-			[]string{`minIdle "1": needs count exact or owned`},
+			[]string{`minIdle "1": requires count exact or owned`},
 		},
 		{
 			"two names for two counts",
@@ -160,7 +166,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := parseTrigger(tt.values, known, countOwned)
+			_, err := Parse(tt.values, Context{Organizations: known, DefaultCount: Owned})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -184,11 +190,11 @@ func TestParseTriggerRefusesCredentials(t *testing.T) {
 		if key == "organizationURL" {
 			value = "https://user:" + secret + "@dev.azure.com/contoso"
 		}
-		_, err := parseTrigger(map[string]string{"poolName": "Linux", key: value}, known, countOwned)
+		_, err := Parse(map[string]string{"poolName": "Linux", key: value}, Context{Organizations: known, DefaultCount: Owned})
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: error %v, want one that names it", key, err)
 		}
-		if strings.HasPrefix(key, "personalAccessToken") && !strings.Contains(err.Error(), "credentials do not belong into a trigger") {
+		if strings.HasPrefix(key, "personalAccessToken") && !strings.Contains(err.Error(), "credentials do not belong in a trigger") {
 			t.Errorf("%s: error %v, want the reason", key, err)
 		}
 		if err != nil && strings.Contains(err.Error(), secret) {
@@ -205,40 +211,62 @@ func FuzzParseTrigger(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
 		values := map[string]string{key1: value1, key2: value2}
 		before := maps.Clone(values)
-		got, err := parseTrigger(values, known, countOwned)
+		got, err := Parse(values, Context{Organizations: known, DefaultCount: Owned})
 		if !maps.Equal(values, before) {
 			t.Error("the metadata was changed")
 		}
-		if err == nil && (got.target < 1 || got.minIdle < 0 || got.activation < 0 || got.pool == (adoqueue.PoolRef{}) || got.organization.URL.String() == "") {
+		if err == nil && (got.Target < 1 || got.MinIdle < 0 || got.Activation < 0 || got.Pool == (adoqueue.PoolRef{}) || got.Organization.String() == "") {
 			t.Errorf("%q gave %+v without an error", values, got)
 		}
 	})
 }
 
-func TestOwnsAgent(t *testing.T) {
-	long := strings.Repeat("x", 52)
-	longest := strings.Repeat("y", 63)
+// TestErrorIsBounded has a caller send as much as a message holds.
+func TestErrorIsBounded(t *testing.T) {
+	values := map[string]string{"poolName": "L", "count": strings.Repeat("x", 1<<20), strings.Repeat("k", 1<<20): "v"}
+	for i := range 10_000 {
+		values[fmt.Sprintf("unknown%d", i)] = "value"
+	}
+	_, err := Parse(values, Context{Organizations: organizations(t, "https://dev.azure.com/contoso"), DefaultCount: Owned})
+	if err == nil || len(err.Error()) > 2200 || !strings.HasPrefix(err.Error(), "10002 mistakes") || !strings.Contains(err.Error(), "and 9992 more") {
+		t.Fatalf("got %d bytes: %.300v", len(err.Error()), err)
+	}
+	if n := strings.Count(err.Error(), "known are"); n != 1 {
+		t.Errorf("lists the known keys %d times, want once", n)
+	}
+}
+
+func TestAgrees(t *testing.T) {
+	manifest := map[string]string{"poolName": "Linux", "organizationURLFromEnv": "AZP_URL"}
 	for _, tt := range []struct {
-		scaledJob, agent string
-		want             bool
+		name string
+		sent map[string]string
+		want bool
 	}{
-		{"build", "build-abcde-fgh2j", true},
-		{"build", "build-gpu-abcde-fgh2j", false},
-		{"build-gpu", "build-gpu-abcde-fgh2j", true},
-		{"build", "build-abcde-fgh2", false},
-		{"build", "build-abcde", false},
-		{"build", "build-ABCDE-fgh2j", false},
-		{"build", "build-ab-de-fgh2j", false},
-		{"build", "agent-1", false},
-		{"build", "", false},
-		{"", "", false},
-		// The pod's name is cut at 58 characters before its suffix.
-		{long, long + "-abcdefgh2j", true},
-		{long, long + "-abcde-fgh2j", false},
-		{longest, longest[:58] + "fgh2j", true},
+		{"the value of the variable", map[string]string{"poolName": "Linux", "organizationURLFromEnv": "https://dev.azure.com/contoso"}, true},
+		{"a variable that is not set", map[string]string{"poolName": "Linux"}, true},
+		{"another pool", map[string]string{"poolName": "Windows", "organizationURLFromEnv": "x"}, false},
+		{"a key less", map[string]string{"organizationURLFromEnv": "x"}, false},
+		{"a key more", map[string]string{"poolName": "Linux", "organizationURLFromEnv": "x", "minIdle": "1"}, false},
+		{"nothing", nil, false},
 	} {
-		if got := ownsAgent(tt.scaledJob, tt.agent); got != tt.want {
-			t.Errorf("%s owns %s: got %v, want %v", tt.scaledJob, tt.agent, got, tt.want)
+		if got := Agrees(manifest, tt.sent); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestCheckStrategy(t *testing.T) {
+	for _, tt := range []struct {
+		count    Count
+		strategy string
+		want     string
+	}{
+		{Exact, "", ""}, {Exact, "default", ""}, {Exact, "accurate", "default"}, {Owned, "eager", "default"},
+		{Queued, "", "accurate"}, {Queued, "custom", ""}, {Unfinished, "accurate", "default"},
+	} {
+		if got := tt.count.CheckStrategy(tt.strategy); got != tt.want {
+			t.Errorf("%s with %q: got %q, want %q", tt.count.Name, tt.strategy, got, tt.want)
 		}
 	}
 }

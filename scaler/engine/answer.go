@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
+)
+
+// Question is what KEDA asks about one trigger.
+type Question struct {
+	Key      plan.Key
+	Metadata map[string]string
+	Half     Half
+}
+
+// Answer is what one trigger gets.
+type Answer struct {
+	// Value is the metric; Active reports whether it is above the activation
+	// threshold.
+	Value  int64
+	Active bool
+	// Pool is the name of the agent pool.
+	Pool string
+	// Asked is the count that the trigger asks for, Used the one it got.
+	Asked, Used string
+}
+
+// Answer returns what a trigger gets: from the decision about its pool if its
+// ScaledJob is in view and counted exactly, else by counting requests. Errors are
+// a ConfigError, one of adoqueue, or the context's.
+func (e *Engine) Answer(ctx context.Context, q Question) (Answer, error) {
+	m := e.adopt(q.Key, q.Metadata)
+	if q.Half == Whole {
+		return e.answer(ctx, m, q)
+	}
+	pairs := pairs(e.strangers)
+	if m != nil {
+		pairs = m.polls
+		if m.polls.asked(time.Now()) {
+			e.outdateLocked(m)
+		}
+	}
+	asked := digest(q.Key, q.Metadata)
+	if a, ok := pairs.take(q.Half, asked); ok {
+		return a, nil
+	}
+	a, err := e.answer(ctx, m, q)
+	if err == nil {
+		pairs.put(q.Half, asked, a)
+	}
+	return a, err
+}
+
+// pairs keeps half answers.
+type pairs interface {
+	take(half Half, asked uint64) (Answer, bool)
+	put(half Half, asked uint64, answer Answer)
+}
+
+func (e *Engine) answer(ctx context.Context, m *member, q Question) (Answer, error) {
+	if m != nil {
+		return e.answerMember(ctx, m, q)
+	}
+	a, err := e.answerStranger(ctx, q)
+	if err == nil {
+		e.noticeFallback(q.Key, a)
+	}
+	return a, err
+}
+
+// answerMember answers for a ScaledJob in view.
+func (e *Engine) answerMember(ctx context.Context, m *member, q Question) (Answer, error) {
+	if m.trigger == nil {
+		_, err := e.Parse(q.Metadata)
+		return Answer{}, err
+	}
+	if m.problem != "" {
+		return Answer{}, &ConfigError{m.problem}
+	}
+	return e.answerTrigger(ctx, m.trigger, q.Key, m.group != nil)
+}
+
+// answerStranger answers for a caller that no ScaledJob in view can be: a
+// ScaledJob of another namespace, or one that has changed a moment ago.
+func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error) {
+	t, err := e.Parse(q.Metadata)
+	if err != nil {
+		return Answer{}, err
+	}
+	return e.answerTrigger(ctx, t, q.Key, e.member(q.Key) != nil)
+}
+
+// answerTrigger counts for a trigger, exactly if it asks for that and its
+// ScaledJob has a part in the decision about the pool.
+func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan.Key, planned bool) (Answer, error) {
+	o := e.organizations[t.Organization]
+	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name}
+	if planned && t.Count.Kubernetes {
+		p := e.poolOf(o, snapshot.Pool)
+		d, err := e.decide(ctx, p, snapshot)
+		if err != nil {
+			return Answer{}, err
+		}
+		if group, ok := d.Plan.Groups[key]; ok {
+			if d.Busy {
+				e.refresher.watch(p, e.refresh(p, t.Pool))
+			}
+			a.Value, a.Active = group.Metric, group.Metric > t.Activation
+			return a, nil
+		}
+	}
+	count := t.Count
+	if count.Kubernetes {
+		count = trigger.Owned
+		a.Used = count.Name
+	}
+	a.Value = value(t, count, snapshot, key.Name)
+	a.Active = a.Value > t.Activation
+	return a, nil
+}
+
+// Target returns how many requests one agent stands for by a trigger's metadata, 1
+// if that has mistakes: they are reported with the answer.
+func (e *Engine) Target(key plan.Key, metadata map[string]string) int64 {
+	if m := e.member(key); m != nil && m.trigger != nil && maps.Equal(m.sent, metadata) {
+		return m.trigger.Target
+	}
+	t, err := e.Parse(metadata)
+	if err != nil {
+		return 1
+	}
+	return t.Target
+}
+
+// Missing returns how many Jobs a ScaledJob in view lacks. The error is one of
+// adoqueue, or a ConfigError.
+func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapshot *adoqueue.Snapshot, err error) {
+	m := e.member(key)
+	if m == nil || m.trigger == nil || m.group == nil {
+		return 0, nil, &ConfigError{key.String() + " is not counted exactly"}
+	}
+	m.polls.asked(time.Now())
+	o := e.organizations[m.trigger.Organization]
+	if snapshot, err = o.queue.Snapshot(ctx, m.trigger.Pool, e.options.MaxAge); err != nil {
+		return 0, nil, err
+	}
+	d, err := e.decide(ctx, e.poolOf(o, snapshot.Pool), snapshot)
+	if err != nil {
+		return 0, nil, err
+	}
+	return d.Plan.Groups[key].Missing, snapshot, nil
+}
+
+// value counts the requests that make up the metric, without a view of the Jobs.
+func value(t *trigger.Trigger, count trigger.Count, snapshot *adoqueue.Snapshot, scaledJob string) int64 {
+	n := int64(t.MinIdle)
+	for i := range snapshot.Requests {
+		if counts(t, count, &snapshot.Requests[i], scaledJob) {
+			n++
+		}
+	}
+	return n
+}
+
+func counts(t *trigger.Trigger, count trigger.Count, r *adoqueue.JobRequest, scaledJob string) bool {
+	switch count.Name {
+	case trigger.Queued.Name:
+		return r.State < adoqueue.Running && t.Requests.Serves(r)
+	case trigger.Unfinished.Name:
+		return t.Requests.Serves(r)
+	default:
+		// A request that has an agent belongs to the owner of that agent,
+		// whoever else could have served it.
+		if r.State == adoqueue.Queued {
+			return t.Requests.Serves(r)
+		}
+		return fleet.OwnsAgent(scaledJob, r.Agent)
+	}
+}

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// memberJobs are the Jobs of one ScaledJob.
+type memberJobs struct {
+	all        []fleet.Job
+	planned    []plan.Job // the same, joined with their agents
+	unfinished int
+}
+
+// jobsOf joins the Jobs of a pool's members with their agents in a snapshot.
+func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) []memberJobs {
+	byBase := map[string][]string{} // names of agents
+	if !e.options.Cluster.PodsInView() {
+		for i := range snapshot.Requests {
+			if name := snapshot.Requests[i].Agent; name != "" {
+				byBase[fleet.BaseOfPod(name)] = append(byBase[fleet.BaseOfPod(name)], name)
+			}
+		}
+	}
+	jobs := make([]memberJobs, len(p.members))
+	for i, m := range p.members {
+		of := &jobs[i]
+		of.all = e.options.Cluster.JobsOf(m.group.Key)
+		of.planned = make([]plan.Job, 0, len(of.all))
+		for j := range of.all {
+			if of.all[j].Ended.IsZero() {
+				of.unfinished++
+			}
+			of.planned = append(of.planned, planned(&of.all[j], byBase))
+		}
+	}
+	return jobs
+}
+
+// planned joins a Job with its agents: those of its pods where pods are in view,
+// else those named as its pods would be. A Job whose first pod has failed runs
+// another agent, which is as good as that of a new Job.
+func planned(job *fleet.Job, byBase map[string][]string) plan.Job {
+	made := plan.Job{UID: job.UID, Group: job.Owner(), Created: job.Created, Ended: job.Ended}
+	if len(job.Pods) == 0 {
+		made.Agents = byBase[job.PodBase()]
+		return made
+	}
+	last := &job.Pods[len(job.Pods)-1]
+	if len(job.Pods) > 1 && !last.Ended {
+		made.UID, made.Created, made.Agents = job.UID+"/"+last.Name, last.Created, []string{last.Name}
+		return made
+	}
+	for i := range job.Pods {
+		made.Agents = append(made.Agents, job.Pods[i].Name)
+	}
+	return made
+}
+
+// unknownAfter is how long a Job's agent has to be out of sight, while agents that
+// are nobody's take requests, before that is reported.
+const unknownAfter = time.Minute
+
+// unknownAgents remembers of which ScaledJobs it was reported that their agents
+// seem to have other names than their pods.
+type unknownAgents struct{ reported map[plan.Key]bool }
+
+// warnOfUnknownAgents reports ScaledJobs whose Jobs wait while agents that belong
+// to no Job hold requests which came to them since: they are probably those of
+// these Jobs, under names that nothing can join with them.
+func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
+	for i, m := range p.members {
+		key := m.group.Key
+		agent := ""
+		if d.Plan.Groups[key].Waiting > 0 {
+			agent = unknownAgent(d, jobs[i])
+		}
+		if agent == "" {
+			delete(p.unknown.reported, key)
+			continue
+		}
+		if p.unknown.reported[key] {
+			continue
+		}
+		if p.unknown.reported == nil {
+			p.unknown.reported = map[plan.Key]bool{}
+		}
+		p.unknown.reported[key] = true
+		message := fmt.Sprintf("Jobs wait without an agent in pool %q while agents that belong to no Job run jobs there (such as %q): "+
+			"name agents after their pods, by AZP_AGENT_NAME from fieldRef metadata.name", d.Snapshot.Pool.Name, agent)
+		e.options.Logger.Warn("agents cannot be joined with their Jobs", zap.String("namespace", key.Namespace), zap.String("name", key.Name),
+			zap.String("reason", message))
+		e.options.Cluster.Warn(key.Namespace, key.Name, "AgentNameUnknown", message)
+	}
+}
+
+// unknownAgent returns an agent of nobody that has got a request since a Job was
+// created which waits for unknownAfter, "" if there is none.
+func unknownAgent(d *Decision, jobs memberJobs) string {
+	oldest := slices.IndexFunc(jobs.all, func(j fleet.Job) bool {
+		return j.Ended.IsZero() && d.MadeAt.Sub(j.Created) > unknownAfter
+	})
+	if oldest < 0 {
+		return ""
+	}
+	for i, verdict := range d.Plan.Requests {
+		r := &d.Snapshot.Requests[i]
+		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.all[oldest].Created) {
+			return r.Agent
+		}
+	}
+	return ""
+}

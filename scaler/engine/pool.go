@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// pool is the state of one agent pool.
+type pool struct {
+	organization *organization
+	id           int
+	// generation counts the changes of what a decision is made from besides the
+	// snapshot.
+	generation atomic.Uint64
+	current    atomic.Pointer[Decision]
+
+	// deciding guards what follows.
+	deciding sync.Mutex
+	name     string // in lower case
+	history  plan.History
+	backoffs map[plan.Key]*backoff
+	unknown  unknownAgents
+	// matcher is for the groups of the members as they were last.
+	matcher *plan.Matcher
+	members []*member
+}
+
+// Decision is what every ScaledJob of a pool gets, and why. It is never changed.
+type Decision struct {
+	// Snapshot is what it was made from; MadeAt is when.
+	Snapshot *adoqueue.Snapshot
+	MadeAt   time.Time
+	Plan     plan.Plan
+	// Backoffs are until when ScaledJobs get no new Jobs since their last ones
+	// failed.
+	Backoffs map[plan.Key]time.Time
+	// Busy reports whether agents may take requests before the next poll.
+	Busy bool
+
+	generation uint64
+	claims     uint64
+	until      time.Time // when it would be another, if nothing else changes
+}
+
+// poolOf returns the state of a pool.
+func (e *Engine) poolOf(o *organization, of adoqueue.Pool) *pool {
+	byID, byName := poolRef{organization: o.url, id: of.ID}, poolRef{organization: o.url, name: strings.ToLower(of.Name)}
+	e.mu.RLock()
+	p := e.pools[byID]
+	known := p != nil && (of.Name == "" || e.pools[byName] == p)
+	e.mu.RUnlock()
+	if known {
+		return p
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p = e.pools[byID]; p == nil {
+		p = &pool{organization: o, id: of.ID, backoffs: map[plan.Key]*backoff{}}
+		e.pools[byID] = p
+	}
+	if of.Name != "" {
+		e.pools[byName] = p
+		p.generation.Add(1) // members may name it so
+	}
+	return p
+}
+
+// holds reports whether the decision is what would be made now. An older snapshot
+// than its own is of no use: the decision has seen more.
+func (d *Decision) holds(p *pool, snapshot *adoqueue.Snapshot) bool {
+	return d != nil && !snapshot.RequestedAt.After(d.Snapshot.RequestedAt) &&
+		d.generation == p.generation.Load() && d.claims == p.organization.claims.generation.Load() &&
+		(d.until.IsZero() || time.Now().Before(d.until))
+}
+
+// decide returns the decision about a pool. The error is the context's.
+func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapshot) (*Decision, error) {
+	if d := p.current.Load(); d.holds(p, snapshot) {
+		return d, nil
+	}
+	p.deciding.Lock()
+	defer p.deciding.Unlock()
+	last := p.current.Load()
+	if last.holds(p, snapshot) {
+		return last, nil
+	}
+	if last != nil && snapshot.RequestedAt.Before(last.Snapshot.RequestedAt) {
+		snapshot = last.Snapshot
+	}
+	parallel, err := e.parallelJobs(ctx, p.organization, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	d := &Decision{
+		Snapshot: snapshot, MadeAt: time.Now(), Backoffs: map[plan.Key]time.Time{},
+		// Before anything is read that it counts the changes of.
+		generation: p.generation.Load(),
+	}
+	e.refreshMembers(p, snapshot.Pool)
+	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher}
+	jobs := e.jobsOf(p, snapshot)
+	for i := range jobs {
+		in.Jobs = append(in.Jobs, jobs[i].planned...)
+	}
+	p.history.Observe(snapshot, in.Jobs)
+	in.Held = p.history.Held
+	for i, m := range p.members {
+		in.Groups = append(in.Groups, e.blocked(p, d, m, jobs[i]))
+	}
+	p.organization.claims.bound(&in, d, p, parallel)
+	d.Plan = plan.Make(in)
+	d.Busy = busy(&in, d.Plan)
+	if parallel != nil {
+		p.organization.claims.claim(d, p)
+	}
+	e.warnOfUnknownAgents(p, d, jobs)
+	p.current.Store(d)
+	return d, nil
+}
+
+// busy reports whether agents may take requests before the next poll. Those that
+// are to be idle may wait for hours.
+func busy(in *plan.Input, made plan.Plan) bool {
+	return slices.ContainsFunc(in.Groups, func(g plan.Group) bool {
+		has := made.Groups[g.Key]
+		return has.Queued > 0 || has.Waiting > g.MinIdle
+	})
+}
+
+// refreshMembers finds the members of the pool, and makes a new Matcher if they
+// are not those of the last decision.
+func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool) {
+	p.name = strings.ToLower(of.Name)
+	var members []*member
+	e.mu.RLock()
+	for _, ref := range []poolRef{{organization: p.organization.url, id: p.id}, {organization: p.organization.url, name: p.name}} {
+		if ref.id == 0 && ref.name == "" {
+			continue
+		}
+		for _, m := range e.byPool[ref] {
+			if m.group != nil {
+				members = append(members, m)
+			}
+		}
+	}
+	e.mu.RUnlock()
+	slices.SortFunc(members, func(a, b *member) int {
+		return cmp.Or(cmp.Compare(a.group.Namespace, b.group.Namespace), cmp.Compare(a.group.Name, b.group.Name))
+	})
+	if p.matcher != nil && slices.Equal(members, p.members) {
+		return
+	}
+	p.members = members
+	groups := make([]plan.Group, len(members))
+	for i, m := range members {
+		groups[i] = *m.group
+		if _, ok := p.backoffs[m.group.Key]; !ok {
+			p.backoffs[m.group.Key] = &backoff{}
+		}
+	}
+	if len(p.backoffs) > len(members) {
+		for key := range p.backoffs {
+			if !slices.ContainsFunc(members, func(m *member) bool { return m.group.Key == key }) {
+				delete(p.backoffs, key)
+			}
+		}
+	}
+	p.matcher = plan.NewMatcher(groups)
+}
+
+// blocked returns a member's group with the reason why it gets no new Jobs now,
+// if there is one.
+func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.Group {
+	g, now := *m.group, d.MadeAt
+	back := p.backoffs[g.Key]
+	failed := back.observe(jobs.all, p.history.Held)
+	asking := e.askingUntil(m)
+	switch reason := back.blocked(now); {
+	case m.gone:
+		g.Blocked = "was deleted"
+		if jobs.unfinished == 0 {
+			e.forget(m)
+		}
+	case m.problem != "":
+		g.Blocked = "cannot work, see its events"
+	case m.scaledJob.Deleting:
+		g.Blocked = "is being deleted"
+	case m.scaledJob.Paused:
+		g.Blocked = "is paused"
+	case now.After(asking):
+		g.Blocked = "is not asked for by KEDA"
+		m.polls.block()
+	case reason != "":
+		g.Blocked = "is held back: " + reason
+		d.expire(back.until)
+		d.Backoffs[g.Key] = back.until
+		if failed {
+			e.warnOfFailures(m, reason)
+		}
+	default:
+		d.expire(asking)
+	}
+	return g
+}
+
+// expire makes the decision hold no longer than until then.
+func (d *Decision) expire(then time.Time) {
+	if d.until.IsZero() || then.Before(d.until) {
+		d.until = then
+	}
+}
+
+func (e *Engine) warnOfFailures(m *member, reason string) {
+	key := m.scaledJob.Key
+	e.options.Logger.Warn("a ScaledJob is held back", zap.String("namespace", key.Namespace), zap.String("name", key.Name),
+		zap.String("reason", reason))
+	e.options.Cluster.Warn(key.Namespace, key.Name, "AgentStartFailed", reason)
+}
+
+// forget drops a deleted ScaledJob whose Jobs have all ended.
+func (e *Engine) forget(m *member) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.members[m.scaledJob.Key] == m {
+		e.replace(m.scaledJob.Key, nil)
+	}
+}

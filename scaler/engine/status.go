@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
+)
+
+// Member is a ScaledJob whose trigger names this scaler.
+type Member struct {
+	Key     plan.Key
+	Trigger *trigger.Trigger
+}
+
+// Members returns the ScaledJobs in view whose triggers name this scaler, in no
+// order.
+func (e *Engine) Members() []Member {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var members []Member
+	for key, m := range e.members {
+		if m.trigger != nil && !m.gone {
+			members = append(members, Member{Key: key, Trigger: m.trigger})
+		}
+	}
+	return members
+}
+
+// Status is what a ScaledJob in view got last.
+type Status struct {
+	Key plan.Key
+	// Answer is what KEDA got when it asked last; Polled is when.
+	Answer Answer
+	Polled time.Time
+	// BackoffUntil is until when the ScaledJob gets no new Jobs since its last ones
+	// failed, zero if it is not held back.
+	BackoffUntil time.Time
+}
+
+// Statuses returns the ScaledJobs in view that KEDA has asked for, in no order.
+func (e *Engine) Statuses() []Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	statuses := make([]Status, 0, len(e.members))
+	for key, m := range e.members {
+		m.polls.mu.Lock()
+		s := Status{Key: key, Answer: m.polls.answer, Polled: m.polls.last}
+		m.polls.mu.Unlock()
+		if s.Polled.IsZero() || m.gone || m.trigger == nil {
+			continue
+		}
+		if p := e.pools[refOf(m.trigger)]; p != nil {
+			if d := p.current.Load(); d != nil {
+				s.BackoffUntil = d.Backoffs[key]
+			}
+		}
+		statuses = append(statuses, s)
+	}
+	return statuses
+}

@@ -1,0 +1,153 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// slim is what an informer keeps of an object: its identity, and what is read of
+// it here. The pod templates of ScaledJobs and Jobs are most of them.
+type slim[T any] struct {
+	metav1.ObjectMeta
+
+	value T
+}
+
+func slimOf[T any](object metav1.Object, value T) *slim[T] {
+	return &slim[T]{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: object.GetNamespace(), Name: object.GetName(), UID: object.GetUID(), ResourceVersion: object.GetResourceVersion(),
+		},
+		value: value,
+	}
+}
+
+// follow keeps the index as the objects of an informer are. Each passes through
+// read once.
+func follow[T any](f *Fleet, informer cache.SharedIndexInformer, read func(object any) (*slim[T], bool), set, unset func(T)) error {
+	err := informer.SetTransform(func(object any) (any, error) {
+		if read, ok := read(object); ok {
+			return read, nil
+		}
+		return object, nil // has been read before, or stands for one that is gone
+	})
+	if err != nil {
+		return err
+	}
+	with := func(use func(T)) func(any) {
+		return func(object any) {
+			if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+				object = gone.Obj
+			}
+			if s, ok := object.(*slim[T]); ok {
+				use(s.value)
+			}
+		}
+	}
+	update := with(set)
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: update, UpdateFunc: func(_, object any) { update(object) }, DeleteFunc: with(unset),
+	})
+	if err != nil {
+		return err
+	}
+	f.informers = append(f.informers, informer)
+	f.synced = append(f.synced, registration.HasSynced)
+	return nil
+}
+
+// one is for lists that find out whether lists are allowed: an informer retries
+// forever, in silence.
+var one = metav1.ListOptions{Limit: 1}
+
+func (f *Fleet) followScaledJobs(ctx context.Context, namespace string) error {
+	if _, err := f.custom.Resource(scaledJobs).Namespace(namespace).List(ctx, one); err != nil {
+		return fmt.Errorf("list ScaledJobs: %w", err)
+	}
+	informer := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
+	return follow(f, informer, func(object any) (*slim[*ScaledJob], bool) {
+		u, ok := object.(*unstructured.Unstructured)
+		if !ok {
+			return nil, false
+		}
+		return slimOf(u, scaledJobOf(u)), true
+	}, f.SetScaledJob, func(s *ScaledJob) { f.DeleteScaledJob(s.Key) })
+}
+
+func (f *Fleet) followJobs(ctx context.Context, namespace string) error {
+	if _, err := f.kube.BatchV1().Jobs(namespace).List(ctx, one); err != nil {
+		return fmt.Errorf("list Jobs: %w", err)
+	}
+	informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = f.label }),
+	).Batch().V1().Jobs().Informer()
+	return follow(f, informer, func(object any) (*slim[Job], bool) {
+		job, ok := object.(*batchv1.Job)
+		if !ok {
+			return nil, false
+		}
+		return slimOf(job, f.JobOf(job)), true
+	}, f.SetJob, f.DeleteJob)
+}
+
+// followPods reports whether pods may be followed in all of the namespaces.
+func (f *Fleet) followPods(ctx context.Context, namespaces []string) bool {
+	for _, namespace := range namespaces {
+		if !f.mayWatchPods(ctx, namespace) {
+			return false
+		}
+	}
+	for _, namespace := range namespaces {
+		informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = batchv1.JobNameLabel }),
+		).Core().V1().Pods().Informer()
+		err := follow(f, informer, func(object any) (*slim[Pod], bool) {
+			pod, ok := object.(*corev1.Pod)
+			if !ok {
+				return nil, false
+			}
+			read, _ := podOf(pod)
+			return slimOf(pod, read), true
+		}, f.SetPod, f.DeletePod)
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// mayWatchPods asks for both rights: the one to list alone does not make a view.
+func (f *Fleet) mayWatchPods(ctx context.Context, namespace string) bool {
+	for _, verb := range []string{"list", "watch"} {
+		review, err := f.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: "pods"},
+			},
+		}, metav1.CreateOptions{})
+		if err != nil || !review.Status.Allowed {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *Fleet) record(namespace, scaledJob, kind, reason, message string) {
+	regarding := &corev1.ObjectReference{
+		APIVersion: scaledJobs.GroupVersion().String(), Kind: "ScaledJob", Namespace: namespace, Name: scaledJob,
+	}
+	if s, ok := f.ScaledJob(plan.Key{Namespace: namespace, Name: scaledJob}); ok {
+		regarding.UID = s.UID
+	}
+	f.recorder.Eventf(regarding, nil, kind, reason, "Scale", "%s", message)
+}

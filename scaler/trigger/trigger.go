@@ -1,0 +1,139 @@
+// Package trigger reads the metadata of KEDA triggers: which pool a ScaledJob
+// serves, which of the pool's job requests it counts, and how.
+package trigger
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+)
+
+// Trigger is the parsed metadata of one trigger. It is never changed once parsed.
+type Trigger struct {
+	Organization adoqueue.OrganizationURL
+	Pool         adoqueue.PoolRef
+	Count        Count
+	Requests     Selector
+	// Priority decides between ScaledJobs that could serve a request, the
+	// highest first.
+	Priority int
+	// MinIdle is how many agents to keep waiting beyond those with work.
+	MinIdle int
+	// Target is how many requests one agent stands for; 1 with the counts that
+	// count agents.
+	Target int64
+	// Activation is the value above which the trigger is active.
+	Activation int64
+}
+
+// Count is a way to turn a pool's requests into the metric.
+type Count struct {
+	Name string
+	// Strategies are KEDA's scaling strategies that create the right number of
+	// Jobs from this count, the recommended one first.
+	Strategies []string
+	// Agents reports whether the count is one of agents, idle ones included, and
+	// not of requests.
+	Agents bool
+	// Kubernetes reports whether the count joins requests with Jobs, so that it
+	// needs a view of Kubernetes.
+	Kubernetes bool
+}
+
+// The counts. With another strategy than those named KEDA would create Jobs
+// again and again, or too few.
+var (
+	Exact      = Count{Name: "exact", Strategies: []string{"default"}, Agents: true, Kubernetes: true}
+	Owned      = Count{Name: "owned", Strategies: []string{"default"}, Agents: true}
+	Queued     = Count{Name: "queued", Strategies: []string{"accurate", "custom"}}
+	Unfinished = Count{Name: "unfinished", Strategies: []string{"default", "custom"}}
+)
+
+// counts is the one table of counts, in the order in which messages list them.
+var counts = []Count{Exact, Owned, Queued, Unfinished}
+
+// CheckStrategy returns the strategy to use instead if the count does not work
+// with this one of a ScaledJob, in which "" means KEDA's default, and "" if it
+// does.
+func (c Count) CheckStrategy(strategy string) (instead string) {
+	if slices.Contains(c.Strategies, cmp.Or(strategy, "default")) {
+		return ""
+	}
+	return c.Strategies[0]
+}
+
+// Context is what the meaning of a trigger's metadata depends on besides itself.
+type Context struct {
+	// Organizations are those that triggers may name. A trigger that names none
+	// means the only one.
+	Organizations []adoqueue.OrganizationURL
+	// DefaultCount is for triggers that name no count.
+	DefaultCount Count
+}
+
+// ScalerAddress is the key by which a trigger names its scaler.
+const ScalerAddress = "scalerAddress"
+
+// fromEnv ends the keys whose values KEDA takes from the environment of the
+// ScaledJob's container. The calls carry the value, under the same key.
+const fromEnv = "FromEnv"
+
+// Parse reads the metadata of a trigger as KEDA sends it. The error lists the
+// mistakes, at most ten of them.
+func Parse(values map[string]string, in Context) (*Trigger, error) {
+	m := newMetadata(values)
+	t := &Trigger{
+		Organization: m.organization(in.Organizations),
+		Pool:         m.pool(),
+		Count:        m.readCount(in.DefaultCount),
+		Requests:     m.selector(),
+		Priority:     int(m.integer("priority", 0, math.MinInt32)),
+		MinIdle:      int(m.integer("minIdle", 0, 0)),
+		Target:       m.integer("targetPipelinesQueueLength", 1, 1),
+		Activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0),
+	}
+	if t.Count.Agents && t.Target != 1 {
+		m.problem("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.Count.Name)
+	}
+	if !t.Count.Agents && t.MinIdle != 0 {
+		m.problem("minIdle", "requires count exact or owned, since the other counts cannot tell idle agents from busy ones")
+	}
+	m.checkIgnored()
+	if err := m.err(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Agrees reports whether metadata that a caller sends can be that of a trigger
+// whose manifest reads so: equal, but for the keys whose values KEDA takes from
+// the environment.
+func Agrees(manifest, sent map[string]string) bool {
+	matched := 0
+	for key, value := range manifest {
+		got, ok := sent[key]
+		switch {
+		case strings.HasSuffix(key, fromEnv):
+			if ok {
+				matched++
+			}
+		case !ok || got != value:
+			return false
+		default:
+			matched++
+		}
+	}
+	return matched == len(sent)
+}
+
+// WithoutEnvironment returns the metadata of a manifest without the keys whose
+// values only KEDA knows.
+func WithoutEnvironment(manifest map[string]string) map[string]string {
+	known := maps.Clone(manifest)
+	maps.DeleteFunc(known, func(key, _ string) bool { return strings.HasSuffix(key, fromEnv) })
+	return known
+}
