@@ -17,6 +17,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 func TestMain(m *testing.M) {
@@ -28,21 +30,28 @@ const pace = 100 * time.Millisecond
 
 // bench is a scaler on real gRPC, in front of an Azure DevOps on real HTTP.
 type bench struct {
-	service *scaler.Service
-	client  externalscaler.ExternalScalerClient
-	conn    *grpc.ClientConn
-	logs    *observer.ObservedLogs
-	addr    string
-	stop    func() // ends the server and waits for it
+	engine *engine.Engine
+	client externalscaler.ExternalScalerClient
+	conn   *grpc.ClientConn
+	logs   *observer.ObservedLogs
+	addr   string
+	stop   func() // ends the server and waits for it
 }
 
 type benchOptions struct {
 	maxAge  time.Duration
-	cluster scaler.Cluster
+	cluster engine.Cluster
 	cap     bool
 	owner   string // of placeholders
 	tls     *tls.Config
 	dial    []grpc.DialOption
+}
+
+func (o *benchOptions) placeholderName() func(adoqueue.Capabilities) string {
+	if o.owner == "" {
+		return nil
+	}
+	return func(c adoqueue.Capabilities) string { return housekeeping.PlaceholderName(o.owner, c) }
 }
 
 // start serves the organizations at these URLs until the test ends.
@@ -51,7 +60,7 @@ func start(t testing.TB, options benchOptions, urls ...string) *bench {
 	return startWith(t, options, open(t, urls))
 }
 
-func startWith(t testing.TB, options benchOptions, organizations []scaler.Organization) *bench {
+func startWith(t testing.TB, options benchOptions, organizations []engine.Organization) *bench {
 	t.Helper()
 	if options.maxAge == 0 {
 		options.maxAge = pace
@@ -60,11 +69,15 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 		options.dial = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
 	core, logs := observer.New(zap.InfoLevel)
-	service := scaler.New(scaler.Options{
+	decisions := engine.New(engine.Options{
 		Organizations: organizations, Cluster: options.cluster, MaxAge: options.maxAge, Timeout: 5 * time.Second,
-		Metrics: scaler.NewMetrics(prometheus.NewRegistry()), Logger: zap.New(core), CapByParallelJobs: options.cap, PlaceholderOwner: options.owner,
+		Logger: zap.New(core), CapByParallelJobs: options.cap,
+		PlaceholderName: options.placeholderName(),
 	})
-	t.Cleanup(service.Close)
+	t.Cleanup(decisions.Close)
+	service := scaler.New(scaler.Options{
+		Engine: decisions, Timeout: 5 * time.Second, Interval: options.maxAge, Metrics: scaler.NewMetrics(prometheus.NewRegistry(), decisions),
+	})
 	server := scaler.NewServer(service, scaler.ServerOptions{
 		TLS: options.tls, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),
 	})
@@ -79,7 +92,7 @@ func startWith(t testing.TB, options benchOptions, organizations []scaler.Organi
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{service: service, client: externalscaler.NewExternalScalerClient(conn), conn: conn, logs: logs, addr: listener.Addr().String()}
+	b := &bench{engine: decisions, client: externalscaler.NewExternalScalerClient(conn), conn: conn, logs: logs, addr: listener.Addr().String()}
 	ended := false
 	b.stop = func() {
 		cancel()
@@ -106,9 +119,9 @@ func parseURL(t testing.TB, text string) adoqueue.OrganizationURL {
 	return url
 }
 
-func open(t testing.TB, urls []string) []scaler.Organization {
+func open(t testing.TB, urls []string) []engine.Organization {
 	t.Helper()
-	var organizations []scaler.Organization
+	var organizations []engine.Organization
 	for _, text := range urls {
 		url := parseURL(t, text)
 		httpClient, err := adoqueue.NewHTTPClient("")
@@ -124,7 +137,7 @@ func open(t testing.TB, urls []string) []scaler.Organization {
 			cache.Close()
 			httpClient.CloseIdleConnections()
 		})
-		organizations = append(organizations, scaler.Organization{URL: url, Queue: cache})
+		organizations = append(organizations, engine.Organization{URL: url, Queue: cache})
 	}
 	return organizations
 }

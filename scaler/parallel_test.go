@@ -19,22 +19,22 @@ func TestCapByParallelJobs(t *testing.T) {
 	}
 	linux, windows := scaledJob("linux"), scaledJob("windows")
 	windows.Triggers[0]["poolName"] = "Windows"
-	view := &cluster{scaledJobs: []fleet.ScaledJob{linux, windows}}
+	kube := view([]*fleet.ScaledJob{linux, windows})
 	run(t, ado, queue(t, ado), "somebody-else")
-	b := start(t, benchOptions{cluster: view, cap: true}, ado.URL())
+	b := start(t, benchOptions{cluster: kube, cap: true}, ado.URL())
 	b.settle(t, asking(linux), 1)
 	b.settle(t, asking(windows), 1)
 	// The organization can run no more, whichever pool asks.
 	queue(t, ado)
 	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) < lists+4; {
-		for _, s := range []fleet.ScaledJob{linux, windows} {
+		for _, s := range []*fleet.ScaledJob{linux, windows} {
 			if value, err := b.metric(t.Context(), asking(s)); err != nil || value != 1 {
-				t.Fatalf("%s: metric %v, %v, want 1", s.Name, value, err)
+				t.Fatalf("%s: metric %v, %v, want 1", s.Key.Name, value, err)
 			}
 		}
 	}
 
-	unbounded := start(t, benchOptions{cluster: view}, ado.URL())
+	unbounded := start(t, benchOptions{cluster: kube}, ado.URL())
 	unbounded.settle(t, asking(linux), 2)
 }
 
@@ -42,7 +42,7 @@ func TestNoCapWhereThereIsNoLimit(t *testing.T) {
 	ado := adotest.Serve(t, adotest.Options{AllowUnmatched: true, Flavour: adotest.Server2019})
 	ado.AddPool(adotest.Pool{Name: "Linux"})
 	build := scaledJob("build")
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{build}}, cap: true}, ado.URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{build}), cap: true}, ado.URL())
 	for n := range 3 {
 		queue(t, ado)
 		b.settle(t, asking(build), float64(n+1))

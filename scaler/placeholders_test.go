@@ -7,9 +7,9 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // TestPlaceholderMatches has Azure DevOps match a request with our placeholder
@@ -26,12 +26,12 @@ func TestPlaceholderMatches(t *testing.T) {
 		}
 	}
 	build := scaledJob("build", "capabilities", "docker")
-	view := &cluster{scaledJobs: []fleet.ScaledJob{build}}
+	kube := view([]*fleet.ScaledJob{build})
 	queue(t, ado, "inherited")
-	start(t, benchOptions{cluster: view, owner: "us"}, ado.URL()).settle(t, asking(build), 1)
+	start(t, benchOptions{cluster: kube, owner: "us"}, ado.URL()).settle(t, asking(build), 1)
 	// Those of somebody else say nothing about our ScaledJobs.
 	for _, owner := range []string{"", "them"} {
-		value, err := start(t, benchOptions{cluster: view, owner: owner}, ado.URL()).metric(t.Context(), asking(build))
+		value, err := start(t, benchOptions{cluster: kube, owner: owner}, ado.URL()).metric(t.Context(), asking(build))
 		if err != nil || value != 0 {
 			t.Errorf("owner %q: metric %v, %v, want 0", owner, value, err)
 		}
@@ -45,24 +45,39 @@ func TestMembers(t *testing.T) {
 	elsewhere, wrong := scaledJob("elsewhere"), scaledJob("wrong", "priority", "high")
 	elsewhere.Triggers[0]["scalerAddress"] = "another:9090"
 	variable := scaledJob("variable", "poolNameFromEnv", "AZP_POOL")
-	view := &cluster{scaledJobs: []fleet.ScaledJob{docker, anything, demands, parent, elsewhere, wrong, variable}}
-	b := start(t, benchOptions{cluster: view}, ado.URL())
-	if members := b.service.Members(); members != nil {
+	delete(variable.Triggers[0], "poolName")
+	kube := view([]*fleet.ScaledJob{docker, anything, demands, parent, elsewhere, wrong, variable})
+	b := start(t, benchOptions{cluster: kube}, ado.URL())
+	if members := b.engine.Members(); members != nil {
 		t.Errorf("before it knows its address: %v", members)
 	}
 	if _, err := b.metric(t.Context(), asking(docker)); err != nil {
 		t.Fatal(err)
 	}
-	member := func(name string, capabilities adoqueue.Capabilities) housekeeping.Member {
-		return housekeeping.Member{
-			Key: plan.Key{Namespace: "ado", Name: name}, Organization: ado.URL(),
-			Pool: adoqueue.PoolRef{Name: "Linux"}, Capabilities: capabilities,
-		}
-	}
-	if diff := cmp.Diff([]housekeeping.Member{
-		member("docker", adoqueue.Capabilities{"docker": "", "java": "17"}), member("anything", adoqueue.Capabilities{}),
-		member("demands", adoqueue.Capabilities{"gpu": "", "os": "linux"}), member("parent", nil),
-	}, b.service.Members()); diff != "" {
+	want := map[string]string{"docker": "docker,java=17", "anything": "", "demands": "gpu,os=linux", "parent": "none"}
+	if diff := cmp.Diff(want, b.members()); diff != "" {
 		t.Error(diff)
 	}
+	// What the variable holds is known once KEDA has sent it.
+	if _, err := b.metric(t.Context(), &externalscaler.ScaledObjectRef{Namespace: "ado", Name: "variable", ScalerMetadata: map[string]string{
+		"scalerAddress": "scaler:9090", "poolNameFromEnv": "Linux",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	want["variable"] = ""
+	if diff := cmp.Diff(want, b.members()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// members are the capabilities of the placeholder that each member needs.
+func (b *bench) members() map[string]string {
+	members := map[string]string{}
+	for _, m := range b.engine.Members() {
+		members[m.Key.Name] = m.Trigger.Requests.Placeholder().String()
+		if m.Trigger.Requests.Placeholder() == nil {
+			members[m.Key.Name] = "none"
+		}
+	}
+	return members
 }

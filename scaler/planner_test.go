@@ -14,14 +14,30 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // cluster is a view of Kubernetes that a test sets.
 type cluster struct {
-	mu         sync.Mutex
-	scaledJobs []fleet.ScaledJob
-	jobs       []fleet.Job
-	warnings   []string
+	*fleet.Index
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+func view(scaledJobs []*fleet.ScaledJob, jobs ...fleet.Job) *cluster {
+	c := &cluster{Index: fleet.NewIndex(2 * time.Minute)}
+	for _, s := range scaledJobs {
+		c.SetScaledJob(s)
+	}
+	c.set(jobs...)
+	return c
+}
+
+func (c *cluster) set(jobs ...fleet.Job) {
+	for _, job := range jobs {
+		c.SetJob(job)
+	}
 }
 
 func (c *cluster) Warn(namespace, scaledJob, reason, message string) {
@@ -30,36 +46,16 @@ func (c *cluster) Warn(namespace, scaledJob, reason, message string) {
 	c.warnings = append(c.warnings, fmt.Sprintf("%s/%s %s: %s", namespace, scaledJob, reason, message))
 }
 
-func (c *cluster) ScaledJobs() []fleet.ScaledJob {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.scaledJobs
-}
-
-func (c *cluster) Jobs() []fleet.Job {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.jobs
-}
-
-func (c *cluster) set(jobs ...fleet.Job) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.jobs = jobs
-}
-
 // scaledJob is a ScaledJob of the namespace "ado" whose trigger has this
 // metadata, given as key and value in turn.
-func scaledJob(name string, metadata ...string) fleet.ScaledJob {
-	return fleet.ScaledJob{
-		Namespace: "ado", Name: name, MaxReplicas: 100, Parallelism: 1,
-		Triggers: []map[string]string{ref(append(metadata, "poolName", "Linux", "scalerAddress", "scaler:9090")...).GetScalerMetadata()},
-	}
+func scaledJob(name string, metadata ...string) *fleet.ScaledJob {
+	return fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name},
+		ref(append([]string{"poolName", "Linux", "scalerAddress", "scaler:9090"}, metadata...)...).GetScalerMetadata())
 }
 
 // asking is how KEDA asks about it.
-func asking(s fleet.ScaledJob) *externalscaler.ScaledObjectRef {
-	return &externalscaler.ScaledObjectRef{Namespace: s.Namespace, Name: s.Name, ScalerMetadata: s.Triggers[0]}
+func asking(s *fleet.ScaledJob) *externalscaler.ScaledObjectRef {
+	return &externalscaler.ScaledObjectRef{Namespace: s.Key.Namespace, Name: s.Key.Name, ScalerMetadata: s.Triggers[0]}
 }
 
 // job is a Job of the ScaledJob "build".
@@ -70,8 +66,8 @@ func job(name string) fleet.Job {
 func TestCountExact(t *testing.T) {
 	ado := azureDevOps(t)
 	build := scaledJob("build")
-	view := &cluster{scaledJobs: []fleet.ScaledJob{build}}
-	b := start(t, benchOptions{cluster: view}, ado.URL())
+	kube := view([]*fleet.ScaledJob{build})
+	b := start(t, benchOptions{cluster: kube}, ado.URL())
 	r := asking(build)
 	b.settle(t, r, 0)
 	first := queue(t, ado)
@@ -79,15 +75,15 @@ func TestCountExact(t *testing.T) {
 	b.settle(t, r, 2)
 
 	// Two Jobs wait, so nothing is missing.
-	one, two := job("build-abcde"), job("build-fghij")
-	view.set(one, two)
+	one, two := job("build-bcdfg"), job("build-fghjk")
+	kube.set(one, two)
 	b.settle(t, r, 0)
 	// A third request has nobody yet: KEDA makes 3 - 2.
 	queue(t, ado)
 	b.settle(t, r, 3)
 
 	// One takes a request: still one is missing.
-	run(t, ado, first, "build-abcde-22222")
+	run(t, ado, first, "build-bcdfg-22222")
 	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) < lists+2; {
 		b.settle(t, r, 3) // until a snapshot has shown it
 	}
@@ -99,7 +95,7 @@ func TestCountExact(t *testing.T) {
 	queue(t, ado)
 	b.settle(t, r, 4)
 	one.Ended = time.Now()
-	view.set(one, two)
+	kube.set(one, two)
 	b.settle(t, r, 3)
 }
 
@@ -109,10 +105,10 @@ func TestCountExact(t *testing.T) {
 func TestShortJobs(t *testing.T) {
 	ado := azureDevOps(t)
 	build := scaledJob("build")
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{build}, jobs: []fleet.Job{job("build-abcde")}}}, ado.URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{build}, job("build-bcdfg"))}, ado.URL())
 	first := queue(t, ado)
 	b.settle(t, asking(build), 0)
-	run(t, ado, first, "build-abcde-22222")
+	run(t, ado, first, "build-bcdfg-22222")
 	deadline := time.Now().Add(10 * time.Second)
 	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) == lists; runtime.Gosched() {
 		if time.Now().After(deadline) {
@@ -137,7 +133,7 @@ func TestEachRequestCountsOnce(t *testing.T) {
 	plain, docker := scaledJob("plain", "capabilities", "java"), scaledJob("docker", "capabilities", "docker,java")
 	elsewhere := scaledJob("elsewhere")
 	elsewhere.Triggers[0]["scalerAddress"] = "another:9090"
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{docker, elsewhere, plain}}}, ado.URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{docker, elsewhere, plain})}, ado.URL())
 	for _, demands := range [][]string{{}, {"java"}, {"docker"}, {"docker", "java"}, {"gpu"}} {
 		queue(t, ado, demands...)
 	}
@@ -153,7 +149,7 @@ func TestAllAgentsMatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain, gpu := scaledJob("a-plain", "capabilities", "docker"), scaledJob("gpu", "capabilities", "docker,gpu")
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{plain, gpu}}}, ado.URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{plain, gpu})}, ado.URL())
 	queue(t, ado, "gpu")
 	queue(t, ado, "gpu")
 	b.settle(t, asking(gpu), 2)
@@ -167,7 +163,7 @@ func TestPriority(t *testing.T) {
 	ado := azureDevOps(t)
 	small, large := scaledJob("small"), scaledJob("large", "priority", "1")
 	large.MaxReplicas = 2
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{small, large}}}, ado.URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{small, large})}, ado.URL())
 	for range 5 {
 		queue(t, ado)
 	}
@@ -178,25 +174,25 @@ func TestPriority(t *testing.T) {
 func TestJobsThatFailAreHeldBack(t *testing.T) {
 	ado := azureDevOps(t)
 	build := scaledJob("build")
-	view := &cluster{scaledJobs: []fleet.ScaledJob{build}}
-	b := start(t, benchOptions{cluster: view}, ado.URL())
+	kube := view([]*fleet.ScaledJob{build})
+	b := start(t, benchOptions{cluster: kube}, ado.URL())
 	queue(t, ado)
 	b.settle(t, asking(build), 1)
-	failed := job("build-abcde")
+	failed := job("build-bcdfg")
 	// Long enough ago that it cannot have taken the request since the snapshot.
 	failed.Created, failed.Ended, failed.Failed = failed.Created.Add(-5*time.Second), time.Now().Add(-4*time.Second), true
-	view.set(failed)
+	kube.set(failed)
 	b.settle(t, asking(build), 0)
 	b.settle(t, asking(build), 0)
-	if len(view.warnings) != 1 || !strings.HasPrefix(view.warnings[0], "ado/build AgentsFail: its Jobs fail before they take a job, build-abcde at last; the next is made at ") {
-		t.Errorf("warned %q", view.warnings)
+	if len(kube.warnings) != 1 || !strings.HasPrefix(kube.warnings[0], "ado/build AgentStartFailed: Jobs fail before accepting work (latest: build-bcdfg); next attempt at ") {
+		t.Errorf("warned %q", kube.warnings)
 	}
 	if n := b.logs.FilterMessage("a ScaledJob is held back").Len(); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	// The pause is over.
 	failed.Created, failed.Ended = failed.Created.Add(time.Second), time.Now().Add(-20*time.Second)
-	view.set(failed)
+	kube.set(failed)
 	b.settle(t, asking(build), 1)
 }
 
@@ -211,14 +207,14 @@ func TestStrategyMustGoWithCount(t *testing.T) {
 		{"default", "owned", ""},
 		{"accurate", "queued", ""},
 		{"default", "unfinished", ""},
-		{"accurate", "", `scalingStrategy.strategy "accurate" does not go with count exact, set it to default`},
-		{"eager", "owned", `scalingStrategy.strategy "eager" does not go with count owned, set it to default`},
+		{"accurate", "", `scalingStrategy.strategy "accurate" does not go with count exact, leave it out, which means default`},
+		{"eager", "owned", `scalingStrategy.strategy "eager" does not go with count owned, leave it out, which means default`},
 		{"", "queued", `scalingStrategy.strategy "default" does not go with count queued, set it to accurate`},
-		{"accurate", "unfinished", `scalingStrategy.strategy "accurate" does not go with count unfinished, set it to default`},
+		{"accurate", "unfinished", `scalingStrategy.strategy "accurate" does not go with count unfinished, leave it out, which means default`},
 	} {
 		s := scaledJob("build", "count", tt.count)
 		s.Strategy = tt.strategy
-		b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{s}}}, ado.URL())
+		b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{s})}, ado.URL())
 		_, err := b.metric(t.Context(), asking(s))
 		switch {
 		case tt.want == "" && err != nil:
@@ -231,11 +227,11 @@ func TestStrategyMustGoWithCount(t *testing.T) {
 
 func TestSettingsThatCannotWork(t *testing.T) {
 	s := scaledJob("build")
-	s.Strategy, s.Parallelism = "custom", 2
+	s.Strategy, s.Template.Parallelism = "custom", 2
 	s.Triggers = append(s.Triggers, s.Triggers[0])
-	b := start(t, benchOptions{cluster: &cluster{scaledJobs: []fleet.ScaledJob{s}}}, azureDevOps(t).URL())
+	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{s})}, azureDevOps(t).URL())
 	_, err := b.metric(t.Context(), asking(s))
-	for _, want := range []string{`strategy "custom" does not go with`, "several external triggers", "jobTargetRef.parallelism is 2, set it to 1"} {
+	for _, want := range []string{`strategy "custom" does not go with`, "several external triggers of this scaler", "jobTargetRef.parallelism is 2, set it to 1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)
 		}
@@ -246,9 +242,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 // seen before us.
 func TestUnknownToKubernetes(t *testing.T) {
 	ado := azureDevOps(t)
-	b := start(t, benchOptions{cluster: &cluster{}}, ado.URL())
+	b := start(t, benchOptions{cluster: view(nil)}, ado.URL())
 	id := queue(t, ado)
 	queue(t, ado)
-	run(t, ado, id, "build-abcde-22222")
+	run(t, ado, id, "build-bcdfg-22222")
 	b.settle(t, ref("poolName", "Linux"), 2)
 }

@@ -59,7 +59,7 @@ func TestCountOwned(t *testing.T) {
 	first, second := queue(t, ado), queue(t, ado)
 	third := queue(t, ado)
 	b.settle(t, linux, 3)
-	run(t, ado, first, "build-abcde-fgh2j")
+	run(t, ado, first, "build-bcdfg-fgh2j")
 	run(t, ado, second, "somebody-else")
 	b.settle(t, linux, 2) // one queued, one on an agent of ours
 

@@ -28,6 +28,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
 
 func TestStreamIsActive(t *testing.T) {
@@ -143,7 +144,7 @@ func (panicking) ParallelJobs(context.Context, time.Duration) (adoqueue.Parallel
 }
 
 func TestPanicIsAnError(t *testing.T) {
-	b := startWith(t, benchOptions{}, []scaler.Organization{{URL: parseURL(t, "https://dev.azure.com/contoso"), Queue: panicking{}}})
+	b := startWith(t, benchOptions{}, []engine.Organization{{URL: parseURL(t, "https://dev.azure.com/contoso"), Queue: panicking{}}})
 	for range 2 { // it goes on serving
 		_, err := b.metric(t.Context(), ref("poolName", "Linux"))
 		if status.Code(err) != codes.Internal || status.Convert(err).Message() != "internal error, see the scaler's log" {

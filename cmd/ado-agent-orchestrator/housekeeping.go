@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
@@ -79,7 +80,7 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 }
 
 // keeper makes what keeps house, nil if there is nothing to keep.
-func (s settings) keeper(view *fleet.Fleet, members func() []housekeeping.Member, registry *prometheus.Registry, logger *zap.Logger) (*housekeeping.Keeper, error) {
+func (s settings) keeper(view *fleet.Fleet, decisions *engine.Engine, registry *prometheus.Registry, logger *zap.Logger) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
 	if view == nil {
 		if h.pools() {
@@ -105,8 +106,22 @@ func (s settings) keeper(view *fleet.Fleet, members func() []housekeeping.Member
 		}
 	}
 	return housekeeping.New(housekeeping.Options{
-		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: members,
+		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(decisions),
 		Cluster: view, Pods: housekeeping.KubernetesPods{Client: kube},
 		Metrics: housekeeping.NewMetrics(registry), Logger: logger,
 	}), nil
+}
+
+// membersOf returns the ScaledJobs that housekeeping serves, as they are now.
+func membersOf(decisions *engine.Engine) func() []housekeeping.Member {
+	return func() []housekeeping.Member {
+		var members []housekeeping.Member
+		for _, m := range decisions.Members() {
+			members = append(members, housekeeping.Member{
+				Key: m.Key, Organization: m.Trigger.Organization.String(), Pool: m.Trigger.Pool,
+				Capabilities: m.Trigger.Requests.Placeholder(),
+			})
+		}
+		return members
+	}
 }

@@ -48,8 +48,12 @@ func (s settings) view(ctx context.Context) (*fleet.Fleet, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
-	return fleet.Start(ctx, config, s.kubeNamespaces...)
+	return fleet.Start(ctx, config, fleet.Options{Namespaces: s.kubeNamespaces, RememberFor: s.rememberFor()})
 }
+
+// rememberFor is how long deleted Jobs have to be remembered: longer than any
+// snapshot is used, with time for the request that it is the answer to.
+func (s commonSettings) rememberFor() time.Duration { return s.staleFor + s.timeout + time.Minute }
 
 // kubernetesConfig finds the cluster: that of the service account, or the one
 // that KUBECONFIG or the user's own file names.

@@ -222,7 +222,7 @@ func TestServe(t *testing.T) {
 	}
 	metrics := p.get(t, "/metrics")
 	for _, want := range []string{
-		"ado_agent_orchestrator_metric_value{", "ado_agent_orchestrator_pool_job_requests{", "ado_agent_orchestrator_azure_devops_requests_total{",
+		"ado_agent_orchestrator_pool_job_requests{", "ado_agent_orchestrator_azure_devops_requests_total{",
 		`grpc_server_handled_total{grpc_code="OK",grpc_method="GetMetrics"`, "go_build_info{",
 	} {
 		if !strings.Contains(metrics, want) {
@@ -292,7 +292,7 @@ func TestOrganizationsFile(t *testing.T) {
 	writeFile(t, file, "organizations:\n- url: "+ado.URL()+"\n  patFile: "+pat+"\n- url: https://dev.azure.com/fabrikam\n  auth: azure-cli\n")
 	p := serve(t, "ORGANIZATIONS_FILE="+file)
 	_, err := p.metric(t)
-	if want := "organizationURL \"\": is needed, since the scaler serves several: " + ado.URL() + ", https://dev.azure.com/fabrikam"; !strings.Contains(err.Error(), want) {
+	if want := "organizationURL \"\": is required, since the scaler serves several: " + ado.URL() + ", https://dev.azure.com/fabrikam"; !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	p.stop(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,9 +18,11 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/standalone"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
 )
 
 const (
@@ -46,7 +49,9 @@ type standaloneSettings struct {
 	commonSettings
 	agents agents
 	pools  []standalone.Pool
-	once   bool
+	// scaledJobs stand for ScaledJobs of the pools, in the same order.
+	scaledJobs []*fleet.ScaledJob
+	once       bool
 }
 
 func (c runCommand) check() (standaloneSettings, error) {
@@ -65,26 +70,28 @@ func (c runCommand) check() (standaloneSettings, error) {
 		m.add("the agents' Job", "%w", err)
 	}
 	for i, job := range jobs {
-		pool := poolOf(s.agents.pools[i], job.Labels[jobtemplate.PoolLabel])
-		pool.Job = job
-		s.pools = append(s.pools, pool)
+		pool := s.agents.pools[i]
+		key := plan.Key{Namespace: pool.Namespace, Name: job.Labels[jobtemplate.PoolLabel]}
+		s.pools = append(s.pools, standalone.Pool{Key: key, Name: pool.Pool, Job: job})
+		s.scaledJobs = append(s.scaledJobs, scaledJobOf(pool, key))
 	}
 	return s, m.err()
 }
 
-// poolOf is what a pool is to have; name marks its Jobs.
-func poolOf(p jobtemplate.Settings, name string) standalone.Pool {
-	capabilities := adoqueue.Capabilities(p.Capabilities)
-	return standalone.Pool{
-		Ref: adoqueue.PoolRef{Name: p.Pool},
-		Group: plan.Group{
-			Key:         plan.Key{Namespace: p.Namespace, Name: name},
-			MinReplicas: p.Scaling.MinReplicas, MaxReplicas: p.Scaling.MaxReplicas, MinIdle: p.Scaling.MinIdle,
-			Serves: func(r *adoqueue.JobRequest) bool {
-				return capabilities == nil || r.MatchesAllAgents || len(capabilities.Unmet(r.Demands)) == 0
-			},
-		},
+// address is how the triggers name the engine in which no KEDA takes part.
+const address = "run"
+
+// scaledJobOf returns what stands for a pool's ScaledJob where there is no KEDA.
+func scaledJobOf(p jobtemplate.Settings, key plan.Key) *fleet.ScaledJob {
+	metadata := map[string]string{
+		trigger.ScalerAddress: address, "poolName": p.Pool, "minIdle": strconv.Itoa(p.Scaling.MinIdle),
 	}
+	if p.Capabilities != nil {
+		metadata["capabilities"] = adoqueue.Capabilities(p.Capabilities).String()
+	}
+	s := fleet.NewScaledJob(key, metadata)
+	s.MinReplicas, s.MaxReplicas = p.Scaling.MinReplicas, p.Scaling.MaxReplicas
+	return s
 }
 
 // Run keeps the pools' agents until ctx ends, or makes one pass.
@@ -105,7 +112,7 @@ func (c runCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return fmt.Errorf("agents need Kubernetes: %w", err)
 	}
-	p, err := s.passer(config, organizations[0].Queue, logger)
+	p, err := s.passer(config, organizations[0], logger)
 	if err != nil {
 		return err
 	}
@@ -132,12 +139,16 @@ func (c runCommand) Run(ctx context.Context, o outputs) error {
 
 // passer makes passes over the pools.
 type passer struct {
-	config  *rest.Config
-	applier *apply.Applier
-	options standalone.Options
+	config     *rest.Config
+	applier    *apply.Applier
+	scaledJobs []*fleet.ScaledJob
+	namespace  string
+	remember   time.Duration
+	engine     engine.Options
+	standalone standalone.Options
 }
 
-func (s standaloneSettings) passer(config *rest.Config, queue standalone.Queue, logger *zap.Logger) (*passer, error) {
+func (s standaloneSettings) passer(config *rest.Config, organization engine.Organization, logger *zap.Logger) (*passer, error) {
 	applier, err := apply.New(config, s.agents.options(logger))
 	if err != nil {
 		return nil, err
@@ -146,62 +157,79 @@ func (s standaloneSettings) passer(config *rest.Config, queue standalone.Queue, 
 	if err != nil {
 		return nil, err
 	}
-	return &passer{config: config, applier: applier, options: standalone.Options{
-		Organization: s.organizations[0].url, Queue: queue, Pools: s.pools,
-		Creator: kube.BatchV1().Jobs(s.agents.namespace), Delay: s.pollingDelay,
-		// The first pass finds the pool, then its jobs, and creates Jobs.
-		Timeout: 3 * s.timeout, CapByParallelJobs: s.capByParallelJobs, Logger: logger,
-	}}, nil
+	return &passer{
+		config: config, applier: applier, scaledJobs: s.scaledJobs, namespace: s.agents.namespace, remember: s.rememberFor(),
+		engine: engine.Options{
+			Organizations: []engine.Organization{organization}, MaxAge: s.pollingDelay, Timeout: s.timeout,
+			Address: address, CapByParallelJobs: s.capByParallelJobs, Logger: logger,
+		},
+		standalone: standalone.Options{
+			Pools: s.pools, Creator: kube.BatchV1().Jobs(s.agents.namespace), Delay: s.pollingDelay,
+			// The first pass finds the pool, then its jobs, and creates Jobs.
+			Timeout: 3 * s.timeout, Logger: logger,
+		},
+	}, nil
 }
 
-// start sees to the namespace and the Secret and begins to follow Jobs.
-func (p *passer) start(ctx context.Context) (*fleet.Fleet, error) {
+// start prepares the namespace and the Secret, follows Jobs and returns what makes
+// passes, and a function that stops it all.
+func (p *passer) start(ctx context.Context) (runner *standalone.Runner, stop func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
 	if err := p.applier.Prepare(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return fleet.StartJobs(ctx, p.config, p.options.Pools[0].Group.Namespace, jobtemplate.PoolLabel)
+	view, err := fleet.Start(ctx, p.config, fleet.Options{
+		Namespaces: []string{p.namespace}, JobLabel: jobtemplate.PoolLabel, ScaledJobs: p.scaledJobs, RememberFor: p.remember,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	deciding, running := p.engine, p.standalone
+	deciding.Cluster, running.Cluster = view, view
+	running.Engine = engine.New(deciding)
+	return standalone.New(running), func() {
+		running.Engine.Close()
+		view.Stop()
+	}, nil
 }
 
 func (p *passer) once(ctx context.Context) error {
-	view, err := p.start(ctx)
+	runner, stop, err := p.start(ctx)
 	if err != nil {
 		return err
 	}
-	defer view.Stop()
-	p.options.Cluster = view
-	return standalone.New(p.options).Pass(ctx)
+	defer stop()
+	return runner.Pass(ctx)
 }
 
-// run makes passes until ctx ends; what cannot be started is tried again.
+// run makes passes until ctx ends; a start that fails is retried.
 func (p *passer) run(ctx context.Context) {
-	var view *fleet.Fleet
+	var runner *standalone.Runner
+	var stop func()
 	err := wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
 		var err error
-		if view, err = p.start(ctx); err != nil && ctx.Err() == nil {
-			p.options.Logger.Error("agents cannot be started, trying again", zap.Error(err))
+		if runner, stop, err = p.start(ctx); err != nil && ctx.Err() == nil {
+			p.standalone.Logger.Error("agents cannot be started, trying again", zap.Error(err))
 		}
 		return err == nil, nil
 	})
 	if err != nil {
 		return // ctx has ended
 	}
-	defer view.Stop()
-	options := p.options
-	options.Cluster = view
+	defer stop()
 	preparing := make(chan struct{})
 	go func() {
 		defer close(preparing)
 		wait.UntilWithContext(ctx, p.prepare, prepareAgain)
 	}()
-	standalone.New(options).Run(ctx)
+	runner.Run(ctx)
 	<-preparing
 }
 
 func (p *passer) prepare(ctx context.Context) {
 	if err := p.applier.Prepare(ctx); err != nil && ctx.Err() == nil {
-		p.options.Logger.Error("the agents' namespace or Secret could not be seen to, trying again", zap.Error(err))
+		p.standalone.Logger.Error("the agents' namespace or Secret could not be seen to, trying again", zap.Error(err))
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 type serveCommand struct{ serveFlags }
@@ -68,9 +70,13 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	if err := s.housekeeper.findOwner(ctx); err != nil {
 		return err
 	}
-	service := scaler.New(s.scalerOptions(organizations, view, registry, logger))
-	defer service.Close()
-	duties, err := s.duties(view, service, registry, logger)
+	decisions := engine.New(s.engineOptions(organizations, view, logger))
+	defer decisions.Close()
+	service := scaler.New(scaler.Options{
+		// A first answer takes two requests: the pool, then its jobs.
+		Engine: decisions, Timeout: 2 * s.timeout, Interval: s.pollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
+	})
+	duties, err := s.duties(view, decisions, registry, logger)
 	if err != nil {
 		return err
 	}
@@ -101,7 +107,7 @@ func newRegistry() *prometheus.Registry {
 }
 
 // open makes a cache for each organization.
-func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []scaler.Organization, closeAll func(), err error) {
+func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []engine.Organization, closeAll func(), err error) {
 	var caches []*adoqueue.Cache
 	closeAll = func() {
 		for _, cache := range caches {
@@ -116,7 +122,7 @@ func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []scaler.
 		}
 		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.staleFor, Timeout: s.timeout, Metrics: metrics})
 		caches = append(caches, cache)
-		organizations = append(organizations, scaler.Organization{URL: o.url, Queue: cache})
+		organizations = append(organizations, engine.Organization{URL: o.url, Queue: cache})
 	}
 	return organizations, closeAll, nil
 }
@@ -129,25 +135,25 @@ func (s commonSettings) organizationNames() []string {
 	return names
 }
 
-func (s settings) scalerOptions(organizations []scaler.Organization, view *fleet.Fleet, registry *prometheus.Registry, logger *zap.Logger) scaler.Options {
-	options := scaler.Options{
-		Organizations: organizations, MaxAge: s.pollingDelay,
-		// A first answer takes two requests: the pool, then its jobs.
-		Timeout: 2 * s.timeout, Metrics: scaler.NewMetrics(registry), Logger: logger,
+func (s settings) engineOptions(organizations []engine.Organization, view *fleet.Fleet, logger *zap.Logger) engine.Options {
+	options := engine.Options{
+		Organizations: organizations, MaxAge: s.pollingDelay, Timeout: 2 * s.timeout, Logger: logger,
 		CapByParallelJobs: s.capByParallelJobs, Address: s.scalerAddress,
 	}
 	if view != nil {
 		options.Cluster = view
 	}
-	if s.housekeeper.Placeholders {
-		options.PlaceholderOwner = s.housekeeper.owner
+	if owner := s.housekeeper.owner; s.housekeeper.Placeholders {
+		options.PlaceholderName = func(capabilities adoqueue.Capabilities) string {
+			return housekeeping.PlaceholderName(owner, capabilities)
+		}
 	}
 	return options
 }
 
 // duties are what one replica at a time does besides answering KEDA.
-func (s settings) duties(view *fleet.Fleet, service *scaler.Service, registry *prometheus.Registry, logger *zap.Logger) (duties []func(context.Context), err error) {
-	keeper, err := s.keeper(view, service.Members, registry, logger)
+func (s settings) duties(view *fleet.Fleet, decisions *engine.Engine, registry *prometheus.Registry, logger *zap.Logger) (duties []func(context.Context), err error) {
+	keeper, err := s.keeper(view, decisions, registry, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,16 @@ func (f *Fleet) followScaledJobs(ctx context.Context, namespace string) error {
 			return nil, false
 		}
 		return slimOf(u, scaledJobOf(u)), true
-	}, f.SetScaledJob, func(s *ScaledJob) { f.DeleteScaledJob(s.Key) })
+	}, f.setOrDelete, func(s *ScaledJob) { f.DeleteScaledJob(s.Key) })
+}
+
+// setOrDelete leaves out ScaledJobs that no external scaler serves.
+func (f *Fleet) setOrDelete(s *ScaledJob) {
+	if len(s.Triggers) == 0 {
+		f.DeleteScaledJob(s.Key)
+		return
+	}
+	f.SetScaledJob(s)
 }
 
 func (f *Fleet) followJobs(ctx context.Context, namespace string) error {

@@ -83,9 +83,12 @@ func (x *Index) SetScaledJob(s *ScaledJob) {
 // DeleteScaledJob removes a ScaledJob. Its Jobs stay until they are deleted.
 func (x *Index) DeleteScaledJob(key plan.Key) {
 	x.mu.Lock()
+	_, known := x.scaledJobs[key]
 	delete(x.scaledJobs, key)
 	x.mu.Unlock()
-	x.notify(key)
+	if known {
+		x.notify(key)
+	}
 }
 
 // SetJob adds a Job or replaces the one of its UID.

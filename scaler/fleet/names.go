@@ -1,12 +1,17 @@
 package fleet
 
+import "strings"
+
 // The rule by which Kubernetes makes a name of a generateName
-// (k8s.io/apiserver, pkg/storage/names): at most maxBase characters of it, then
-// suffixLength letters and digits. KEDA generates the names of Jobs from
-// `<scaledjob>-`, and the Job controller those of pods from `<job>-`.
+// (k8s.io/apiserver, pkg/storage/names; k8s.io/apimachinery, pkg/util/rand): at
+// most maxBase characters of it, then suffixLength of suffixCharacters. KEDA
+// generates the names of Jobs from `<scaledjob>-`, and the Job controller those of
+// pods from `<job>-`. Only the exact characters tell a generated name from one that
+// people chose, such as `build-bcdfg-hello`.
 const (
-	maxBase      = 58
-	suffixLength = 5
+	maxBase          = 58
+	suffixLength     = 5
+	suffixCharacters = "bcdfghjklmnpqrstvwxz2456789"
 )
 
 // MaxSoundName is the longest name of a ScaledJob whose agents can be told from
@@ -37,7 +42,7 @@ func (j *Job) PodBase() string { return generateName(j.Name) }
 func OwnsAgent(scaledJob, agent string) bool {
 	job := generateName(scaledJob)
 	base := BaseOfPod(agent)
-	if len(base) < len(job) || base[:min(len(base), len(job))] != job {
+	if len(base) > maxBase || !strings.HasPrefix(base, job) {
 		return false
 	}
 	rest := base[len(job):] // the Job's suffix and a hyphen, cut where the base is full
@@ -47,11 +52,11 @@ func OwnsAgent(scaledJob, agent string) bool {
 	return len(rest) == suffixLength+1 && isSuffix(rest[:suffixLength]) && rest[suffixLength] == '-'
 }
 
-func isSuffix(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
+// IsGenerated reports whether Kubernetes could have generated a name from a base
+// that it did not have to cut.
+func IsGenerated(name string) bool {
+	base := BaseOfPod(name)
+	return len(base) > 1 && base[len(base)-1] == '-'
 }
+
+func isSuffix(text string) bool { return strings.Trim(text, suffixCharacters) == "" }

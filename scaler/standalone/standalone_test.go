@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/standalone"
@@ -30,9 +32,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // kubernetes is where Jobs are created. They come into view when catchUp says
 // so, as with an informer that lags.
 type kubernetes struct {
+	*fleet.Index
+
 	mu      sync.Mutex
 	made    []fleet.Job
-	inView  int
 	refuses error
 }
 
@@ -42,7 +45,7 @@ func (k *kubernetes) Create(_ context.Context, job *batchv1.Job, _ metav1.Create
 	if k.refuses != nil {
 		return nil, k.refuses
 	}
-	job.Name = fmt.Sprintf("%s%05d", job.GenerateName, len(k.made))
+	job.Name = fmt.Sprintf("%s%s", job.GenerateName, strings.Repeat(string("bcdfghjklmnpqrstvwxz"[len(k.made)]), 5))
 	job.UID, job.CreationTimestamp = types.UID(job.Name), metav1.NewTime(time.Now().Truncate(time.Second))
 	k.made = append(k.made, k.JobOf(job))
 	return job, nil
@@ -55,16 +58,14 @@ func (k *kubernetes) JobOf(job *batchv1.Job) fleet.Job {
 	}
 }
 
-func (k *kubernetes) Jobs() []fleet.Job {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return append([]fleet.Job(nil), k.made[:k.inView]...)
-}
+func (k *kubernetes) Warn(_, _, _, _ string) {}
 
 func (k *kubernetes) catchUp() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.inView = len(k.made)
+	for _, job := range k.made {
+		k.SetJob(job)
+	}
 }
 
 func (k *kubernetes) refuse(err error) {
@@ -88,7 +89,14 @@ type site struct {
 	logs       *observer.ObservedLogs
 }
 
-func inBubble(t *testing.T, change func(*standalone.Options), test func(*testing.T, *site)) {
+// settings are what a test changes.
+type settings struct {
+	pools        []string
+	min, minIdle int
+	cap          bool
+}
+
+func inBubble(t *testing.T, change func(*settings), test func(*testing.T, *site)) {
 	synctest.Test(t, func(t *testing.T) {
 		azure := adotest.New(adotest.Options{AllowUnmatched: true, ParallelJobs: 4})
 		defer azure.Close()
@@ -102,17 +110,22 @@ func inBubble(t *testing.T, change func(*standalone.Options), test func(*testing
 		}
 		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{})
 		defer cache.Close()
+		set := settings{pools: []string{"linux", "windows"}}
+		change(&set)
 		core, logs := observer.New(zap.InfoLevel)
-		s := &site{t: t, azure: azure, kubernetes: &kubernetes{}, logs: logs}
-		options := standalone.Options{
-			Organization: url, Queue: cache, Cluster: s.kubernetes, Creator: s.kubernetes,
-			Pools: []standalone.Pool{pool("linux"), pool("windows")},
-			Delay: time.Second, Timeout: 30 * time.Second, Logger: zap.New(core),
+		s := &site{t: t, azure: azure, kubernetes: &kubernetes{Index: fleet.NewIndex(2 * time.Minute)}, logs: logs}
+		options := standalone.Options{Cluster: s.kubernetes, Creator: s.kubernetes, Delay: time.Second, Timeout: 30 * time.Second, Logger: zap.New(core)}
+		for _, name := range set.pools {
+			azure.AddPool(adotest.Pool{Name: name})
+			options.Pools = append(options.Pools, pool(name))
+			s.kubernetes.SetScaledJob(scaledJob(name, set))
 		}
-		change(&options)
-		for _, p := range options.Pools {
-			azure.AddPool(adotest.Pool{Name: p.Ref.Name})
-		}
+		decisions := engine.New(engine.Options{
+			Organizations: []engine.Organization{{URL: url, Queue: cache}}, Cluster: s.kubernetes, Address: "run",
+			MaxAge: time.Second, Timeout: 10 * time.Second, CapByParallelJobs: set.cap, Logger: zap.New(core),
+		})
+		defer decisions.Close()
+		options.Engine = decisions
 		s.Runner = standalone.New(options)
 		test(t, s)
 	})
@@ -120,13 +133,17 @@ func inBubble(t *testing.T, change func(*standalone.Options), test func(*testing
 
 func pool(name string) standalone.Pool {
 	return standalone.Pool{
-		Ref: adoqueue.PoolRef{Name: name},
-		Group: plan.Group{
-			Key: plan.Key{Namespace: "ado", Name: name}, MaxReplicas: 10,
-			Serves: func(*adoqueue.JobRequest) bool { return true },
-		},
+		Key: plan.Key{Namespace: "ado", Name: name}, Name: name,
 		Job: &batchv1.Job{ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-"}},
 	}
+}
+
+func scaledJob(name string, set settings) *fleet.ScaledJob {
+	s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{
+		"scalerAddress": "run", "poolName": name, "minIdle": strconv.Itoa(set.minIdle),
+	})
+	s.MinReplicas, s.MaxReplicas = set.min, 10
+	return s
 }
 
 func (s *site) queue(pool string, n int) (ids []int64) {
@@ -153,7 +170,7 @@ func (s *site) pass(step string, want int) {
 	}
 }
 
-func unchanged(*standalone.Options) {}
+func unchanged(*settings) {}
 
 // TestPasses has the view of Kubernetes lag: that must not make a Job twice.
 func TestPasses(t *testing.T) {
@@ -193,9 +210,8 @@ func TestPasses(t *testing.T) {
 }
 
 func TestMinimum(t *testing.T) {
-	inBubble(t, func(o *standalone.Options) {
-		o.Pools = o.Pools[:1]
-		o.Pools[0].Group.MinReplicas, o.Pools[0].Group.MinIdle = 2, 1
+	inBubble(t, func(s *settings) {
+		s.pools, s.min, s.minIdle = s.pools[:1], 2, 1
 	}, func(_ *testing.T, s *site) {
 		s.pass("at least two", 2)
 		s.pass("and not two more", 2)
@@ -205,7 +221,7 @@ func TestMinimum(t *testing.T) {
 }
 
 func TestParallelJobs(t *testing.T) {
-	inBubble(t, func(o *standalone.Options) { o.CapByParallelJobs = true }, func(_ *testing.T, s *site) {
+	inBubble(t, func(s *settings) { s.cap = true }, func(_ *testing.T, s *site) {
 		s.queue("linux", 9)
 		s.pass("as many as can run", 4)
 	})
@@ -214,7 +230,8 @@ func TestParallelJobs(t *testing.T) {
 // TestFailures has Azure DevOps and then Kubernetes fail: that is told, not in
 // every pass, and the Jobs are made when it is over.
 func TestFailures(t *testing.T) {
-	inBubble(t, func(o *standalone.Options) { o.Pools = o.Pools[:1] }, func(t *testing.T, s *site) {
+	inBubble(t, func(s *settings) { s.pools = s.pools[:1] }, func(t *testing.T, s *site) {
+		s.azure.Inject(adotest.Fault{Operation: adotest.OpPools, Status: 401})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -238,8 +255,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s: told %d times, want %d", step, times, want)
 			}
 		}
-		const failed = "not all pools could be served, trying again"
-		s.azure.Inject(adotest.Fault{Operation: adotest.OpPools, Status: 401})
+		const failed = "not all pools could be served, retrying"
 		time.Sleep(30 * time.Second)
 		told("refused", failed, "check that the token is valid", 1)
 		s.azure.ClearFaults()

@@ -3,6 +3,7 @@ package fleet_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestFleet(t *testing.T) {
 	scaledJob := workload.ScaledJob{Namespace: "ado", Name: "build", ScalerAddress: "scaler:9090", Pool: "linux"}.Object()
 	create(t, custom, scaledJob)
 
-	view, err := fleet.Start(t.Context(), plane.Config())
+	view, err := fleet.Start(t.Context(), plane.Config(), fleet.Options{RememberFor: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestFleet(t *testing.T) {
 func TestWithoutRights(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
 	config := rest.AnonymousClientConfig(plane.Config())
-	if view, err := fleet.Start(t.Context(), config); err == nil || !strings.Contains(err.Error(), "list ScaledJobs") {
+	if view, err := fleet.Start(t.Context(), config, fleet.Options{RememberFor: 2 * time.Minute}); err == nil || !strings.Contains(err.Error(), "list ScaledJobs") {
 		t.Errorf("got %v, %v", view, err)
 	}
 }
@@ -114,9 +115,11 @@ func expect(t *testing.T, view *fleet.Fleet, want ...string) {
 func describe(view *fleet.Fleet) []string {
 	var lines []string
 	for _, s := range view.ScaledJobs() {
-		lines = append(lines, fmt.Sprintf("%s/%s %s %d-%d x%d %v", s.Namespace, s.Name, s.Strategy, s.MinReplicas, s.MaxReplicas, s.Parallelism, s.Triggers[0]))
+		lines = append(lines, fmt.Sprintf("%s/%s %s %d-%d x%d %v", s.Key.Namespace, s.Key.Name, s.Strategy, s.MinReplicas, s.MaxReplicas, s.Template.Parallelism, s.Triggers[0]))
 	}
-	for _, job := range view.Jobs() {
+	jobs := view.Jobs()
+	slices.SortFunc(jobs, func(a, b fleet.Job) int { return strings.Compare(a.Name, b.Name) })
+	for _, job := range jobs {
 		state := "running"
 		switch {
 		case job.Failed:
