@@ -147,11 +147,7 @@ func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 			}
 		}
 	}
-	metadata := m.sent
-	if metadata == nil {
-		metadata = trigger.WithoutEnvironment(m.manifest)
-	}
-	t, err := trigger.Parse(metadata, e.parsing)
+	t, err := trigger.Parse(m.effective(), e.parsing)
 	if err != nil {
 		return m // reported when KEDA asks
 	}
@@ -199,14 +195,29 @@ func (e *Engine) adopt(key plan.Key, metadata map[string]string) *member {
 		e.mu.Unlock()
 		return nil
 	}
-	asked := *m
-	asked.sent = metadata
-	fresh := e.compile(m.scaledJob, &asked)
-	fresh.since = m.since
-	e.replace(key, fresh)
+	fresh := *m
+	fresh.sent = metadata
+	if m.trigger != nil && maps.Equal(m.effective(), metadata) {
+		// As most are asked for after a start: nothing is decided anew.
+		e.members[key], e.byPool[refOf(m.trigger)][key] = &fresh, &fresh
+		e.mu.Unlock()
+		e.warn(&fresh)
+		return &fresh
+	}
+	compiled := e.compile(m.scaledJob, &fresh)
+	compiled.since = m.since
+	e.replace(key, compiled)
 	e.mu.Unlock()
-	e.warn(fresh)
-	return fresh
+	e.warn(compiled)
+	return compiled
+}
+
+// effective returns the metadata that the trigger was read from.
+func (m *member) effective() map[string]string {
+	if m.sent != nil {
+		return m.sent
+	}
+	return trigger.WithoutEnvironment(m.manifest)
 }
 
 func (e *Engine) member(key plan.Key) *member {

@@ -157,10 +157,11 @@ func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool) {
 	slices.SortFunc(members, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.group.Namespace, b.group.Namespace), cmp.Compare(a.group.Name, b.group.Name))
 	})
-	if p.matcher != nil && slices.Equal(members, p.members) {
+	same := slices.EqualFunc(members, p.members, func(a, b *member) bool { return a.group == b.group })
+	p.members = members
+	if p.matcher != nil && same {
 		return
 	}
-	p.members = members
 	groups := make([]plan.Group, len(members))
 	for i, m := range members {
 		groups[i] = *m.group

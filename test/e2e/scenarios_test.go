@@ -267,7 +267,7 @@ func jobsThatFail(t *testing.T, b *bench.Bench) {
 		if counts := s.describeJobs(); counts != "0 running, 1 complete, 1 failed" {
 			return counts
 		}
-		if events := s.events(); !strings.Contains(events, "AgentsFail: its Jobs fail before they take a job") {
+		if events := s.events(); !strings.Contains(events, "AgentStartFailed: Jobs fail before accepting work") {
 			return "no event tells that Jobs fail: " + events
 		}
 		return ""
