@@ -14,34 +14,38 @@ import (
 
 // memberJobs are the Jobs of one ScaledJob.
 type memberJobs struct {
-	all        []fleet.Job
-	planned    []plan.Job // the same, joined with their agents
+	jobs       []fleet.Job
 	unfinished int
 }
 
-// jobsOf joins the Jobs of a pool's members with their agents in a snapshot.
-func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) []memberJobs {
+// jobsOf returns the Jobs of each of a pool's members, and all of them joined with
+// their agents in a snapshot.
+func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) (each []memberJobs, all []plan.Job) {
 	byBase := map[string][]string{} // names of agents
 	if !e.options.Cluster.PodsInView() {
 		for i := range snapshot.Requests {
-			if name := snapshot.Requests[i].Agent; name != "" {
-				byBase[fleet.BaseOfPod(name)] = append(byBase[fleet.BaseOfPod(name)], name)
+			if base := fleet.BaseOfPod(snapshot.Requests[i].Agent); base != "" {
+				byBase[base] = append(byBase[base], snapshot.Requests[i].Agent)
 			}
 		}
 	}
-	jobs := make([]memberJobs, len(p.members))
+	each = make([]memberJobs, len(p.members))
+	n := 0
 	for i, m := range p.members {
-		of := &jobs[i]
-		of.all = e.options.Cluster.JobsOf(m.group.Key)
-		of.planned = make([]plan.Job, 0, len(of.all))
-		for j := range of.all {
-			if of.all[j].Ended.IsZero() {
-				of.unfinished++
+		each[i].jobs = e.options.Cluster.JobsOf(m.group.Key)
+		n += len(each[i].jobs)
+	}
+	all = make([]plan.Job, 0, n)
+	for i := range each {
+		for j := range each[i].jobs {
+			job := &each[i].jobs[j]
+			if job.Ended.IsZero() {
+				each[i].unfinished++
 			}
-			of.planned = append(of.planned, planned(&of.all[j], byBase))
+			all = append(all, planned(job, byBase))
 		}
 	}
-	return jobs
+	return each, all
 }
 
 // planned joins a Job with its agents: those of its pods where pods are in view,
@@ -104,7 +108,7 @@ func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 // unknownAgent returns an agent of nobody that has got a request since a Job was
 // created which waits for unknownAfter, "" if there is none.
 func unknownAgent(d *Decision, jobs memberJobs) string {
-	oldest := slices.IndexFunc(jobs.all, func(j fleet.Job) bool {
+	oldest := slices.IndexFunc(jobs.jobs, func(j fleet.Job) bool {
 		return j.Ended.IsZero() && d.MadeAt.Sub(j.Created) > unknownAfter
 	})
 	if oldest < 0 {
@@ -112,7 +116,7 @@ func unknownAgent(d *Decision, jobs memberJobs) string {
 	}
 	for i, verdict := range d.Plan.Requests {
 		r := &d.Snapshot.Requests[i]
-		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.all[oldest].Created) {
+		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.jobs[oldest].Created) {
 			return r.Agent
 		}
 	}

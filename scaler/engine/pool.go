@@ -107,11 +107,8 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 		generation: p.generation.Load(),
 	}
 	e.refreshMembers(p, snapshot.Pool)
-	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher}
-	jobs := e.jobsOf(p, snapshot)
-	for i := range jobs {
-		in.Jobs = append(in.Jobs, jobs[i].planned...)
-	}
+	jobs, all := e.jobsOf(p, snapshot)
+	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher, Jobs: all, Groups: make([]plan.Group, 0, len(p.members))}
 	p.history.Observe(snapshot, in.Jobs)
 	in.Held = p.history.Held
 	for i, m := range p.members {
@@ -184,7 +181,7 @@ func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool) {
 func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.Group {
 	g, now := *m.group, d.MadeAt
 	back := p.backoffs[g.Key]
-	failed := back.observe(jobs.all, p.history.Held)
+	failed := back.observe(jobs.jobs, p.history.Held)
 	asking := e.askingUntil(m)
 	switch reason := back.blocked(now); {
 	case m.gone:

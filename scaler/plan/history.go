@@ -12,7 +12,7 @@ type History struct{ held map[string]bool }
 // that are about to end.
 func (h *History) Observe(snapshot *adoqueue.Snapshot, jobs []Job) {
 	holders := holdersOf(snapshot)
-	held := make(map[string]bool)
+	held := make(map[string]bool, len(h.held))
 	for i := range jobs {
 		if h.held[jobs[i].UID] || holders.has(&jobs[i]) {
 			held[jobs[i].UID] = true
