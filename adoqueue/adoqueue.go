@@ -10,7 +10,6 @@ package adoqueue
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -52,15 +51,6 @@ func (p Pool) refString() string {
 	return fmt.Sprintf("pool %d", p.ID)
 }
 
-// key folds references to one pool that differ only in case: Azure DevOps
-// ignores the case of pool names.
-func (r PoolRef) key() PoolRef {
-	if r.Name != "" {
-		return PoolRef{Name: strings.ToLower(r.Name)}
-	}
-	return PoolRef{ID: r.ID}
-}
-
 // State is how far a job request has come.
 type State int
 
@@ -87,8 +77,6 @@ type JobRequest struct {
 	QueueTime   time.Time
 	AssignTime  time.Time
 	ReceiveTime time.Time
-	FinishTime  time.Time
-	Result      string
 
 	Demands []Demand
 	// Agent is the name of the agent reserved for the request, if any.

@@ -1,16 +1,17 @@
 package adoqueue
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
 // Agent is an agent that is registered in a pool.
@@ -123,48 +124,62 @@ func agentsCall(pool Pool, operation string, path ...string) call {
 	}
 }
 
-func (c *Client) listAgents(ctx context.Context, q call) ([]Agent, error) {
-	body, err := c.do(ctx, q)
+func (c *Client) listAgents(ctx context.Context, q call) (agents []Agent, err error) {
+	err = c.do(ctx, q, func(body io.Reader) error {
+		agents, err = decodeAgents(body)
+		return err
+	})
+	return agents, err
+}
+
+// maxAgentText bounds the text that a list of agents holds together.
+const maxAgentText = 32 << 20
+
+func decodeAgents(body io.Reader) ([]Agent, error) {
+	agents, left := []Agent{}, maxAgentText
+	err := decodeList(body, func(w *wireRegistered) error {
+		if w.ID == 0 {
+			return errors.New("it is no agent")
+		}
+		if left -= w.textSize(); left < 0 {
+			return fmt.Errorf("the list holds more than %d MiB of text", maxAgentText>>20)
+		}
+		agents = append(agents, w.agent())
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	list, err := decodeList[wireRegistered](body)
-	if err != nil {
-		return nil, undecodable(q, err)
-	}
-	agents := make([]Agent, 0, len(list))
-	for i := range list {
-		if list[i].ID == 0 {
-			return nil, undecodable(q, errors.New("an item of the list is no agent"))
-		}
-		agents = append(agents, list[i].agent())
 	}
 	return agents, nil
 }
 
 func (c *Client) oneAgent(ctx context.Context, q call) (Agent, error) {
-	body, err := c.do(ctx, q)
-	if err != nil {
-		return Agent{}, agentFailure(err)
-	}
+	var agent Agent
+	err := c.do(ctx, q, func(body io.Reader) (err error) {
+		agent, err = decodeAgent(body)
+		return err
+	})
+	return agent, agentFailure(err)
+}
+
+func decodeAgent(body io.Reader) (Agent, error) {
 	var wire wireRegistered
-	if err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &wire); err != nil {
-		return Agent{}, undecodable(q, err)
+	if err := decodeObject(body, &wire); err != nil {
+		return Agent{}, err
 	}
 	if wire.ID == 0 {
-		return Agent{}, undecodable(q, errors.New("it is no agent"))
+		return Agent{}, errors.New("it is no agent")
 	}
 	return wire.agent(), nil
 }
 
 // change is for calls whose answer says nothing new.
 func (c *Client) change(ctx context.Context, q call) error {
-	_, err := c.do(ctx, q)
-	return agentFailure(err)
+	return agentFailure(c.do(ctx, q, nil))
 }
 
-// agentFailure sorts the refusals that are about an agent by their names; on
-// the busy one, only its text is sure.
+// agentFailure classifies the refusals that are about an agent by their names;
+// of a busy agent, only the text is certain.
 func agentFailure(err error) error {
 	failure, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -196,9 +211,20 @@ type wireRegistered struct {
 	} `json:"assignedRequest"`
 }
 
+// textSize returns how many bytes of text an agent holds.
+func (w *wireRegistered) textSize() int {
+	size := len(w.Name) + len(w.Version)
+	for _, capabilities := range []map[string]string{w.System, w.User} {
+		for name, value := range capabilities {
+			size += len(name) + len(value)
+		}
+	}
+	return size
+}
+
 func (w *wireRegistered) agent() Agent {
 	a := Agent{
-		ID: w.ID, Name: w.Name, Version: w.Version, Enabled: w.Enabled, Online: bool(w.Status),
+		ID: w.ID, Name: safetext.Printable(w.Name), Version: safetext.Printable(w.Version), Enabled: w.Enabled, Online: bool(w.Status),
 		StatusChanged: time.Time(w.StatusChangedOn), System: w.System, User: w.User,
 	}
 	if w.AssignedRequest != nil {

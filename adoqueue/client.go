@@ -1,16 +1,14 @@
 package adoqueue
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,10 +21,6 @@ const (
 	apiVersion = "7.1"
 	// writeVersion is known to every Server from 2019 on.
 	writeVersion = "5.0"
-	// maxBody bounds an answer: 32 MiB are some 15,000 job requests.
-	maxBody = 32 << 20
-	// maxMessage bounds how much of a foreign text goes into an error.
-	maxMessage = 512
 )
 
 // Options are what a Client may be given besides its organization and
@@ -74,7 +68,7 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 			PerRetry: []policy.Policy{c.throttle, credential.authorize()},
 		},
 		&policy.ClientOptions{
-			Transport: options.HTTPClient,
+			Transport: newBoundedTransport(options.HTTPClient, options.Metrics),
 			Telemetry: policy.TelemetryOptions{ApplicationID: "ado-agent-orchestrator"},
 			Retry: policy.RetryOptions{
 				MaxRetries: 2,
@@ -89,13 +83,12 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 	return c, nil
 }
 
-// once marks requests that are not tried again at once because their caller
-// asks again anyway.
+// once marks requests that are not retried because their caller polls.
 func once(ctx context.Context) context.Context {
 	return policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: -1})
 }
 
-// call is one question to Azure DevOps.
+// call is one request to Azure DevOps.
 type call struct {
 	name      string // low-cardinality label of metrics
 	operation string // for people
@@ -107,48 +100,58 @@ type call struct {
 	prelude   bool
 }
 
-// do asks and gives the body of a successful answer.
-func (c *Client) do(ctx context.Context, q call) ([]byte, error) {
+// do sends the request and decodes a successful answer with decode, which reads
+// it as a stream; nil is for calls whose answer says nothing new.
+func (c *Client) do(ctx context.Context, q call, decode func(io.Reader) error) error {
 	versioned := !c.unversioned.Load()
-	body, err := c.try(ctx, q)
+	err := c.try(ctx, q, decode)
 	failure, ok := errors.AsType[*Error](err)
 	if ok && failure.TypeKey == "VssVersionOutOfRangeException" && versioned {
 		c.unversioned.Store(true)
-		return c.try(ctx, q)
+		return c.try(ctx, q, decode)
 	}
-	return body, err
+	return err
 }
 
-func (c *Client) try(ctx context.Context, q call) ([]byte, error) {
+func (c *Client) try(ctx context.Context, q call, decode func(io.Reader) error) error {
 	start := time.Now()
-	request, err := c.request(ctx, q)
+	exchange := &exchange{operation: q.name}
+	request, err := c.request(exchange.attach(ctx), q)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", q.operation, err)
+		return exchange.failure(q, err)
 	}
 	response, err := c.pipeline.Do(request)
 	if err != nil {
-		if !errors.Is(err, ErrThrottled) { // else it was not sent
-			c.metrics.observe(q.name, 0, time.Since(start))
+		if _, refused := errors.AsType[*Error](err); !refused { // else it was not sent
+			c.metrics.observe(q.name, time.Since(start))
 		}
-		return nil, unanswered(q, err)
+		return exchange.failure(q, unanswered(err))
 	}
 	defer response.Body.Close()
-	body, err := readBody(response)
-	c.metrics.observe(q.name, response.StatusCode, time.Since(start))
-	if err != nil {
-		return nil, &Error{
-			Operation: q.operation, Status: response.StatusCode, ActivityID: activityID(response.Header),
-			Hint: hintRetry, kind: ErrUnavailable, cause: err,
-		}
+	err = c.read(q, response, decode)
+	c.metrics.observe(q.name, time.Since(start))
+	return exchange.failure(q, err)
+}
+
+// read decodes an answer, or returns the error that it is.
+func (c *Client) read(q call, response *http.Response, decode func(io.Reader) error) error {
+	body := bufio.NewReader(response.Body)
+	if failure := failureOf(q, response, body); failure != nil {
+		return failure
 	}
-	if failure := failureOf(response, body); failure != nil {
-		failure.Operation = q.operation
-		if errors.Is(failure, ErrForbidden) && q.method != "" {
-			failure.Hint = hintManage
-		}
-		return nil, failure
+	if decode == nil {
+		return nil
 	}
-	return body, nil
+	err := decode(body)
+	if err == nil {
+		return nil
+	}
+	failure, ok := errors.AsType[*Error](err)
+	if !ok {
+		failure = undecodable(err)
+	}
+	failure.Status, failure.ActivityID = response.StatusCode, activityID(response.Header)
+	return failure
 }
 
 func (c *Client) request(ctx context.Context, q call) (*policy.Request, error) {
@@ -163,7 +166,7 @@ func (c *Client) request(ctx context.Context, q call) (*policy.Request, error) {
 	header.Set("Accept", c.accept(q))
 	// Without this, a refused credential is answered with a sign-in page.
 	header.Set("X-TFS-FedAuthRedirect", "Suppress")
-	runtime.SkipBodyDownload(request) // it has no bound
+	runtime.SkipBodyDownload(request) // it is decoded as a stream
 	if q.body == nil {
 		return request, nil
 	}
@@ -182,86 +185,4 @@ func (c *Client) accept(q call) string {
 		return "application/json"
 	}
 	return "application/json;api-version=" + version
-}
-
-// unanswered makes an error of a request that got no answer. One that the
-// pipeline refused to send is an Error already.
-func unanswered(q call, err error) error {
-	if failure, ok := errors.AsType[*Error](err); ok {
-		named := *failure
-		named.Operation = q.operation
-		return &named
-	}
-	// What is left of a url.Error names only method and address, which the
-	// operation says better.
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		err = failed.Err
-	}
-	return &Error{
-		Operation: q.operation, Hint: "check the organization URL, the network and the proxy settings",
-		kind: ErrUnavailable, cause: err,
-	}
-}
-
-func readBody(response *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
-	}
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("the answer is longer than %d MiB", maxBody>>20)
-	}
-	return body, nil
-}
-
-// failureOf gives the error that an answer is, or nil if it is a success.
-func failureOf(response *http.Response, body []byte) *Error {
-	status := response.StatusCode
-	signIn := isHTML(response.Header, body)
-	if status >= 200 && status < 300 && status != http.StatusNonAuthoritativeInfo && !signIn {
-		return nil
-	}
-	failure := &Error{
-		Status:     status,
-		ActivityID: activityID(response.Header),
-		RetryAfter: retryAfter(response.Header, time.Now()),
-	}
-	failure.Hint, failure.kind = kindOf(status)
-	failure.TypeKey, failure.Message = decodeFailure(body)
-	if failure.Message == "" {
-		// It is percent-encoded, and sometimes the only word there is.
-		text := response.Header.Get("X-TFS-ServiceError")
-		if plain, err := url.PathUnescape(text); err == nil {
-			text = plain
-		}
-		failure.Message = text
-	}
-	if signIn && status < 300 {
-		failure.kind, failure.Hint = ErrUnauthorized, hintCredential
-		failure.Message = "the answer is a web page, as for signing in"
-	}
-	failure.Message = oneLine(redact(failure.Message, response.Request))
-	failure.ActivityID = redact(failure.ActivityID, response.Request)
-	return failure
-}
-
-func isHTML(header http.Header, body []byte) bool {
-	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	return mediaType == "text/html" || bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)), []byte("<"))
-}
-
-func activityID(header http.Header) string {
-	if id := header.Get("ActivityId"); id != "" {
-		return oneLine(id)
-	}
-	return oneLine(header.Get("X-VSS-E2EID"))
-}
-
-// oneLine folds white space and cuts a foreign text to a bearable length.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
-	}
-	return text
 }

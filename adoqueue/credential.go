@@ -79,29 +79,7 @@ func (e entraPolicy) Do(request *policy.Request) (*http.Response, error) {
 		if errors.Is(err, ErrUnavailable) {
 			kind, hint = ErrUnavailable, hintRetry
 		}
-		err = &Error{Message: "getting a token of Microsoft Entra ID", cause: entraCause(err), Hint: hint, kind: kind}
+		err = &Error{Message: "getting a token of Microsoft Entra ID", cause: err, Hint: hint, kind: kind}
 	}
 	return response, err
-}
-
-// entraCause cuts azidentity's text, which can be a page long.
-func entraCause(err error) error {
-	return errors.New(oneLine(err.Error()))
-}
-
-// redact takes out of a text the credential that went with the request, should
-// the other side repeat it.
-func redact(text string, request *http.Request) string {
-	if request == nil {
-		return text
-	}
-	_, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
-	if token == "" {
-		return text
-	}
-	text = strings.ReplaceAll(text, token, "[secret]")
-	if plain, err := base64.StdEncoding.DecodeString(token); err == nil {
-		text = strings.ReplaceAll(text, strings.TrimPrefix(string(plain), ":"), "[secret]")
-	}
-	return text
 }

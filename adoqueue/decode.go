@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
 // This file is the only place that knows how Azure DevOps writes its JSON. What
@@ -16,105 +17,26 @@ import (
 // form: enumerations as text or number, demands as text or object, lists bare
 // or in an envelope, times with and without a zone.
 
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
-// decodeList reads {"count":n,"value":[...]} or a bare list. A body without a
-// list is an error: an error must never look like an empty queue.
-func decodeList[T any](body []byte) ([]T, error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
-	if bytes.HasPrefix(body, []byte("[")) {
-		var list []T
-		err := json.Unmarshal(body, &list)
-		return list, err
-	}
-	var envelope struct {
-		Count int  `json:"count"`
-		Value *[]T `json:"value"`
-	}
-	if err := json.Unmarshal(body, &envelope); err != nil {
-		return nil, err
-	}
-	if envelope.Value == nil {
-		return nil, errors.New("the answer holds no list")
-	}
-	if len(*envelope.Value) < envelope.Count {
-		return nil, fmt.Errorf("the answer holds %d of %d items", len(*envelope.Value), envelope.Count)
-	}
-	return *envelope.Value, nil
-}
-
-// decodeJobRequests gives the unfinished requests of a list, oldest first.
-func decodeJobRequests(body []byte) ([]JobRequest, error) {
-	list, err := decodeList[wireJobRequest](body)
-	if err != nil {
-		return nil, err
-	}
-	requests := make([]JobRequest, 0, len(list))
-	for i := range list {
-		if list[i].RequestID == 0 {
-			return nil, fmt.Errorf("item %d of the list is no job request", i+1)
-		}
-		// Finished ones are not asked for, but not every Server knows that.
-		if r := list[i].jobRequest(); r.State != Finished {
-			requests = append(requests, r)
-		}
-	}
-	slices.SortFunc(requests, func(a, b JobRequest) int {
-		return cmp.Or(a.QueueTime.Compare(b.QueueTime), cmp.Compare(a.ID, b.ID))
-	})
-	return requests, nil
-}
-
+// wireJobRequest is an item of the list of job requests.
 type wireJobRequest struct {
-	RequestID        int64        `json:"requestId"`
-	JobID            string       `json:"jobId"`
-	QueueTime        wireTime     `json:"queueTime"`
-	AssignTime       wireTime     `json:"assignTime"`
-	ReceiveTime      wireTime     `json:"receiveTime"`
-	FinishTime       wireTime     `json:"finishTime"`
-	Result           wireResult   `json:"result"`
-	Demands          []wireDemand `json:"demands"`
-	ReservedAgent    *wireAgent   `json:"reservedAgent"`
-	MatchedAgents    []wireAgent  `json:"matchedAgents"`
-	MatchesAllAgents bool         `json:"matchesAllAgentsInPool"`
-	Definition       wireNamed    `json:"definition"`
-	Owner            wireNamed    `json:"owner"`
-	Priority         wireNumber   `json:"priority"`
-}
-
-type wireAgent struct {
-	Name string `json:"name"`
+	RequestID        int64       `json:"requestId"`
+	JobID            string      `json:"jobId"`
+	QueueTime        wireTime    `json:"queueTime"`
+	AssignTime       wireTime    `json:"assignTime"`
+	ReceiveTime      wireTime    `json:"receiveTime"`
+	FinishTime       wireTime    `json:"finishTime"`
+	Result           wireResult  `json:"result"`
+	Demands          wireDemands `json:"demands"`
+	ReservedAgent    *wireNamed  `json:"reservedAgent"`
+	MatchedAgents    wireAgents  `json:"matchedAgents"`
+	MatchesAllAgents bool        `json:"matchesAllAgentsInPool"`
+	Definition       wireNamed   `json:"definition"`
+	Owner            wireNamed   `json:"owner"`
+	Priority         wireNumber  `json:"priority"`
 }
 
 type wireNamed struct {
 	Name string `json:"name"`
-}
-
-func (w *wireJobRequest) jobRequest() JobRequest {
-	r := JobRequest{
-		ID:               w.RequestID,
-		State:            w.state(),
-		JobID:            w.JobID,
-		QueueTime:        time.Time(w.QueueTime),
-		AssignTime:       time.Time(w.AssignTime),
-		ReceiveTime:      time.Time(w.ReceiveTime),
-		FinishTime:       time.Time(w.FinishTime),
-		Result:           string(w.Result),
-		MatchesAllAgents: w.MatchesAllAgents,
-		Definition:       w.Definition.Name,
-		Run:              w.Owner.Name,
-		Priority:         int(w.Priority),
-	}
-	for _, d := range w.Demands {
-		r.Demands = append(r.Demands, ParseDemand(string(d)))
-	}
-	for _, a := range w.MatchedAgents {
-		r.MatchedAgents = append(r.MatchedAgents, a.Name)
-	}
-	if w.ReservedAgent != nil {
-		r.Agent = w.ReservedAgent.Name
-	}
-	return r
 }
 
 // state is decided by the first mark that fits. Requests exist that have a
@@ -138,16 +60,14 @@ func (w *wireJobRequest) state() State {
 type wireTime time.Time
 
 func (t *wireTime) UnmarshalJSON(data []byte) error {
-	var text *string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	if text == nil || *text == "" {
+	if bytes.Equal(data, []byte("null")) || bytes.Equal(data, []byte(`""`)) {
 		return nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
+	// A time needs no unquoting: text with escapes in it is none.
+	text := string(bytes.Trim(data, `"`))
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05"} {
 		// Parse accepts a fraction that its layout does not have.
-		parsed, err := time.Parse(layout, *text)
+		parsed, err := time.Parse(layout, text)
 		if err == nil {
 			if parsed.Year() > 1 {
 				*t = wireTime(parsed.UTC())
@@ -155,7 +75,7 @@ func (t *wireTime) UnmarshalJSON(data []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%.40q is not a time", *text)
+	return errors.New("a time is not in the form of RFC 3339")
 }
 
 // wireResult is the result of a request; older servers write its number.
@@ -216,7 +136,27 @@ func decodeEnum(data []byte) (number *int, text string, err error) {
 	return number, "", err
 }
 
-// wireDemand is the text of a demand; some answers hold {"name","value"}.
+// wireDemands are the demands of a request, as text; some answers hold objects
+// {"name","value"}.
+type wireDemands []string
+
+func (d *wireDemands) UnmarshalJSON(data []byte) error {
+	if bytes.Count(data, []byte(",")) > maxDemandCommas {
+		return errors.New("it has too many demands")
+	}
+	if !bytes.Contains(data, []byte("{")) {
+		return json.Unmarshal(data, (*[]string)(d))
+	}
+	var list []wireDemand
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	for _, demand := range list {
+		*d = append(*d, string(demand))
+	}
+	return nil
+}
+
 type wireDemand string
 
 func (d *wireDemand) UnmarshalJSON(data []byte) error {
@@ -234,6 +174,31 @@ func (d *wireDemand) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(d))
 }
 
+// wireAgents are the names of the agents that match a request.
+type wireAgents []string
+
+func (a *wireAgents) UnmarshalJSON(data []byte) error {
+	if bytes.Count(data, []byte(",")) > maxAgentCommas {
+		return errors.New("it has too many matched agents")
+	}
+	var list []wireNamed
+	if err := json.Unmarshal(data, &list); err != nil || list == nil {
+		return err
+	}
+	*a = make([]string, len(list))
+	for i := range list {
+		(*a)[i] = list[i].Name
+	}
+	return nil
+}
+
+// Lists inside a request are bounded by their commas, which costs less than to
+// decode them: an agent has about ten, a demand rarely more than one.
+const (
+	maxDemandCommas = 5_000
+	maxAgentCommas  = 300_000
+)
+
 type wirePool struct {
 	ID       int         `json:"id"`
 	Name     string      `json:"name"`
@@ -242,7 +207,7 @@ type wirePool struct {
 }
 
 func (w wirePool) pool() Pool {
-	return Pool{ID: w.ID, Name: w.Name, Hosted: w.IsHosted, Elastic: w.Options.elastic}
+	return Pool{ID: w.ID, Name: safetext.Printable(w.Name), Hosted: w.IsHosted, Elastic: w.Options.elastic}
 }
 
 // decodeFailure finds Microsoft's words in the body of an error: its usual

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// The kinds of failure that a caller may want to tell apart with errors.Is.
-// What is none of these, or ErrUnavailable, may go away by itself.
+// The kinds of failure, for errors.Is. A failure that is none of these, or is
+// ErrUnavailable, may end without anybody doing something.
 var (
-	ErrUnauthorized = errors.New("the credential was not accepted")
-	ErrForbidden    = errors.New("the credential lacks a right")
-	ErrPoolNotFound = errors.New("the pool does not exist or is not visible")
-	ErrPoolUnfit    = errors.New("the pool cannot have agents of its own")
-	ErrThrottled    = errors.New("asked to wait by Azure DevOps")
-	ErrUnavailable  = errors.New("no answer from Azure DevOps")
+	ErrUnauthorized      = errors.New("the credential was not accepted")
+	ErrForbidden         = errors.New("the credential lacks a right")
+	ErrPoolNotFound      = errors.New("the pool does not exist or is not visible")
+	ErrPoolNotSelfHosted = errors.New("the pool has no self-hosted agents")
+	ErrThrottled         = errors.New("Azure DevOps asks to wait")
+	ErrUnavailable       = errors.New("no answer from Azure DevOps")
 
 	ErrAgentNotFound = errors.New("the agent is not registered")
 	ErrAgentExists   = errors.New("an agent of this name is registered already")
 	ErrAgentBusy     = errors.New("the agent runs a job")
 )
 
-// Error says what was asked of Azure DevOps, how it was answered and what to
-// do about it.
+// Error says what was requested of Azure DevOps, what it answered and what to do
+// about it.
 type Error struct {
 	// Operation is what was to be done, e.g. `list job requests of pool "Linux"`.
 	Operation string
@@ -36,16 +36,17 @@ type Error struct {
 	Message string
 	// ActivityID is what Microsoft's support asks for.
 	ActivityID string
-	// RetryAfter is how long Azure DevOps asks to wait, 0 if it did not say.
+	// RetryAfter is how long Azure DevOps asks to wait, 0 if it does not say.
 	RetryAfter time.Duration
-	// Hint tells what to do.
+	// Hint says what to do.
 	Hint string
 
-	kind  error
-	cause error
+	kind   error
+	cause  error
+	detail string // the text of cause, safe to show
 }
 
-// Error gives all of it on one line; it holds no secrets.
+// Error returns all of it on one line, without secrets.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Operation)
@@ -55,8 +56,8 @@ func (e *Error) Error() string {
 	if e.Message != "" {
 		b.WriteString(": " + strings.TrimSuffix(e.Message, "."))
 	}
-	if e.cause != nil {
-		b.WriteString(": " + e.cause.Error())
+	if e.detail != "" {
+		b.WriteString(": " + e.detail)
 	}
 	if e.ActivityID != "" {
 		b.WriteString(" (activity " + e.ActivityID + ")")
@@ -67,7 +68,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the kind of the failure and its cause.
+// Unwrap returns the kind of the failure and its cause.
 func (e *Error) Unwrap() []error {
 	var errs []error
 	for _, err := range []error{e.kind, e.cause} {
@@ -78,15 +79,15 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// NonRetriable tells azcore that a request which a link of the pipeline refused
-// to send is not to be tried again.
+// NonRetriable keeps azcore from retrying a request that a policy of the
+// pipeline refused to send.
 func (e *Error) NonRetriable() {}
 
-// definitive tells whether asking again will give the same answer until
-// somebody changes something, so that an old snapshot must not hide it.
+// definitive reports whether the failure lasts until somebody changes something,
+// so that an old snapshot must not hide it.
 func definitive(err error) bool {
 	return errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden) ||
-		errors.Is(err, ErrPoolNotFound) || errors.Is(err, ErrPoolUnfit)
+		errors.Is(err, ErrPoolNotFound) || errors.Is(err, ErrPoolNotSelfHosted)
 }
 
 const (
@@ -95,14 +96,16 @@ const (
 	hintManage     = "give the identity the role Administrator on the pool, and its token the scope Agent Pools (Read & manage)"
 	hintURL        = "check the organization URL"
 	hintPool       = "check the pool's name or id (of the organization, not the queue id of a project) and that the identity has the role Reader on it"
-	hintRetry      = "it is asked again by itself"
+	hintRetry      = "retried automatically"
 )
 
-// kindOf gives the kind and the hint for an answer that is no success.
+// kindOf returns the kind and the hint for an answer that is no success.
 func kindOf(status int) (hint string, kind error) {
 	switch {
 	case status == http.StatusNonAuthoritativeInfo, status == http.StatusUnauthorized:
 		return hintCredential, ErrUnauthorized
+	case status > 200 && status < 300:
+		return "check what stands between here and Azure DevOps: it has to answer 200", ErrUnavailable
 	case status >= 300 && status < 400:
 		return hintCredential + "; redirects are not followed, since they would carry it elsewhere", ErrUnauthorized
 	case status == http.StatusForbidden:

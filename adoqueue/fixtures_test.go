@@ -1,6 +1,7 @@
 package adoqueue
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -169,10 +170,10 @@ func TestListShapes(t *testing.T) {
 		{name: "no list", body: object{"count": 0}, wantErr: "holds no list"},
 		{name: "null", body: nil, wantErr: "holds no list"},
 		{name: "wrapped message", body: object{"count": 1, "value": object{"Message": "no"}}, wantErr: "cannot be read"},
-		{name: "null in the list", body: object{"count": 1, "value": []any{nil}}, wantErr: "item 1 of the list is no job request"},
+		{name: "null in the list", body: object{"count": 1, "value": []any{nil}}, wantErr: "item 1: it is no job request"},
 		{name: "odd priority", body: []object{base(object{"priority": "High", "planType": 3})}, want: 1},
-		{name: "not a time", body: object{"value": []object{base(object{"queueTime": "yesterday"})}}, wantErr: "is not a time"},
-		{name: "not a number", body: object{"value": []object{base(object{"requestId": "secret"})}}, wantErr: `field "value.requestId" is a string`},
+		{name: "not a time", body: object{"value": []object{base(object{"queueTime": "yesterday"})}}, wantErr: "item 1: a time is not in the form of RFC 3339"},
+		{name: "not a number", body: object{"value": []object{base(object{"requestId": "secret"})}}, wantErr: `item 1: field "requestId" is a string`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := listed(t, tt.body)
@@ -276,7 +277,7 @@ func BenchmarkDecode1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := decodeJobRequests(body); err != nil || len(got) != len(list) {
+		if got, err := decodeJobRequests(bytes.NewReader(body)); err != nil || len(got) != len(list) {
 			b.Fatal(len(got), err)
 		}
 	}
@@ -298,7 +299,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbf{\"value\":[]}"))
 	f.Add([]byte(`{"value":[{"requestId":1,"demands":[{"name":"a"},"b -equals c"],"result":3}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		requests, err := decodeJobRequests(body)
+		requests, err := decodeJobRequests(bytes.NewReader(body))
 		if err != nil && len(requests) > 0 {
 			t.Errorf("both requests and the error %v", err)
 		}

@@ -23,7 +23,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ado_agent_orchestrator_azure_devops_requests_total",
-			Help: "Requests to Azure DevOps, by operation and HTTP status; code 0 means no answer.",
+			Help: "Requests to Azure DevOps, retries included, by operation and HTTP status; code 0 means no answer.",
 		}, []string{"operation", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ado_agent_orchestrator_azure_devops_request_duration_seconds",
@@ -47,11 +47,19 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) observe(operation string, status int, took time.Duration) {
+// count counts one request that was sent, retries of the HTTP library included.
+func (m *Metrics) count(operation string, status int) {
 	if m == nil {
 		return
 	}
 	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+}
+
+// observe records how long a call took with all of its requests.
+func (m *Metrics) observe(operation string, took time.Duration) {
+	if m == nil {
+		return
+	}
 	m.durations.WithLabelValues(operation).Observe(took.Seconds())
 }
 

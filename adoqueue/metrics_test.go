@@ -22,8 +22,7 @@ func TestMetrics(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"value":[{"requestId":1,"queueTime":"2026-01-05T08:00:00Z"},{"requestId":2,"receiveTime":"2026-01-05T08:00:00Z"}]}`)
 	})
-	client := newClient(t, s.URL, PAT(secret))
-	client.metrics = metrics
+	client := newMeasuredClient(t, s.URL, PAT(secret), metrics)
 	cache := NewCache(client, CacheOptions{Metrics: metrics})
 	defer cache.Close()
 	if _, err := cache.Snapshot(t.Context(), linux, time.Minute); err != nil {
@@ -38,7 +37,7 @@ ado_agent_orchestrator_pool_job_requests{organization=%[1]q,pool="Linux",state="
 # HELP ado_agent_orchestrator_pool_oldest_queued_timestamp_seconds When the longest waiting queued job request was queued, 0 if none waits.
 # TYPE ado_agent_orchestrator_pool_oldest_queued_timestamp_seconds gauge
 ado_agent_orchestrator_pool_oldest_queued_timestamp_seconds{organization=%[1]q,pool="Linux"} 1.7675999e+09
-# HELP ado_agent_orchestrator_azure_devops_requests_total Requests to Azure DevOps, by operation and HTTP status; code 0 means no answer.
+# HELP ado_agent_orchestrator_azure_devops_requests_total Requests to Azure DevOps, retries included, by operation and HTTP status; code 0 means no answer.
 # TYPE ado_agent_orchestrator_azure_devops_requests_total counter
 ado_agent_orchestrator_azure_devops_requests_total{code="200",operation="jobrequests"} 1
 ado_agent_orchestrator_azure_devops_requests_total{code="200",operation="pools"} 1

@@ -3,6 +3,7 @@ package adoqueue
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 )
 
@@ -19,7 +20,7 @@ type Package struct {
 	SHA256 string
 }
 
-// LatestPackage finds the newest agent package for a platform: linux-x64,
+// LatestPackage returns the newest agent package for a platform: linux-x64,
 // linux-arm64, linux-musl-x64, osx-x64, osx-arm64 or win-x64.
 func (c *Client) LatestPackage(ctx context.Context, platform string) (Package, error) {
 	q := call{
@@ -27,21 +28,34 @@ func (c *Client) LatestPackage(ctx context.Context, platform string) (Package, e
 		query: url.Values{"platform": {platform}, "top": {"1"}},
 		path:  []string{"_apis", "distributedtask", "packages", "agent"},
 	}
-	body, err := c.do(ctx, q)
+	var found *Package
+	err := c.do(ctx, q, func(body io.Reader) (err error) {
+		found, err = decodePackage(body)
+		return err
+	})
 	if err != nil {
 		return Package{}, err
 	}
-	list, err := decodeList[wirePackage](body)
-	if err != nil {
-		return Package{}, undecodable(q, err)
-	}
-	if len(list) == 0 {
+	if found == nil {
 		return Package{}, &Error{
 			Operation: q.operation, Message: "there is none",
 			Hint: "bake an agent into the image, or use another platform",
 		}
 	}
-	return list[0].agentPackage(), nil
+	return *found, nil
+}
+
+// decodePackage returns the first package of a list, nil if it is empty.
+func decodePackage(body io.Reader) (*Package, error) {
+	var first *Package
+	err := decodeList(body, func(w *wirePackage) error {
+		if first == nil {
+			found := w.agentPackage()
+			first = &found
+		}
+		return nil
+	})
+	return first, err //nolint:nilnil // nil is documented
 }
 
 type wirePackage struct {

@@ -1,10 +1,9 @@
 package adoqueue
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
+	"io"
 	"net/url"
 )
 
@@ -14,7 +13,7 @@ type ParallelJobs struct {
 	Limit, Used int
 }
 
-// ParallelJobs asks for the organization's parallel self-hosted jobs. The
+// ParallelJobs reads the organization's parallel self-hosted jobs. The
 // resource is undocumented and in preview; an Azure DevOps Server, which has no
 // limit, may not know it and answers an error.
 func (c *Client) ParallelJobs(ctx context.Context) (ParallelJobs, error) {
@@ -24,21 +23,26 @@ func (c *Client) ParallelJobs(ctx context.Context) (ParallelJobs, error) {
 		path:    []string{"_apis", "distributedtask", "resourceusage"},
 		version: "7.2-preview.2",
 	}
-	body, err := c.try(ctx, q) // another version would not help
-	if err != nil {
-		return ParallelJobs{}, err
-	}
+	var jobs ParallelJobs
+	err := c.try(ctx, q, func(body io.Reader) (err error) { // another version would not help
+		jobs, err = decodeParallelJobs(body)
+		return err
+	})
+	return jobs, err
+}
+
+func decodeParallelJobs(body io.Reader) (ParallelJobs, error) {
 	var wire struct {
 		ResourceLimit *struct {
 			TotalCount *int `json:"totalCount"`
 		} `json:"resourceLimit"`
 		UsedCount int `json:"usedCount"`
 	}
-	if err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &wire); err != nil {
-		return ParallelJobs{}, undecodable(q, err)
+	if err := decodeObject(body, &wire); err != nil {
+		return ParallelJobs{}, err
 	}
 	if wire.ResourceLimit == nil || wire.ResourceLimit.TotalCount == nil {
-		return ParallelJobs{}, undecodable(q, errors.New("it holds no limit"))
+		return ParallelJobs{}, errors.New("it holds no limit")
 	}
 	return ParallelJobs{Limit: *wire.ResourceLimit.TotalCount, Used: wire.UsedCount}, nil
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// Secret gives what a credential proves itself with now: the personal access
+// Secret returns what a credential proves itself with now: the personal access
 // token, or an access token of Entra, which lives about an hour. The agent's
 // config takes either for a personal access token.
 func Secret(ctx context.Context, credential Credential) (string, error) {
 	q := call{operation: "get the credential"}
-	// It is taken from a request that goes nowhere, so that it is had in just
-	// the way in which a Client has it.
+	// It is taken from a request that goes nowhere, so that a Client and this
+	// get it in the same way.
 	sent := &lastRequest{}
 	pipeline := runtime.NewPipeline("adoqueue", "v1",
 		runtime.PipelineOptions{PerRetry: []policy.Policy{credential.authorize()}}, &policy.ClientOptions{Transport: sent})
@@ -26,7 +26,7 @@ func Secret(ctx context.Context, credential Credential) (string, error) {
 	}
 	response, err := pipeline.Do(request)
 	if err != nil {
-		return "", unanswered(q, err)
+		return "", (&exchange{}).failure(q, unanswered(err))
 	}
 	defer response.Body.Close()
 	scheme, token, _ := strings.Cut(sent.header.Get("Authorization"), " ")

@@ -1,6 +1,7 @@
 package adoqueue
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,23 +11,27 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// maxHold bounds how long an answer may keep us from asking again. Azure
-// DevOps counts usage over five minutes.
+// maxHold bounds how long an answer may keep a client silent. Azure DevOps counts
+// usage over five minutes.
 const maxHold = 5 * time.Minute
 
-// throttle is the link of the pipeline that keeps quiet for as long as Azure
-// DevOps asked, which it may do in any answer, successful ones included. It
+// throttle is the policy of the pipeline that sends nothing for as long as Azure
+// DevOps asks for, which it may do in any answer, successful ones included. It
 // counts use by identity, so the wait holds for all pools of a client.
 type throttle struct {
-	mu    sync.Mutex
-	until time.Time
+	mu       sync.Mutex
+	until    time.Time
+	slowdown time.Duration // the longest wait because a request was delayed; 0 is maxSlowdown
 }
+
+// maxSlowdown bounds the wait after an answer that was delayed.
+const maxSlowdown = 15 * time.Second
 
 // Do sends the request, or refuses it with ErrThrottled while it is too early.
 func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 	if wait := time.Until(t.heldUntil()); wait > 0 {
 		return nil, &Error{
-			Message: "Azure DevOps asked to wait " + wait.Round(time.Millisecond).String() + " more",
+			Message: "not sent: Azure DevOps asks to wait " + wait.Round(time.Millisecond).String() + " more",
 			Hint:    hintRetry, RetryAfter: wait, kind: ErrThrottled,
 		}
 	}
@@ -34,24 +39,46 @@ func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	header := response.Header
 	var first prelude
-	if request.OperationValue(&first) && response.StatusCode == http.StatusOK {
-		header = header.Clone()
-		header.Del(rateLimitDelay)
-	}
-	if wait := retryAfter(header, time.Now()); wait > 0 {
+	if wait := t.after(response, request.OperationValue(&first)); wait > 0 {
 		t.hold(time.Now().Add(wait))
 	}
 	return response, nil
 }
 
+// after returns how long to wait after an answer. A delay of a request that
+// succeeded is about the past: to wait as long again slows down, and it must not
+// take longer than the last snapshots may serve.
+func (t *throttle) after(response *http.Response, first bool) time.Duration {
+	if response.StatusCode != http.StatusOK {
+		return retryAfter(response.Header, time.Now())
+	}
+	asked := askedWait(response.Header, time.Now())
+	if first {
+		return asked
+	}
+	return max(asked, min(seconds(response.Header.Get(rateLimitDelay)), t.longestSlowdown()))
+}
+
+// slowDownAtMost bounds the wait after an answer that was delayed.
+func (t *throttle) slowDownAtMost(wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.slowdown = wait
+}
+
+func (t *throttle) longestSlowdown() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return cmp.Or(t.slowdown, maxSlowdown)
+}
+
 // prelude marks a request whose answer is of use only together with that to
-// the next one, as the look-up of a pool is before its jobs are listed. That
-// it was delayed does not hold back the other half of the question.
+// the next one, as the list of pools is before jobs are listed. Its delay does
+// not hold the next one back.
 type prelude struct{}
 
-// rateLimitDelay is the header that tells how long a request was delayed.
+// rateLimitDelay is the header that says how long a request was delayed.
 const rateLimitDelay = "X-RateLimit-Delay"
 
 func (t *throttle) hold(until time.Time) {
@@ -68,14 +95,19 @@ func (t *throttle) heldUntil() time.Time {
 	return t.until
 }
 
-// retryAfter is how long to wait by an answer's headers: Retry-After (seconds
-// or a date) or X-RateLimit-Delay (seconds), whichever is longer.
+// retryAfter returns how long to wait by an answer's headers: Retry-After or
+// X-RateLimit-Delay, whichever is longer.
 func retryAfter(header http.Header, now time.Time) time.Duration {
-	wait := max(seconds(header.Get("Retry-After")), seconds(header.Get(rateLimitDelay)))
-	if date, err := http.ParseTime(header.Get("Retry-After")); err == nil {
-		wait = max(wait, date.Sub(now))
+	return max(askedWait(header, now), seconds(header.Get(rateLimitDelay)))
+}
+
+// askedWait returns the wait of Retry-After, in seconds or as a date.
+func askedWait(header http.Header, now time.Time) time.Duration {
+	text := header.Get("Retry-After")
+	if date, err := http.ParseTime(text); err == nil {
+		return min(max(date.Sub(now), 0), maxHold)
 	}
-	return min(wait, maxHold)
+	return seconds(text)
 }
 
 func seconds(text string) time.Duration {

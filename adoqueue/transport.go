@@ -8,6 +8,9 @@ import (
 	"os"
 )
 
+// maxHeader bounds the header of an answer. Azure DevOps sends some 2 KiB.
+const maxHeader = 64 << 10
+
 // NewHTTPClient makes the HTTP client for Azure DevOps and Entra: it follows no
 // redirect, uses the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name, and
 // trusts, besides the system's certificate authorities, those in the PEM file
@@ -15,6 +18,8 @@ import (
 func NewHTTPClient(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	transport.MaxResponseHeaderBytes = maxHeader
+	transport.MaxIdleConnsPerHost = maxInFlight // or else most are closed after each poll
 	if caFile != "" {
 		roots, err := rootsWith(caFile)
 		if err != nil {

@@ -43,16 +43,8 @@ func builtin(t *testing.T, header map[string]string, jobs ...string) string {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/jobrequests"):
 			_, _ = io.WriteString(w, `{"count":2,"value":[`+strings.Join(jobs, ",")+`]}`)
-		case r.URL.Query().Get("poolName") == "two":
-			_, _ = io.WriteString(w, `{"count":2,"value":[{"id":1},{"id":2}]}`)
-		case r.URL.Query().Get("poolName") == "none":
-			_, _ = io.WriteString(w, `{"count":0,"value":[]}`)
-		case strings.HasSuffix(r.URL.Path, "/pools/404"):
-			w.WriteHeader(http.StatusNotFound)
-		case strings.HasSuffix(r.URL.Path, "/pools/44"):
-			_, _ = io.WriteString(w, `{"id":44}`)
 		default:
-			_, _ = io.WriteString(w, `{"count":1,"value":[{"id":44}]}`)
+			_, _ = io.WriteString(w, `{"count":4,"value":[{"id":44,"name":"one"},{"id":45,"name":"one pool"},{"id":1,"name":"two"},{"id":2,"name":"two"}]}`)
 		}
 	}))
 	t.Cleanup(s.Close)

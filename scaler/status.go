@@ -24,7 +24,7 @@ func statusOf(err error) error {
 		code = codes.DeadlineExceeded
 	case errors.Is(err, adoqueue.ErrPoolNotFound):
 		code = codes.NotFound
-	case errors.Is(err, adoqueue.ErrPoolUnfit):
+	case errors.Is(err, adoqueue.ErrPoolNotSelfHosted):
 		code = codes.FailedPrecondition
 	case errors.Is(err, adoqueue.ErrUnauthorized):
 		code = codes.Unauthenticated

@@ -52,7 +52,7 @@ func at(code int, err error) error {
 
 // codeOfPool tells a pool that is not there from no answer about it.
 func codeOfPool(err error) int {
-	if errors.Is(err, adoqueue.ErrPoolNotFound) || errors.Is(err, adoqueue.ErrPoolUnfit) {
+	if errors.Is(err, adoqueue.ErrPoolNotFound) || errors.Is(err, adoqueue.ErrPoolNotSelfHosted) {
 		return exitPool
 	}
 	return exitUnavailable

@@ -102,7 +102,7 @@ func (o *organizationKeeper) resolve(ctx context.Context, ref adoqueue.PoolRef) 
 	case err == nil:
 		o.resolved[ref] = pool
 		return pool, true
-	case !errors.Is(err, adoqueue.ErrPoolNotFound) && !errors.Is(err, adoqueue.ErrPoolUnfit):
+	case !errors.Is(err, adoqueue.ErrPoolNotFound) && !errors.Is(err, adoqueue.ErrPoolNotSelfHosted):
 		o.membersIncomplete = true
 	}
 	o.reporter.logger.Debug("no housekeeping in a pool that cannot be resolved",

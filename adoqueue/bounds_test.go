@@ -1,0 +1,269 @@
+package adoqueue
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// allocated returns how many bytes the process allocates while do runs.
+func allocated(do func()) uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	before := sample[0].Value.Uint64()
+	do()
+	metrics.Read(sample)
+	return sample[0].Value.Uint64() - before
+}
+
+// gzipped compresses n repetitions of unit between head and tail.
+func gzipped(t testing.TB, head, unit, tail string, n int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	const block = 10_000
+	blockText := []byte(strings.Repeat(unit, block))
+	_, _ = io.WriteString(w, head)
+	for ; n >= block; n -= block {
+		_, _ = w.Write(blockText)
+	}
+	_, _ = io.WriteString(w, strings.Repeat(unit, n)+tail)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func serveGzip(status int, body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+	}
+}
+
+// TestGzipBombs answers with a small body that unpacks into a huge one, with
+// every kind of status, on the retrying path too.
+func TestGzipBombs(t *testing.T) {
+	const times = 30_000_000
+	for name, body := range map[string][]byte{
+		"empty objects": gzipped(t, `{"value":[{}`, ",{}", `]}`, 10_000_000), // fits 32 MiB
+		"nulls":         gzipped(t, `{"value":[null`, ",null", `]}`, 6_000_000),
+		"one string":    gzipped(t, `{"value":[{"requestId":1,"jobId":"`, "aaaa", `"}]}`, times),
+		"demands":       gzipped(t, `{"value":[{"requestId":1,"demands":["a"`, `,""`, `]}]}`, times),
+		"agents":        gzipped(t, `{"value":[{"requestId":1,"matchedAgents":[{}`, `,{}`, `]}]}`, times),
+		"unknown field": gzipped(t, `{"value":[],"other":[0`, ",0", `]}`, times),
+		"white space":   gzipped(t, `{"value":[`, "    ", `]}`, times),
+		"a message":     gzipped(t, `{"message":"`, "aaaa", `"}`, times),
+		"nested":        gzipped(t, `{"value":`, "[", ``, times),
+	} {
+		for _, status := range []int{200, 203, 206, 302, 400, 401, 404, 429, 500, 503} {
+			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
+				s := server(t, serveGzip(status, body))
+				client := newClient(t, s.URL, PAT(secret))
+				start := time.Now()
+				bytes := allocated(func() {
+					if got, err := client.JobRequests(once(t.Context()), Pool{ID: 1}); err == nil || got != nil {
+						t.Errorf("got %d requests, %v", len(got), err)
+					}
+				})
+				if took := time.Since(start); bytes > 100<<20 || took > 5*time.Second {
+					t.Errorf("%d MiB in %v for %d KiB", bytes>>20, took, len(body)>>10)
+				}
+			})
+		}
+	}
+}
+
+// TestEveryReaderIsBounded sends a bomb to each operation.
+func TestEveryReaderIsBounded(t *testing.T) {
+	list := gzipped(t, `{"value":[{"id":1,"name":"x","major":1}`, `,{"id":1,"name":"x"}`, `]}`, 10_000_000)
+	object := gzipped(t, `{"id":1,"systemCapabilities":{"a":"b"`, `,"a":"b"`, `}}`, 30_000_000)
+	for name, do := range map[string]func(*Client, context.Context) error{
+		"agents":       func(c *Client, ctx context.Context) error { _, err := c.Agents(ctx, Pool{ID: 1}); return err },
+		"agent":        func(c *Client, ctx context.Context) error { _, err := c.Agent(ctx, Pool{ID: 1}, 1); return err },
+		"pool by name": func(c *Client, ctx context.Context) error { _, err := c.Pool(ctx, PoolRef{Name: "x"}); return err },
+		"pool by id":   func(c *Client, ctx context.Context) error { _, err := c.Pool(ctx, PoolRef{ID: 1}); return err },
+		"pools":        func(c *Client, ctx context.Context) error { _, err := c.ManagedPools(ctx); return err },
+		"packages":     func(c *Client, ctx context.Context) error { _, err := c.LatestPackage(ctx, "linux-x64"); return err },
+		"parallel":     func(c *Client, ctx context.Context) error { _, err := c.ParallelJobs(ctx); return err },
+		"change":       func(c *Client, ctx context.Context) error { return c.SetAgentEnabled(ctx, Pool{ID: 1}, 1, true) },
+	} {
+		for kind, body := range map[string][]byte{"list": list, "object": object} {
+			s := server(t, serveGzip(200, body))
+			client := newClient(t, s.URL, PAT(secret))
+			start := time.Now()
+			var err error
+			bytes := allocated(func() { err = do(client, once(t.Context())) })
+			if took := time.Since(start); bytes > 200<<20 || took > 10*time.Second || (err == nil) != (name == "change") {
+				t.Errorf("%s, %s: %d MiB in %v, %v", name, kind, bytes>>20, took, err)
+			}
+		}
+	}
+}
+
+// TestDecodingEndsWithTheCaller covers an answer that has arrived in full but
+// takes longer to decode than its caller has time.
+func TestDecodingEndsWithTheCaller(t *testing.T) {
+	finished := `,{"requestId":1,"result":"failed","finishTime":"2026-01-05T08:00:00Z","x":"` + strings.Repeat("a", 4000) + `"}`
+	s := server(t, serveGzip(200, gzipped(t, `{"value":[{"requestId":1}`, finished, `]}`, 100_000)))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err := newClient(t, s.URL, PAT(secret)).JobRequests(once(ctx), Pool{ID: 1})
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) || took > 2*time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+}
+
+func TestHalfAListIsAnError(t *testing.T) {
+	for _, status := range []int{201, 202, 204, 205, 206, 226, 299} {
+		s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"value":[]}`)
+		})
+		got, err := newClient(t, s.URL, PAT(secret)).JobRequests(once(t.Context()), Pool{ID: 1})
+		if !errors.Is(err, ErrUnavailable) || got != nil {
+			t.Errorf("%d: got %v, %v, want an error", status, got, err)
+		}
+	}
+}
+
+func TestRequestListedTwiceCountsOnce(t *testing.T) {
+	queued, running := base(nil), base(object{"receiveTime": receiveTime})
+	for name, list := range map[string][]object{
+		"copies":         {running, running, running},
+		"as it moved on": {queued, running},
+		"the other way":  {running, queued},
+	} {
+		got, err := listed(t, list)
+		if err != nil || len(got) != 1 || got[0].State != Running {
+			t.Errorf("%s: got %s, %v, want one that runs", name, describe(got), err)
+		}
+	}
+	for _, list := range [][]object{{queued, done("failed")}, {done("failed"), queued}} {
+		if got, err := listed(t, list); err != nil || len(got) != 0 {
+			t.Errorf("got %s, %v, want none: it is finished", describe(got), err)
+		}
+	}
+}
+
+// manyRequests writes a list of n requests as Azure DevOps writes them, with
+// agents that match.
+func manyRequests(w io.Writer, n int) {
+	agents := make([]string, 5)
+	for i := range agents {
+		agents[i] = fmt.Sprintf(`{"_links":{"self":{"href":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents/%[1]d"},`+
+			`"web":{"href":"https://dev.azure.com/contoso/_settings/agentpools?view=jobs&poolId=44&agentId=%[1]d"}},`+
+			`"id":%[1]d,"name":"agent-%[1]d","version":"4.255.0","enabled":true,"status":"offline","provisioningState":"Provisioned"}`, i)
+	}
+	matched := strings.Join(agents, ",")
+	fmt.Fprintf(w, `{"count":%d,"value":[`, n)
+	for i := range n {
+		if i > 0 {
+			_, _ = io.WriteString(w, ",")
+		}
+		fmt.Fprintf(w, `{"requestId":%[1]d,"queueTime":"2026-01-05T08:00:00.1266667Z",`+
+			`"serviceOwner":"00025394-6065-48ca-87d9-7f5672854ef7","hostId":"11111111-1111-4111-8111-111111111111",`+
+			`"scopeId":"22222222-2222-4222-8222-222222222222","planType":"Build","planId":"33333333-3333-4333-8333-%012[1]d",`+
+			`"jobId":"44444444-4444-4444-8444-%012[1]d","demands":["Agent.Version -gtVersion 2.182.1","docker","size -equals %[2]d"],`+
+			`"matchedAgents":[%[3]s],`+
+			`"definition":{"_links":{"web":{"href":"https://dev.azure.com/contoso/22222222-2222-4222-8222-222222222222/_build/definition?definitionId=7"},`+
+			`"self":{"href":"https://dev.azure.com/contoso/22222222-2222-4222-8222-222222222222/_apis/build/Definitions/7"}},"id":7,"name":"app - main"},`+
+			`"owner":{"_links":{"web":{"href":"https://dev.azure.com/contoso/22222222-2222-4222-8222-222222222222/_build/results?buildId=501"},`+
+			`"self":{"href":"https://dev.azure.com/contoso/22222222-2222-4222-8222-222222222222/_apis/build/Builds/501"}},"id":501,"name":"20260105.%[1]d"},`+
+			`"data":{"ParallelismTag":"Private","IsScheduledKey":"False"},"poolId":44,`+
+			`"orchestrationId":"33333333-3333-4333-8333-333333333333.build.__default","priority":0}`, i+1, i%10, matched)
+	}
+	_, _ = io.WriteString(w, "]}")
+}
+
+// raceEnabled reports whether the race detector runs, which needs several times
+// the memory.
+var raceEnabled bool
+
+const (
+	manyEnv  = "ADOQUEUE_TEST_MANY" // URL of a server for the process of TestManyRequests
+	manySize = 100_000
+)
+
+// readMany is the process of TestManyRequests: a cache that reads the list a
+// few times, as a scaler does, and prints the most memory it ever had.
+func readMany(url string) error {
+	organization, err := ParseOrganizationURL(url + "/contoso")
+	if err != nil {
+		return err
+	}
+	client, err := NewClient(organization, PAT(secret), Options{})
+	if err != nil {
+		return err
+	}
+	cache := NewCache(client, CacheOptions{Timeout: time.Minute})
+	defer cache.Close()
+	for range 3 {
+		snapshot, err := cache.Snapshot(context.Background(), PoolRef{Name: "Linux"}, time.Nanosecond)
+		if err != nil {
+			return err
+		}
+		if n := len(snapshot.Requests); n != manySize {
+			return fmt.Errorf("%d requests", n)
+		}
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	fmt.Println("peak:", strings.Fields(peak)[0])
+	return nil
+}
+
+// TestManyRequests reads 100,000 requests of one pool, 330 MB of JSON, in a
+// process of its own and checks its peak resident size.
+func TestManyRequests(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil || testing.Short() {
+		t.Skip("needs /proc and half a minute")
+	}
+	var list bytes.Buffer
+	zip := gzip.NewWriter(&list)
+	manyRequests(zip, manySize)
+	_ = zip.Close()
+	body := list.Bytes()
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/pools") {
+			_, _ = io.WriteString(w, `{"count":1,"value":[{"id":44,"name":"Linux"}]}`)
+			return
+		}
+		serveGzip(200, body)(w, r)
+	})
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), manyEnv+"="+s.URL, "GOMEMLIMIT="+cmp.Or(os.Getenv("GOMEMLIMIT"), "off"))
+	start := time.Now()
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	_, text, _ := strings.Cut(string(output), "peak: ")
+	kib, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	t.Logf("peak %d MiB, three reads in %v", kib>>10, time.Since(start))
+	if !raceEnabled && kib > 256<<10 {
+		t.Errorf("peak of %d MiB, want at most 256", kib>>10)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package adoqueue
+
+func init() { raceEnabled = true }

@@ -1,0 +1,191 @@
+package adoqueue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBackoff is the longest pause after failures in a row, unless Azure DevOps
+	// asks for a longer one.
+	maxBackoff = 5 * time.Second
+	// patience is how long callers wait for a new value while an old one can
+	// serve, from the beginning of its fetch.
+	patience = time.Second
+)
+
+// refreshable holds one value that is fetched when somebody needs it: by one
+// fetch at a time, which goes on when its callers leave, and no more often than
+// their pace allows.
+type refreshable[T any] struct {
+	fetch    func() (T, error)
+	spawn    func(func())
+	lasting  bool          // a value serves while fetching fails, however old it is
+	staleFor time.Duration // else for so long
+	// mark returns a copy of a value that says why there is no newer one; nil
+	// leaves it as it is. Called once per failure.
+	mark func(value T, reason error) T
+
+	mu        sync.Mutex
+	value     T
+	has       bool
+	sentAt    time.Time // when the fetch of value began
+	err       error     // of the last fetch
+	failures  int       // in a row
+	heldUntil time.Time // no fetch before
+	running   *fetching
+	askedAt   time.Time
+
+	marked    T // value, marked with markedFor
+	markedFor error
+}
+
+// fetching is one fetch under way.
+type fetching struct {
+	began time.Time
+	done  chan struct{}
+	slow  error // why an old value serves before it is done
+}
+
+// get returns the value. If that is older than maxAge, stale says why there is
+// no newer one. Two fetches are at least pace apart.
+func (r *refreshable[T]) get(ctx context.Context, maxAge, pace time.Duration) (value T, stale, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.askedAt = time.Now()
+	if r.fresh(maxAge) {
+		return r.value, nil, nil
+	}
+	if r.running == nil && time.Now().Before(r.heldUntil) {
+		return r.fallBack(r.err)
+	}
+	if r.running == nil {
+		r.start(pace)
+	}
+	current := r.running
+	if reason := r.wait(ctx, current); reason != nil {
+		return r.fallBack(reason)
+	}
+	if r.err != nil {
+		return r.fallBack(r.err)
+	}
+	return r.value, nil, nil
+}
+
+// current returns the value that serves now, without waiting: if it is older than
+// maxAge, it is fetched in the background. It reports false if there is none, or
+// one that the last failure rules out.
+func (r *refreshable[T]) current(maxAge, pace time.Duration) (value T, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.askedAt = time.Now()
+	if !r.serves() || definitive(r.err) {
+		return value, false
+	}
+	if !r.fresh(maxAge) && r.running == nil && !time.Now().Before(r.heldUntil) {
+		r.start(pace)
+	}
+	return r.value, true
+}
+
+// wait unlocks until the fetch is done. It returns an error if there is a reason
+// not to wait until then.
+func (r *refreshable[T]) wait(ctx context.Context, current *fetching) error {
+	var enough <-chan time.Time
+	if r.serves() {
+		timer := time.NewTimer(time.Until(current.began.Add(patience)))
+		defer timer.Stop()
+		enough = timer.C
+	}
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	select {
+	case <-current.done:
+		return nil
+	case <-enough:
+		return current.slow
+	case <-ctx.Done():
+		if enough != nil {
+			return current.slow // one for all callers, for the sake of mark
+		}
+		return &Error{Operation: "wait for Azure DevOps", Hint: hintRetry, kind: ErrUnavailable, cause: ctx.Err(), detail: ctx.Err().Error()}
+	}
+}
+
+// serves reports whether the value may serve while there is no newer one.
+func (r *refreshable[T]) serves() bool {
+	return r.has && (r.lasting || time.Since(r.sentAt) <= r.staleFor)
+}
+
+// fallBack returns the old value if it may serve, else the reason why there is
+// no newer one.
+func (r *refreshable[T]) fallBack(reason error) (value T, stale, err error) {
+	if definitive(reason) || !r.serves() {
+		return value, nil, reason
+	}
+	if r.mark == nil {
+		return r.value, reason, nil
+	}
+	if r.markedFor != reason { //nolint:errorlint // the very error, not one of its kind
+		r.marked, r.markedFor = r.mark(r.value, reason), reason
+	}
+	return r.marked, reason, nil
+}
+
+func (r *refreshable[T]) fresh(maxAge time.Duration) bool {
+	return r.has && r.err == nil && time.Since(r.sentAt) < maxAge
+}
+
+// start begins a fetch.
+func (r *refreshable[T]) start(pace time.Duration) {
+	current := &fetching{began: time.Now(), done: make(chan struct{}), slow: r.err}
+	if current.slow == nil {
+		current.slow = &Error{
+			Operation: "wait for Azure DevOps", Message: "no answer within " + patience.String() + ", or within the caller's time",
+			Hint: hintRetry, kind: ErrUnavailable,
+		}
+	}
+	r.running = current
+	r.spawn(func() {
+		value, err := r.fetch()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		defer close(current.done)
+		r.running, r.err = nil, err
+		if err == nil {
+			r.value, r.has, r.sentAt, r.failures = value, true, current.began, 0
+			var none T
+			r.marked, r.markedFor = none, nil
+			return
+		}
+		r.failures++
+		r.heldUntil = current.began.Add(pause(err, r.failures, pace))
+	})
+}
+
+// pause returns how long to wait from one failed fetch to the next: what Azure
+// DevOps asks for, else twice as long after each failure in a row.
+func pause(err error, failures int, pace time.Duration) time.Duration {
+	if failure, ok := errors.AsType[*Error](err); ok && failure.RetryAfter > 0 {
+		return max(pace, failure.RetryAfter)
+	}
+	for failures > 1 && pace < maxBackoff {
+		pace, failures = min(2*pace, maxBackoff), failures-1
+	}
+	return pace
+}
+
+// idleSince reports whether nobody has needed the value since the deadline.
+func (r *refreshable[T]) idleSince(deadline time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.running == nil && r.askedAt.Before(deadline)
+}
+
+func (r *refreshable[T]) last() T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.value
+}
