@@ -12,9 +12,8 @@ import (
 // Capabilities are what an agent offers: values by lower-case name.
 type Capabilities map[string]string
 
-// ParseCapabilities reads a list such as "docker, java=17": items are parted by
-// commas, and a name without a value has the value "". Every mistake is
-// reported.
+// ParseCapabilities reads a comma-separated list such as "docker, java=17". A name
+// without a value has the value "". Every mistake is reported.
 func ParseCapabilities(list string) (Capabilities, error) {
 	capabilities := Capabilities{}
 	if strings.TrimSpace(list) == "" {
@@ -31,7 +30,7 @@ func ParseCapabilities(list string) (Capabilities, error) {
 		case strings.ContainsFunc(name, unicode.IsSpace):
 			mistakes = append(mistakes, fmt.Errorf("name %q holds a space", name))
 		case twice:
-			mistakes = append(mistakes, fmt.Errorf("name %q stands there twice", name))
+			mistakes = append(mistakes, fmt.Errorf("duplicate name %q", name))
 		}
 		capabilities[name] = strings.TrimSpace(value)
 	}
@@ -41,19 +40,28 @@ func ParseCapabilities(list string) (Capabilities, error) {
 	return capabilities, nil
 }
 
-// Unmet gives those of the demands that an agent with these capabilities does
-// not meet.
-func (c Capabilities) Unmet(demands []Demand) []Demand {
+// Unmet returns those of the demands that an agent with these capabilities does
+// not meet. A job pinned to an agent's name is met by none, unless the name is
+// stated.
+func (c Capabilities) Unmet(demands []Demand) []Demand { return c.UnmetIfNamed(demands, nil) }
+
+// UnmetIfNamed is Unmet for agents whose names are known in advance, as far as
+// mayBeNamed reports whether one of them can have a name.
+func (c Capabilities) UnmetIfNamed(demands []Demand, mayBeNamed func(name string) bool) []Demand {
 	var unmet []Demand
 	for _, d := range demands {
-		if !d.MetBy(c) {
-			unmet = append(unmet, d)
+		if d.MetBy(c) {
+			continue
 		}
+		if name, ok := d.Names(); ok && mayBeNamed != nil && c[strings.ToLower(d.Name)] == "" && mayBeNamed(name) {
+			continue
+		}
+		unmet = append(unmet, d)
 	}
 	return unmet
 }
 
-// String gives the capabilities in the form that ParseCapabilities reads,
+// String returns the capabilities in the form that ParseCapabilities reads,
 // sorted by name.
 func (c Capabilities) String() string {
 	items := make([]string, 0, len(c))

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
 // Operator is how a demand compares a capability.
@@ -18,10 +20,6 @@ const (
 	Unknown                 // anything else: it is never met
 )
 
-// agentVersion is what nearly every request demands. The service brings agents
-// up to the version it needs, so it never decides where a job can run.
-const agentVersion = "Agent.Version"
-
 // demandForm is the grammar of a demand: the name holds no space, the value is
 // the rest of the line.
 var demandForm = regexp.MustCompile(`^(\S+)(?:\s+-(\S+)\s+(.*))?$`)
@@ -34,10 +32,10 @@ type Demand struct {
 	text     string
 }
 
-// ParseDemand reads a demand as Azure DevOps writes it. It accepts any text:
-// what it does not understand becomes a demand with the operator Unknown.
+// ParseDemand reads a demand as Azure DevOps writes it. It accepts any text: one
+// that it does not understand becomes a demand with the operator Unknown.
 func ParseDemand(text string) Demand {
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(safetext.Printable(text))
 	d := Demand{Operator: Unknown, text: text}
 	parts := demandForm.FindStringSubmatch(text)
 	if parts == nil {
@@ -55,29 +53,36 @@ func ParseDemand(text string) Demand {
 	return d
 }
 
-// String gives the demand as Azure DevOps wrote it.
+// String returns the demand as Azure DevOps wrote it.
 func (d Demand) String() string { return d.text }
 
-// MetBy tells whether an agent with these capabilities meets the demand. Names
-// and values are compared ignoring case. Agent.Version is always met.
+// MetBy reports whether an agent with these capabilities meets the demand. Names
+// and values are compared ignoring case. The capabilities that every agent has,
+// such as Agent.OS, need not be stated: see Capabilities.WithSystem.
 func (d Demand) MetBy(capabilities Capabilities) bool {
-	if strings.EqualFold(d.Name, agentVersion) {
-		return true
-	}
-	value, ok := capabilities[strings.ToLower(d.Name)]
-	if !ok {
+	name := strings.ToLower(d.Name)
+	value, has, known := capabilities.value(name)
+	switch {
+	case !has:
 		return false
-	}
-	switch d.Operator {
-	case Exists:
+	case d.Operator == Exists:
 		return true
-	case Equals:
+	case !known:
+		return d.Operator == AtLeast && name == agentVersion
+	case d.Operator == Equals:
 		return strings.EqualFold(value, d.Value)
-	case AtLeast:
+	case d.Operator == AtLeast:
 		return versionAtLeast(value, d.Value)
 	default:
 		return false
 	}
+}
+
+// Names returns the name that the demand requires the agent or its machine to
+// have, if it requires one.
+func (d Demand) Names() (agent string, ok bool) {
+	pins := strings.EqualFold(d.Name, "Agent.Name") || strings.EqualFold(d.Name, "Agent.ComputerName")
+	return d.Value, pins && d.Operator == Equals
 }
 
 // versionAtLeast compares dotted versions; what follows the first hyphen does

@@ -1,6 +1,7 @@
 package adoqueue
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,9 +34,6 @@ func TestDemandMetBy(t *testing.T) {
 		{"short -gtVersion 11", true},
 		{"odd -gtVersion 1.0", false},
 		{"java -gtVersion high", false},
-		{"Agent.Version -gtVersion 99.0.0", true},
-		{"agent.version", true},
-		{"Agent.Versions", false},
 		{"java -bigger 3", false},
 		{"java -Equals 17.0.2-beta", false}, // operators do not ignore case
 		{"java 17", false},
@@ -45,6 +43,92 @@ func TestDemandMetBy(t *testing.T) {
 		if got := ParseDemand(tt.demand).MetBy(capabilities); got != tt.want {
 			t.Errorf("%q met by %s: got %v, want %v", tt.demand, capabilities, got, tt.want)
 		}
+	}
+}
+
+// TestSystemCapabilities covers what every agent has without saying so.
+func TestSystemCapabilities(t *testing.T) {
+	arm := SystemDefaults{Architecture: "arm64"}
+	windows := SystemDefaults{OS: "windows"}
+	for _, tt := range []struct {
+		capabilities string
+		system       SystemDefaults
+		demand       string
+		want         bool
+	}{
+		{"docker", SystemDefaults{}, "Agent.Version -gtVersion 99.0.0", true},
+		{"docker", SystemDefaults{}, "agent.version", true},
+		{"docker", SystemDefaults{}, "Agent.Version -equals 2.144.0", false}, // nobody knows it
+		{"docker", SystemDefaults{}, "Agent.Version -bigger 3", false},
+		{"docker", SystemDefaults{}, "Agent.Versions", false},
+		{"docker,Agent.Version=4.255.0", SystemDefaults{}, "Agent.Version -equals 2.144.0", false},
+		{"docker,Agent.Version=4.255.0", SystemDefaults{}, "Agent.Version -equals 4.255.0", true},
+		{"docker,Agent.Version=4.255.0", SystemDefaults{}, "Agent.Version -gtVersion 4.100.0", true},
+		{"docker,Agent.Version=4.255.0", SystemDefaults{}, "Agent.Version -gtVersion 4.256.0", false},
+		{"Agent.Version", SystemDefaults{}, "Agent.Version -gtVersion 4.256.0", true}, // without a value it states nothing
+
+		{"", SystemDefaults{}, "Agent.OS", true},
+		{"", SystemDefaults{}, "Agent.OS -equals linux", true},
+		{"", SystemDefaults{}, "agent.os -equals Windows_NT", false},
+		{"", SystemDefaults{OS: "linux"}, "Agent.OS -equals Linux", true},
+		{"", windows, "Agent.OS -equals Windows_NT", true},
+		{"", windows, "Agent.OS -equals Linux", false},
+		{"Agent.OS=Linux", windows, "Agent.OS -equals Linux", true},
+		{"", SystemDefaults{OS: "darwin"}, "Agent.OS -equals Darwin", true},
+		{"", SystemDefaults{OS: "plan9"}, "Agent.OS -equals plan9", true},
+
+		{"", SystemDefaults{}, "Agent.OSArchitecture -equals X64", true},
+		{"", SystemDefaults{}, "Agent.OSArchitecture -equals ARM64", false},
+		{"", arm, "Agent.OSArchitecture -equals ARM64", true},
+		{"", arm, "Agent.OSArchitecture -equals X64", false},
+		{"Agent.OSArchitecture=X64", arm, "Agent.OSArchitecture -equals X64", true},
+
+		{"", SystemDefaults{}, "Agent.Name", true},
+		{"", SystemDefaults{}, "Agent.Name -equals static-vm-01", false},
+		{"Agent.Name=static-vm-01", SystemDefaults{}, "Agent.Name -equals STATIC-vm-01", true},
+		{"", SystemDefaults{}, "Agent.ComputerName", true},
+		{"", SystemDefaults{}, "Agent.ComputerName -equals build-7", false},
+		{"", SystemDefaults{}, "Agent.HomeDirectory", true},
+		{"", SystemDefaults{}, "Agent.HomeDirectory -equals /azp", false},
+		{"", SystemDefaults{}, "Agent.OSVersion", true},
+		{"", SystemDefaults{}, "Agent.OSVersion -gtVersion 1", false},
+		{"", SystemDefaults{}, "Agent.Something", false},
+	} {
+		stated, err := ParseCapabilities(tt.capabilities)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := stated.String()
+		capabilities := stated.WithSystem(tt.system)
+		if got := ParseDemand(tt.demand).MetBy(capabilities); got != tt.want {
+			t.Errorf("%q met by %q on %+v: got %v, want %v", tt.demand, tt.capabilities, tt.system, got, tt.want)
+		}
+		if after := stated.String(); after != before {
+			t.Errorf("the stated capabilities became %s", after)
+		}
+	}
+	var none Capabilities
+	if !ParseDemand("Agent.OS -equals Linux").MetBy(none) || none.WithSystem(arm)["agent.osarchitecture"] != "ARM64" {
+		t.Error("capabilities of nil are not completed")
+	}
+}
+
+func TestUnmetIfNamed(t *testing.T) {
+	ours := func(name string) bool { return strings.HasPrefix(name, "build-") }
+	demands := []Demand{
+		ParseDemand("Agent.Name -equals build-x7k2p"), ParseDemand("agent.computername -equals build-x7k2p"),
+		ParseDemand("Agent.Name -equals static-vm-01"), ParseDemand("docker -equals build-x7k2p"),
+	}
+	got := fmt.Sprint(Capabilities{}.UnmetIfNamed(demands, ours))
+	if want := "[Agent.Name -equals static-vm-01 docker -equals build-x7k2p]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := len(Capabilities{}.Unmet(demands)); got != 4 {
+		t.Errorf("%d unmet without names, want all 4", got)
+	}
+	stated := Capabilities{"agent.name": "static-vm-01"}
+	if got := fmt.Sprint(stated.UnmetIfNamed(demands[:1], ours)); got != "[Agent.Name -equals build-x7k2p]" {
+		t.Errorf("a stated name is compared: got %s", got)
 	}
 }
 
@@ -69,7 +153,7 @@ func TestParseCapabilities(t *testing.T) {
 		{list: " , ", errs: []string{`item " " has no name`}},
 		{list: "docker", want: Capabilities{"docker": ""}},
 		{list: " Docker , java = 17 ,args=a=b", want: Capabilities{"docker": "", "java": "17", "args": "a=b"}},
-		{list: "a b,=x,c,C", errs: []string{`"a b" holds a space`, `"=x" has no name`, `"c" stands there twice`}},
+		{list: "a b,=x,c,C", errs: []string{`"a b" holds a space`, `"=x" has no name`, `duplicate name "c"`}},
 	} {
 		got, err := ParseCapabilities(tt.list)
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -109,7 +193,7 @@ func FuzzParseDemand(f *testing.F) {
 			if err != nil || !cmp.Equal(again, capabilities) {
 				t.Errorf("%q parses as %v, its text as %v (%v)", list, capabilities, again, err)
 			}
-			if d.Operator == Unknown && d.MetBy(capabilities) && !strings.EqualFold(d.Name, agentVersion) {
+			if d.Operator == Unknown && d.MetBy(capabilities) {
 				t.Errorf("%q is met although its operator is unknown", text)
 			}
 		}

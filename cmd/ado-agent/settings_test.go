@@ -26,7 +26,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 	})
 	for _, want := range []string{
 		"AZP_URL (--url): holds a user or password", `the kind of credential "magic" is not known`,
-		`AZP_CAPABILITIES (--capabilities): name "a b" holds a space, item "" has no name, name "c" stands there twice`,
+		`AZP_CAPABILITIES (--capabilities): name "a b" holds a space, item "" has no name, duplicate name "c"`,
 		`AZP_IDLE_TIMEOUT (--idle-timeout): "soon" is not a duration such as 90s or 10m, from 0s`,
 		`AZP_GRACE_PERIOD (--grace-period): "0" is not a duration such as 90s or 10m, from 1s`,
 		`AZP_START_TIMEOUT (--start-timeout): "-5"`, `AZP_LEAVE_TIMEOUT (--leave-timeout): "1ms"`,
