@@ -1,8 +1,11 @@
-// Package adoqueue reads what is queued in an Azure DevOps agent pool.
+// Package adoqueue reads the queue of an Azure DevOps agent pool.
 //
 // A Client speaks to one organization (or one collection of an Azure DevOps
-// Server). A Cache on top of it answers any number of callers from one
-// Snapshot per pool, so that asking often costs Azure DevOps little.
+// Server). A Cache on top of it serves any number of callers from one Snapshot
+// per pool, so that frequent polls cost Azure DevOps little.
+//
+// Texts of Azure DevOps that the package returns, errors included, are
+// printable: no control characters, escape sequences or bidi marks.
 //
 // The package knows nothing of gRPC or Kubernetes, and reads neither flags nor
 // the environment.
@@ -51,7 +54,7 @@ func (p Pool) refString() string {
 	return fmt.Sprintf("pool %d", p.ID)
 }
 
-// State is how far a job request has come.
+// State is the progress of a job request.
 type State int
 
 // The states of a job request, in the order in which it passes through them.
@@ -81,9 +84,8 @@ type JobRequest struct {
 	Demands []Demand
 	// Agent is the name of the agent reserved for the request, if any.
 	Agent string
-	// MatchedAgents are the registered agents that meet the demands, by name,
-	// as Azure DevOps sees it. Nil means that it did not say, not that there
-	// are none.
+	// MatchedAgents are the names of the registered agents that meet the demands
+	// by Azure DevOps' own reckoning. Nil means unknown, not none.
 	MatchedAgents []string
 	// MatchesAllAgents is true if every agent registered in the pool meets the
 	// demands; MatchedAgents is nil then.
@@ -103,12 +105,11 @@ type Snapshot struct {
 	// RequestedAt is when the request was sent that this is the answer to:
 	// whatever happened before it is in here.
 	RequestedAt time.Time
-	// Err is why there is no newer snapshot, if Azure DevOps could not be
-	// asked since.
+	// Err is why there is no newer snapshot, nil if this is the newest.
 	Err error
 }
 
-// Count gives the number of requests in each state.
+// Count returns the number of requests in each state.
 func (s *Snapshot) Count() map[State]int {
 	counts := map[State]int{Queued: 0, Assigned: 0, Running: 0}
 	for i := range s.Requests {

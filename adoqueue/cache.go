@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -13,6 +14,9 @@ const (
 	defaultTimeout  = 10 * time.Second
 	// idleFor is how long a snapshot is kept that nobody needs.
 	idleFor = 10 * time.Minute
+	// maxKept bounds the snapshots of a cache together. 100,000 job requests take
+	// some 30 MiB.
+	maxKept = 96 << 20
 )
 
 // CacheOptions are the bounds of a Cache.
@@ -40,13 +44,14 @@ type Cache struct {
 
 	mu    sync.Mutex
 	lists map[int]*refreshable[*Snapshot] // by the id of a pool that exists
+	sizes map[int]int                     // of their snapshots, in bytes
 }
 
 // NewCache makes a cache for the pools of one organization. Close ends it.
 func NewCache(client *Client, options CacheOptions) *Cache {
 	options.StaleFor = cmp.Or(options.StaleFor, defaultStaleFor)
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
-	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}}
+	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
 	// The next snapshot has to come before the last one is too old to serve.
 	client.throttle.slowDownAtMost(options.StaleFor / 2)
@@ -130,14 +135,41 @@ func withReason(s *Snapshot, reason error) *Snapshot {
 }
 
 func (c *Cache) read(pool Pool) (*Snapshot, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.options.Timeout)
+	defer cancel()
 	sent := time.Now()
-	requests, err := within(c, func(ctx context.Context) ([]JobRequest, error) { return c.client.JobRequests(ctx, pool) })
+	requests, size, err := c.client.jobRequests(ctx, pool)
+	if err == nil {
+		err = c.keep(pool, size)
+	}
 	if err != nil {
 		return nil, err
 	}
 	snapshot := &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}
 	c.options.Metrics.show(c.client.organization, snapshot)
 	return snapshot, nil
+}
+
+// keep reports an error if a new snapshot of a pool does not fit beside those of
+// the others.
+func (c *Cache) keep(pool Pool, size int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	total := size
+	for id, other := range c.sizes {
+		if id != pool.ID {
+			total += other
+		}
+	}
+	if total > maxKept {
+		return &Error{
+			Operation: "keep the job requests of " + pool.String(),
+			Message:   fmt.Sprintf("the unfinished job requests of all pools take more than %d MiB", maxKept>>20),
+			Hint:      "cancel what nobody waits for, or serve fewer pools with one scaler", kind: ErrUnavailable,
+		}
+	}
+	c.sizes[pool.ID] = size
+	return nil
 }
 
 // removeIdle removes the snapshots that nobody has needed lately. It runs when
@@ -147,6 +179,7 @@ func (c *Cache) removeIdle() {
 	for id, list := range c.lists {
 		if list.idleSince(deadline) {
 			delete(c.lists, id)
+			delete(c.sizes, id)
 			if last := list.last(); last != nil {
 				c.options.Metrics.forget(c.client.organization, last.Pool)
 			}

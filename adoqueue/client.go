@@ -23,8 +23,7 @@ const (
 	writeVersion = "5.0"
 )
 
-// Options are what a Client may be given besides its organization and
-// credential.
+// Options are the optional settings of a Client.
 type Options struct {
 	// HTTPClient sends the requests; nil means NewHTTPClient without a CA file.
 	// It must not follow redirects.
@@ -43,7 +42,7 @@ type Client struct {
 	throttle     *throttle
 	metrics      *Metrics
 	// unversioned is set once the server has refused our API version: an older
-	// Server answers in the latest version that it knows if asked for none.
+	// Server answers in the latest version that it knows if none is named.
 	unversioned atomic.Bool
 }
 
@@ -128,15 +127,22 @@ func (c *Client) try(ctx context.Context, q call, decode func(io.Reader) error) 
 		return exchange.failure(q, unanswered(err))
 	}
 	defer response.Body.Close()
-	err = c.read(q, response, decode)
+	err = read(q, response, &answer{bufio.NewReaderSize(response.Body, readSize), exchange.body}, decode)
 	c.metrics.observe(q.name, time.Since(start))
 	return exchange.failure(q, err)
 }
 
+// answer is the body of an answer that has been looked into.
+type answer struct {
+	*bufio.Reader
+	bounded *boundedBody
+}
+
+func (a *answer) takeTurn() error { return a.bounded.takeTurn() }
+
 // read decodes an answer, or returns the error that it is.
-func (c *Client) read(q call, response *http.Response, decode func(io.Reader) error) error {
-	body := bufio.NewReader(response.Body)
-	if failure := failureOf(q, response, body); failure != nil {
+func read(q call, response *http.Response, body *answer, decode func(io.Reader) error) error {
+	if failure := failureOf(q, response, body.Reader); failure != nil {
 		return failure
 	}
 	if decode == nil {
@@ -173,8 +179,8 @@ func (c *Client) request(ctx context.Context, q call) (*policy.Request, error) {
 	return request, runtime.MarshalAsJSON(request, q.body)
 }
 
-// accept names the version of the API. What writes has to name one, even to a
-// Server that does not know ours.
+// accept returns the Accept header, which names the version of the API. A write
+// has to name one, even to a Server that does not know ours.
 func (c *Client) accept(q call) string {
 	version := cmp.Or(q.version, apiVersion)
 	switch {

@@ -165,7 +165,7 @@ func TestBrokenConnections(t *testing.T) {
 			if !errors.Is(err, ErrUnavailable) || got != nil {
 				t.Errorf("got %v, %v, want %v", got, err, ErrUnavailable)
 			}
-			if name == "endless body" && !strings.Contains(err.Error(), "longer than 8 MiB") {
+			if name == "endless body" && !strings.Contains(err.Error(), "an item of it is longer than 8 MiB") {
 				t.Errorf("got %v", err)
 			}
 		})

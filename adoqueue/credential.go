@@ -20,13 +20,13 @@ type Credential interface {
 	authorize() policy.Policy
 }
 
-// PAT is a personal access token. White space around it does no harm.
+// PAT is a personal access token. White space around it is ignored.
 func PAT(token string) Credential {
 	return pat(func() (string, error) { return token, nil })
 }
 
 // PATFile is a personal access token in a file, which is read for every
-// request, so that a new token counts at once.
+// request, so that a new token takes effect at once.
 func PATFile(path string) Credential {
 	return pat(func() (string, error) {
 		token, err := os.ReadFile(path)
@@ -35,8 +35,7 @@ func PATFile(path string) Credential {
 }
 
 // Entra is an identity of Microsoft Entra ID. The credential caches its tokens.
-// An error of it that is ErrUnavailable may go away by itself; any other is
-// taken for a refusal.
+// Its errors that are ErrUnavailable are temporary; all others count as refusals.
 func Entra(credential azcore.TokenCredential) Credential { return entra{credential} }
 
 type pat func() (string, error)

@@ -111,8 +111,8 @@ func (o *wireOptions) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// wireNumber is a number; as what else it may come is not known, and then it is
-// not worth losing the list for it.
+// wireNumber is a number. Its other forms are unknown: they count as 0, since the
+// list is worth more.
 type wireNumber int
 
 func (n *wireNumber) UnmarshalJSON(data []byte) error {
@@ -211,7 +211,7 @@ func (w wirePool) pool() Pool {
 }
 
 // decodeFailure finds Microsoft's words in the body of an error: its usual
-// form, or the list that wraps them on some paths. Other bodies give nothing.
+// form, or the list that wraps them on some paths. Other bodies hold none.
 func decodeFailure(body []byte) (typeKey, message string) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	var failure struct {

@@ -178,24 +178,3 @@ func TestUnmet(t *testing.T) {
 		t.Errorf("unmet: %v, want gpu", unmet)
 	}
 }
-
-func FuzzParseDemand(f *testing.F) {
-	for _, seed := range []string{"docker", "java -gtVersion 11", "a -equals b, c", "-equals x", "x -", "\xff -equals \xff"} {
-		f.Add(seed, "docker,java=17")
-	}
-	f.Fuzz(func(t *testing.T, text, list string) {
-		d := ParseDemand(text)
-		if again := ParseDemand(d.String()); again != d {
-			t.Errorf("%q parses as %+v, its text as %+v", text, d, again)
-		}
-		if capabilities, err := ParseCapabilities(list); err == nil {
-			again, err := ParseCapabilities(capabilities.String())
-			if err != nil || !cmp.Equal(again, capabilities) {
-				t.Errorf("%q parses as %v, its text as %v (%v)", list, capabilities, again, err)
-			}
-			if d.Operator == Unknown && d.MetBy(capabilities) {
-				t.Errorf("%q is met although its operator is unknown", text)
-			}
-		}
-	})
-}

@@ -15,7 +15,7 @@ var (
 	ErrForbidden         = errors.New("the credential lacks a right")
 	ErrPoolNotFound      = errors.New("the pool does not exist or is not visible")
 	ErrPoolNotSelfHosted = errors.New("the pool has no self-hosted agents")
-	ErrThrottled         = errors.New("Azure DevOps asks to wait")
+	ErrThrottled         = errors.New("throttled by Azure DevOps")
 	ErrUnavailable       = errors.New("no answer from Azure DevOps")
 
 	ErrAgentNotFound = errors.New("the agent is not registered")

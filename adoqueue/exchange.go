@@ -20,6 +20,8 @@ import (
 const (
 	// maxInFlight bounds the requests of a client that are under way at once.
 	maxInFlight = 8
+	// maxLarge bounds how many answers with large items are decoded at once.
+	maxLarge = 2
 	// maxTries bounds how often the HTTP library itself sends or connects for
 	// one request: it tries again when a server closes an idle connection, and
 	// without an end when it says GOAWAY on each.
@@ -44,12 +46,16 @@ var errTooManyTries = fmt.Errorf("the connection was closed or refused %d times"
 // request in flight is free when its body is closed.
 type boundedTransport struct {
 	next    policy.Transporter
-	slots   *semaphore.Weighted
+	slots   *semaphore.Weighted // of requests in flight
+	large   *semaphore.Weighted // of answers with large items
 	metrics *Metrics
 }
 
 func newBoundedTransport(next policy.Transporter, metrics *Metrics) *boundedTransport {
-	return &boundedTransport{next: next, slots: semaphore.NewWeighted(maxInFlight), metrics: metrics}
+	return &boundedTransport{
+		next: next, metrics: metrics,
+		slots: semaphore.NewWeighted(maxInFlight), large: semaphore.NewWeighted(maxLarge),
+	}
 }
 
 // Do sends the request.
@@ -70,8 +76,8 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 	tries := &tries{}
 	ctx = tries.watch(ctx)
 	request = request.Clone(ctx)
-	// Asked for by hand, the answer is decompressed below and not by net/http,
-	// which would not say how much came in.
+	// With a header of our own, the answer is decompressed by boundedBody and
+	// not by net/http, which would not say how much came in.
 	request.Header.Set("Accept-Encoding", "gzip")
 	response, err := t.next.Do(request)
 	for range tries.failed(err) {
@@ -82,11 +88,12 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	t.metrics.count(exchange.operation, response.StatusCode)
-	response.Body = &boundedBody{
-		ctx: ctx, source: response.Body, release: release,
+	exchange.body = &boundedBody{
+		ctx: ctx, source: response.Body, release: release, large: t.large,
 		encoding: response.Header.Get("Content-Encoding"),
 		whole:    succeeded(request.Method, response.StatusCode),
 	}
+	response.Body = exchange.body
 	return response, nil
 }
 
@@ -124,6 +131,7 @@ func (t *tries) failed(err error) int32 {
 type exchange struct {
 	operation     string // as in the metrics
 	authorization string // what was sent, so that it can be taken out of errors
+	body          *boundedBody
 }
 
 type exchangeKey struct{}
@@ -146,7 +154,9 @@ type boundedBody struct {
 	encoding string
 	whole    bool // else only the beginning is of use
 	release  func()
+	large    *semaphore.Weighted
 
+	turn  bool      // taken of large
 	plain io.Reader // nil before the first Read
 	err   error
 }
@@ -190,7 +200,7 @@ func (b *boundedBody) open() (io.Reader, error) {
 		}
 		plain = unpacked
 	default:
-		return nil, &readError{errors.New("it is in an encoding that was not asked for")}
+		return nil, &readError{errors.New("its content encoding was not requested")}
 	}
 	if b.whole {
 		return &bounded{source: plain, left: maxBody, limit: maxBody}, nil
@@ -198,9 +208,25 @@ func (b *boundedBody) open() (io.Reader, error) {
 	return io.LimitReader(plain, maxFailure), nil
 }
 
-// Close frees the request's slot.
+// takeTurn waits until only a few others decode large items.
+func (b *boundedBody) takeTurn() error {
+	if b.turn {
+		return nil
+	}
+	if err := b.large.Acquire(b.ctx, 1); err != nil {
+		return &readError{err}
+	}
+	b.turn = true
+	return nil
+}
+
+// Close frees the request's slot, and its turn.
 func (b *boundedBody) Close() error {
 	defer b.release()
+	if b.turn {
+		b.turn = false
+		defer b.large.Release(1)
+	}
 	return b.source.Close()
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -168,7 +169,7 @@ func pairs(text string) (list []string) {
 
 func codes(text string) (list []string) {
 	for _, r := range text {
-		list = append(list, fmt.Sprint(int(r)))
+		list = append(list, strconv.Itoa(int(r)))
 	}
 	return list
 }

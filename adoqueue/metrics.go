@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts the requests to Azure DevOps and shows what the snapshots
-// hold. A nil *Metrics does nothing.
+// Metrics counts the requests to Azure DevOps and exposes the contents of the
+// snapshots. A nil *Metrics does nothing.
 type Metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
@@ -27,7 +27,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		}, []string{"operation", "code"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ado_agent_orchestrator_azure_devops_request_duration_seconds",
-			Help:    "Time until Azure DevOps had answered, retries included.",
+			Help:    "Time until the answer of Azure DevOps was read, retries included.",
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"operation"}),
 		jobs: prometheus.NewGaugeVec(prometheus.GaugeOpts{

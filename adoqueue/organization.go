@@ -29,7 +29,7 @@ func ParseOrganizationURL(text string) (OrganizationURL, error) {
 	}
 	switch {
 	case u.User != nil:
-		return OrganizationURL{}, errors.New("holds a user or password; give the token by its own setting")
+		return OrganizationURL{}, errors.New("holds a user or password; use the setting of the token")
 	case u.Scheme != "https" && u.Scheme != "http", u.Host == "":
 		return OrganizationURL{}, errors.New("does not begin with https://HOST")
 	case u.RawQuery != "" || u.Fragment != "":
@@ -44,10 +44,10 @@ func ParseOrganizationURL(text string) (OrganizationURL, error) {
 	return OrganizationURL{base: u}, nil
 }
 
-// String gives the address without a slash at its end.
+// String returns the address without a slash at its end.
 func (o OrganizationURL) String() string { return o.base.String() }
 
-// Same tells whether both name one organization: case, a slash at the end, and
+// Same reports whether both name one organization: case, a slash at the end, and
 // the old and the new form of the address do not matter.
 func (o OrganizationURL) Same(other OrganizationURL) bool { return o.key() == other.key() }
 
@@ -59,7 +59,7 @@ func (o OrganizationURL) key() string {
 	return o.base.Scheme + "://" + host + path
 }
 
-// safe tells whether a credential may be sent there: over TLS, or to this very
+// safe reports whether a credential may be sent there: over TLS, or to this very
 // machine.
 func (o OrganizationURL) safe() bool {
 	host := o.base.Hostname()
@@ -67,7 +67,7 @@ func (o OrganizationURL) safe() bool {
 	return o.base.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// endpoint gives the address of a resource of the organization.
+// endpoint returns the address of a resource of the organization.
 func (o OrganizationURL) endpoint(query url.Values, path ...string) string {
 	u := o.base.JoinPath(path...)
 	u.RawQuery = query.Encode()

@@ -2,9 +2,12 @@ package adoqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
 // Package is a release of Microsoft's agent for one platform.
@@ -46,16 +49,20 @@ func (c *Client) LatestPackage(ctx context.Context, platform string) (Package, e
 }
 
 // decodePackage returns the first package of a list, nil if it is empty.
-func decodePackage(body io.Reader) (*Package, error) {
-	var first *Package
-	err := decodeList(body, func(w *wirePackage) error {
+func decodePackage(body io.Reader) (first *Package, err error) {
+	err = decodeList(body, func(w *wirePackage) error {
+		if w.Filename == "" || w.DownloadURL == "" {
+			return errors.New("it is no package")
+		}
 		if first == nil {
-			found := w.agentPackage()
-			first = &found
+			first = new(w.agentPackage())
 		}
 		return nil
 	})
-	return first, err //nolint:nilnil // nil is documented
+	if err != nil {
+		return nil, err
+	}
+	return first, nil
 }
 
 type wirePackage struct {
@@ -71,6 +78,7 @@ type wirePackage struct {
 func (w *wirePackage) agentPackage() Package {
 	return Package{
 		Version:  fmt.Sprintf("%d.%d.%d", w.Version.Major, w.Version.Minor, w.Version.Patch),
-		Platform: w.Platform, Filename: w.Filename, DownloadURL: w.DownloadURL, SHA256: w.HashValue,
+		Platform: safetext.Printable(w.Platform), Filename: safetext.Printable(w.Filename),
+		DownloadURL: safetext.Printable(w.DownloadURL), SHA256: safetext.Printable(w.HashValue),
 	}
 }

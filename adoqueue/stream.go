@@ -17,8 +17,14 @@ const (
 	// maxItem bounds one item of a list, and an answer that is one object. A job
 	// request that names 10,000 matching agents has 4 MiB.
 	maxItem = 8 << 20
+	// smallItem is the size up to which any number of answers is decoded at once.
+	smallItem = 1 << 20
 	// maxItems bounds a list. 100,000 job requests are known to fit into 256 MiB.
 	maxItems = 1 << 17
+	// maxToken bounds the white space between items, which the decoder looks
+	// through again after each read.
+	maxToken = 1 << 20
+	readSize = 64 << 10
 	// maxName bounds names that are kept. Azure DevOps allows fewer characters.
 	maxName = 1 << 10
 )
@@ -74,7 +80,7 @@ type itemList[T any] struct {
 // envelope reads what follows the opening brace of {"count":n,"value":[...]}.
 func (l *itemList[T]) envelope() error {
 	count := 0
-	for l.stream.decoder.More() {
+	for l.stream.more() {
 		key, err := l.stream.token()
 		if err != nil {
 			return err
@@ -122,7 +128,7 @@ func (l *itemList[T]) value() error {
 func (l *itemList[T]) items() error {
 	l.found = true
 	var item, empty T // one for all: add keeps nothing of it
-	for l.stream.decoder.More() {
+	for l.stream.more() {
 		if l.read == maxItems {
 			return fmt.Errorf("the list is longer than %d items", maxItems)
 		}
@@ -153,28 +159,37 @@ type stream struct {
 }
 
 func newStream(body io.Reader) *stream {
-	buffered := bufio.NewReader(body)
+	buffered := bufio.NewReaderSize(body, readSize)
 	if start, _ := buffered.Peek(len(byteOrderMark)); bytes.Equal(start, byteOrderMark) {
 		_, _ = buffered.Discard(len(byteOrderMark)) // they are in the buffer
 	}
-	source := &rationed{source: buffered, left: maxItem}
+	source := &rationed{source: buffered}
+	if shared, ok := body.(turnTaker); ok {
+		source.turns = shared
+	}
 	return &stream{decoder: json.NewDecoder(source), source: source}
 }
 
+// more reports whether the list or object that is being read goes on.
+func (s *stream) more() bool {
+	s.source.allow(maxToken)
+	return s.decoder.More()
+}
+
 func (s *stream) token() (json.Token, error) {
-	s.source.left = maxItem
+	s.source.allow(maxToken)
 	token, err := s.decoder.Token()
 	return token, cutShort(err)
 }
 
 func (s *stream) value(into any) error {
-	s.source.left = maxItem
+	s.source.allow(maxItem)
 	return cutShort(s.decoder.Decode(into))
 }
 
 // end checks that nothing follows but white space.
 func (s *stream) end() error {
-	s.source.left = maxItem
+	s.source.allow(maxToken)
 	_, err := s.decoder.Token()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -194,17 +209,30 @@ func cutShort(err error) error {
 	return err
 }
 
-// rationed reads from source until left is used up.
+// turnTaker is a body that waits for its turn before an item of it takes much
+// memory.
+type turnTaker interface{ takeTurn() error }
+
+// rationed reads from source as much as is allowed for one value.
 type rationed struct {
-	source io.Reader
-	left   int
+	source     io.Reader
+	used, most int
+	turns      turnTaker // nil: no need to wait
 }
 
+func (r *rationed) allow(most int) { r.used, r.most = 0, most }
+
 func (r *rationed) Read(p []byte) (int, error) {
-	if r.left <= 0 {
-		return 0, fmt.Errorf("longer than %d MiB", maxItem>>20)
+	if r.used >= r.most {
+		return 0, fmt.Errorf("an item of it is longer than %d MiB", maxItem>>20)
 	}
-	n, err := r.source.Read(p[:min(len(p), r.left)])
-	r.left -= n
+	if r.used > smallItem && r.turns != nil {
+		if err := r.turns.takeTurn(); err != nil {
+			return 0, err
+		}
+		r.turns = nil
+	}
+	n, err := r.source.Read(p[:min(len(p), r.most-r.used)])
+	r.used += n
 	return n, err
 }

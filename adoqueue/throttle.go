@@ -53,11 +53,11 @@ func (t *throttle) after(response *http.Response, first bool) time.Duration {
 	if response.StatusCode != http.StatusOK {
 		return retryAfter(response.Header, time.Now())
 	}
-	asked := askedWait(response.Header, time.Now())
+	wait := requestedWait(response.Header, time.Now())
 	if first {
-		return asked
+		return wait
 	}
-	return max(asked, min(seconds(response.Header.Get(rateLimitDelay)), t.longestSlowdown()))
+	return max(wait, min(seconds(response.Header.Get(rateLimitDelay)), t.longestSlowdown()))
 }
 
 // slowDownAtMost bounds the wait after an answer that was delayed.
@@ -98,11 +98,11 @@ func (t *throttle) heldUntil() time.Time {
 // retryAfter returns how long to wait by an answer's headers: Retry-After or
 // X-RateLimit-Delay, whichever is longer.
 func retryAfter(header http.Header, now time.Time) time.Duration {
-	return max(askedWait(header, now), seconds(header.Get(rateLimitDelay)))
+	return max(requestedWait(header, now), seconds(header.Get(rateLimitDelay)))
 }
 
-// askedWait returns the wait of Retry-After, in seconds or as a date.
-func askedWait(header http.Header, now time.Time) time.Duration {
+// requestedWait returns the wait of Retry-After, in seconds or as a date.
+func requestedWait(header http.Header, now time.Time) time.Duration {
 	text := header.Get("Retry-After")
 	if date, err := http.ParseTime(text); err == nil {
 		return min(max(date.Sub(now), 0), maxHold)

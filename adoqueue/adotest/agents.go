@@ -75,6 +75,8 @@ func (s *Server) AddAgent(pool string, a Agent) (id int, err error) {
 			"Agent.ComputerName":   a.Name,
 			"Agent.OS":             "Linux",
 			"Agent.OSArchitecture": "X64",
+			"Agent.OSVersion":      "6.8.0",
+			"Agent.HomeDirectory":  "/azp",
 		},
 		user: maps.Clone(a.Capabilities),
 	})

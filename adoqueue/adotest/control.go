@@ -93,6 +93,9 @@ type (
 		Delay       duration    `json:"delay,omitzero"`
 		CutAfter    int         `json:"cutAfter,omitzero"`
 		Reset       bool        `json:"reset,omitzero"`
+		Repeat      int         `json:"repeat,omitzero"`
+		Gzip        bool        `json:"gzip,omitzero"`
+		Pace        duration    `json:"pace,omitzero"`
 	}
 	controlStep struct { // of a request
 		Agent  string `json:"agent,omitzero"`
@@ -292,6 +295,7 @@ func (s *Server) controlInject(r *http.Request) (any, error) {
 		Operation: in.Operation, Method: in.Method, PoolID: in.PoolID, Times: in.Times,
 		Status: in.Status, Header: in.Header, ContentType: in.ContentType,
 		Delay: time.Duration(in.Delay), CutAfter: in.CutAfter, Reset: in.Reset,
+		Repeat: in.Repeat, Gzip: in.Gzip, Pace: time.Duration(in.Pace),
 	}
 	if in.Body != "" {
 		f.Body = []byte(in.Body)

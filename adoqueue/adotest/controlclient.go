@@ -166,6 +166,7 @@ func (c *Control) Inject(ctx context.Context, f Fault) error {
 		Operation: f.Operation, Method: f.Method, PoolID: f.PoolID, Times: f.Times,
 		Status: f.Status, Header: f.Header, Body: string(f.Body), ContentType: f.ContentType,
 		Delay: duration(f.Delay), CutAfter: f.CutAfter, Reset: f.Reset,
+		Repeat: f.Repeat, Gzip: f.Gzip, Pace: duration(f.Pace),
 	}, nil)
 }
 

@@ -1,6 +1,9 @@
 package adotest
 
 import (
+	"cmp"
+	"compress/gzip"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -23,6 +26,11 @@ type Fault struct {
 	Delay       time.Duration // before the answer
 	CutAfter    int           // bytes of the body after which the connection breaks, 0: none
 	Reset       bool          // break the connection without an answer
+	// Repeat is how often Body is sent, one after the other; 0: once. With Gzip
+	// an answer of few bytes becomes one of gigabytes.
+	Repeat int
+	Gzip   bool          // compress Body, whatever the client accepts
+	Pace   time.Duration // pause after each KiB of the answer
 }
 
 // Inject adds a fault. Of several that match a request the oldest hits it.
@@ -74,13 +82,38 @@ func (s *Server) interfere(w http.ResponseWriter, c *call) (http.ResponseWriter,
 	if f.Reset {
 		reset(w)
 	}
-	w = &faultyWriter{ResponseWriter: w, fault: f, left: f.CutAfter}
-	if f.Status == 0 && f.Body == nil {
+	w = &faultyWriter{ResponseWriter: w, fault: f, left: f.CutAfter, wait: func(d time.Duration) { s.wait(c, d) }}
+	switch {
+	case f.Status == 0 && f.Body == nil:
 		return w, false
+	case f.Repeat > 0 || f.Gzip:
+		f.stream(w, c)
+	default:
+		a := answer{status: f.Status, raw: f.Body, contentType: f.ContentType}
+		a.write(w, c)
 	}
-	a := answer{status: f.Status, raw: f.Body, contentType: f.ContentType}
-	a.write(w, c)
 	return w, true
+}
+
+// stream sends the body as often as the fault says, without holding all of it.
+func (f *Fault) stream(w http.ResponseWriter, c *call) {
+	h := w.Header()
+	if f.ContentType != "" {
+		h.Set("Content-Type", f.ContentType)
+	}
+	out := io.Writer(w)
+	if f.Gzip {
+		h.Set("Content-Encoding", "gzip")
+		zip := gzip.NewWriter(w)
+		defer zip.Close()
+		out = zip
+	}
+	w.WriteHeader(cmp.Or(f.Status, http.StatusOK))
+	for range max(f.Repeat, 1) {
+		if _, err := out.Write(f.Body); err != nil || c.Context().Err() != nil {
+			return
+		}
+	}
 }
 
 // wait ends early when the client or the stand-in goes.
@@ -114,6 +147,7 @@ type faultyWriter struct {
 	http.ResponseWriter
 	fault Fault
 	left  int
+	wait  func(time.Duration)
 }
 
 func (w *faultyWriter) WriteHeader(status int) {
@@ -125,7 +159,7 @@ func (w *faultyWriter) WriteHeader(status int) {
 
 func (w *faultyWriter) Write(p []byte) (int, error) {
 	if w.fault.CutAfter == 0 {
-		return w.ResponseWriter.Write(p)
+		return w.slowly(p)
 	}
 	_, _ = w.ResponseWriter.Write(p[:min(w.left, len(p))])
 	w.left -= len(p)
@@ -134,4 +168,21 @@ func (w *faultyWriter) Write(p []byte) (int, error) {
 		panic(http.ErrAbortHandler)
 	}
 	return len(p), nil
+}
+
+// slowly writes with the pauses of the fault.
+func (w *faultyWriter) slowly(p []byte) (n int, err error) {
+	if w.fault.Pace == 0 {
+		return w.ResponseWriter.Write(p)
+	}
+	for part := range slices.Chunk(p, 1<<10) {
+		written, err := w.ResponseWriter.Write(part)
+		n += written
+		if err != nil {
+			return n, err
+		}
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // in process there is nothing to flush
+		w.wait(w.fault.Pace)
+	}
+	return n, nil
 }

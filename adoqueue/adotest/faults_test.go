@@ -1,6 +1,8 @@
 package adotest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -41,6 +43,29 @@ func TestFaults(t *testing.T) {
 	if r := get(t, ado, tasks+"pools"); r.header.Get("Retry-After") != "" {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// TestBigAnswers sends a body of which the client's library unpacks 20 MB, and
+// one that takes its time.
+func TestBigAnswers(t *testing.T) {
+	for _, ado := range []*Server{Serve(t, Options{}), New(Options{})} {
+		ado.Inject(Fault{Times: 1, Status: 503, Body: bytes.Repeat([]byte("a"), 1<<10), Repeat: 20_000, Gzip: true, ContentType: "text/plain"})
+		r := send(t, ado, exchange{path: tasks + "pools", header: map[string]string{"Accept-Encoding": "gzip"}})
+		unpacked, err := gzip.NewReader(strings.NewReader(r.body))
+		check(t, err)
+		n, err := io.Copy(io.Discard, unpacked)
+		if err != nil || r.status != 503 || n != 20_000<<10 || len(r.body) > 100<<10 || r.header.Get("Content-Type") != "text/plain" {
+			t.Errorf("got %d bytes of %d, %v", n, len(r.body), err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ado := New(Options{})
+		ado.Inject(Fault{Times: 2, Body: make([]byte, 10<<10), Pace: time.Second})
+		start := time.Now()
+		if r := get(t, ado, tasks+"pools"); len(r.body) != 10<<10 || time.Since(start) != 10*time.Second {
+			t.Errorf("got %d bytes after %v", len(r.body), time.Since(start))
+		}
+	})
 }
 
 // Broken connections look the same to a client over a socket and in process.

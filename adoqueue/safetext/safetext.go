@@ -19,7 +19,8 @@ const maxLine = 512
 
 // escapeSequence matches the control sequences of terminals: CSI with its
 // parameters, OSC up to its terminator, and the two-byte forms.
-var escapeSequence = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\x1b\\]|\u009d)[^\x07\x1b\u009c]*(?:\x07|\x1b\\\\|\u009c)?|\x1b[ -/]*[0-~]")
+var escapeSequence = regexp.MustCompile(`(?:\x1b\[|\x{9b})[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]|` +
+	`(?:\x1b\]|\x{9d})[^\x07\x1b\x{9c}]*(?:\x07|\x1b\\|\x{9c})?|\x1b[\x20-\x2f]*[\x30-\x7e]`)
 
 // Printable returns text without escape sequences, control characters and
 // invisible format characters such as bidi marks. White space becomes a plain
