@@ -38,8 +38,9 @@ func ScaledJob(s Settings) (*kedav1alpha1.ScaledJob, error) {
 			FailedJobsHistoryLimit:     new(int32(keptJobs)),
 			MinReplicaCount:            new(int32(s.Scaling.MinReplicas)), //nolint:gosec // check bounds it
 			MaxReplicaCount:            new(int32(s.Scaling.MaxReplicas)), //nolint:gosec // check bounds it
-			// The only one with which the scaler's count is exact.
-			ScalingStrategy: kedav1alpha1.ScalingStrategy{Strategy: "default"},
+			// No scaling strategy stands for default, the only one with which the
+			// scaler's count is exact: the CRDs of KEDA 2.20.0 and 2.20.1 reject
+			// the word.
 			// Any other kills running builds when the ScaledJob changes.
 			Rollout:  kedav1alpha1.Rollout{Strategy: "gradual"},
 			Triggers: []kedav1alpha1.ScaleTriggers{s.trigger()},

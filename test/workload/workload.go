@@ -43,7 +43,7 @@ type ScaledJob struct {
 	Annotations map[string]string
 	// PollingInterval is in whole seconds, by default one.
 	PollingInterval time.Duration
-	// Strategy is the scaling strategy, by default "default".
+	// Strategy is the scaling strategy. Empty leaves KEDA its default.
 	Strategy string
 	// MaxReplicas bounds the agents, by default at a hundred.
 	MaxReplicas int64
@@ -72,7 +72,6 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 			"maxReplicaCount":            cmp.Or(s.MaxReplicas, 100),
 			"successfulJobsHistoryLimit": keptJobs,
 			"failedJobsHistoryLimit":     keptJobs,
-			"scalingStrategy":            map[string]any{"strategy": cmp.Or(s.Strategy, "default")},
 			"rollout":                    map[string]any{"strategy": "gradual"},
 			"triggers":                   []any{trigger},
 			"jobTargetRef": map[string]any{
@@ -85,6 +84,10 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 			},
 		},
 	}}
+	if s.Strategy != "" {
+		spec := object.Object["spec"].(map[string]any)
+		spec["scalingStrategy"] = map[string]any{"strategy": s.Strategy}
+	}
 	object.SetNamespace(s.Namespace)
 	object.SetName(s.Name)
 	object.SetAnnotations(s.Annotations)

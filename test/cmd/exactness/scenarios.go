@@ -96,7 +96,7 @@ type contender struct {
 }
 
 func (s settings) contenders() []contender {
-	ours := contender{name: "ours", ours: true, strategy: "default", capabilities: "capabilities"}
+	ours := contender{name: "ours", ours: true, capabilities: "capabilities"}
 	if s.count != "" {
 		ours.name += ", `count: " + s.count + "`"
 		ours.metadata = map[string]string{"count": s.count}
