@@ -1,12 +1,15 @@
 // Package components builds the programs of the tests' control plane: etcd,
 // the Kubernetes API server and controller manager, and the KEDA operator.
 //
-// Each lives in a folder of its own here, a module that pins its version, for
-// their requirements clash. The programs are kept in a cache outside the tree,
-// under a key of all that goes into them, so that only the first run builds.
+// etcd and Kubernetes are pinned by modules in folders of their own here, since
+// their requirements clash. KEDA can be had in several versions, each built as
+// its authors do: from its own module, with its own go.sum and replacements. The
+// programs are kept in a cache outside the tree, under a key of all that goes
+// into them, so that only the first run builds.
 package components
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,39 +26,58 @@ const CacheVariable = "CONTROL_PLANE_CACHE"
 
 // Programs are the paths of what was built.
 type Programs struct {
-	Etcd, APIServer, ControllerManager, KEDA string
-	// KEDACRDs is a directory of YAML files, one for each kind of KEDA's.
-	KEDACRDs string
+	Etcd, APIServer, ControllerManager string
+	// KEDA is the operator, empty if it was left out.
+	KEDA string
+	// KEDACRDs are directories of YAML files, one for each kind of KEDA's.
+	KEDACRDs CRDs
+}
+
+// Options say what to build.
+type Options struct {
+	// KEDA is the operator's version, by default that of [KEDAVersion].
+	KEDA string
+	// WithoutKEDA leaves the operator out, and keeps its CRDs.
+	WithoutKEDA bool
+	// Progress reports builds and how long they took.
+	Progress io.Writer
 }
 
 // Build returns the programs, building those that the cache does not hold yet.
-// What it does then, and how long it took, goes to progress. Processes may call
-// it side by side: one builds, the others wait.
-func Build(ctx context.Context, progress io.Writer) (Programs, error) {
+// Processes may call it at the same time: one builds, the others wait.
+func Build(ctx context.Context, options Options) (Programs, error) {
 	source, err := sourceDir()
 	if err != nil {
 		return Programs{}, err
 	}
-	cache, err := CacheDir()
+	release, err := releaseOf(cmp.Or(options.KEDA, KEDAVersion()))
 	if err != nil {
 		return Programs{}, err
 	}
+	modules := []module{etcd(source), kubernetes(source)}
+	if !options.WithoutKEDA {
+		modules = append(modules, release.operator(source))
+	}
 	built := make(map[string]string, len(modules))
 	for _, m := range modules {
-		dir, err := m.install(ctx, installation{
-			source: filepath.Join(source, m.name), cache: cache, progress: progress,
-		})
+		dir, err := m.install(ctx, options.Progress)
 		if err != nil {
 			return Programs{}, fmt.Errorf("build %s: %w", m.name, err)
 		}
-		built[m.name] = dir
+		for _, p := range m.programs {
+			built[p.name] = filepath.Join(dir, p.name)
+		}
+	}
+	crds, err := release.crds(ctx)
+	if err != nil {
+		return Programs{}, err
 	}
 	return Programs{
-		Etcd:              filepath.Join(built["etcd"], "etcd"),
-		APIServer:         filepath.Join(built["kubernetes"], "kube-apiserver"),
-		ControllerManager: filepath.Join(built["kubernetes"], "kube-controller-manager"),
-		KEDA:              filepath.Join(built["keda"], "keda-operator"),
-		KEDACRDs:          filepath.Join(built["keda"], crdFolder),
+		Etcd:              built["etcd"],
+		APIServer:         built["kube-apiserver"],
+		ControllerManager: built["kube-controller-manager"],
+		KEDA:              built["keda-operator"],
+		KEDACRDs:          crds,
 	}, nil
 }
 

@@ -2,7 +2,6 @@ package components
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,84 +13,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// installation says from where to where a module is built.
-type installation struct {
-	source, cache string
-	progress      io.Writer
+// install returns the directory of the module's programs, building them first
+// if necessary.
+func (m module) install(ctx context.Context, progress io.Writer) (string, error) {
+	flags, err := m.flags(ctx)
+	if err != nil {
+		return "", err
+	}
+	key, err := m.key(ctx, flags)
+	if err != nil {
+		return "", err
+	}
+	return once(key, func(target string) error {
+		folder, err := m.folder(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range m.programs {
+			fmt.Fprintf(progress, "building %s, once: about %s on two cores\n", p.name, p.takes)
+			began := time.Now()
+			args := append([]string{"build"}, flags...)
+			if _, err := goCommand(ctx, folder, append(args, "-o", filepath.Join(target, p.name), p.pkg)...); err != nil {
+				return err
+			}
+			fmt.Fprintf(progress, "built %s in %s\n", p.name, time.Since(began).Round(time.Second))
+		}
+		return nil
+	})
 }
 
-// install returns the directory of the module's programs, building them first
-// if need be.
-func (m module) install(ctx context.Context, in installation) (string, error) {
-	flags, err := m.flags(ctx, in.source)
+// once returns a directory of the cache, filled first if it is not there. It
+// appears in one step, so that a build that was cut short leaves nothing that
+// looks like one.
+func once(key string, fill func(target string) error) (string, error) {
+	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	key, err := m.key(ctx, in.source, flags)
-	if err != nil {
-		return "", err
-	}
-	target := filepath.Join(in.cache, key)
+	target := filepath.Join(cache, key)
 	if present(target) {
 		return target, nil
 	}
-	if err := os.MkdirAll(in.cache, 0o750); err != nil {
+	if err := os.MkdirAll(cache, 0o750); err != nil {
 		return "", err
 	}
-	unlock, err := lock(filepath.Join(in.cache, key+".lock"))
+	unlock, err := lock(filepath.Join(cache, key+".lock"))
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	// Another process may have built it while this one waited.
+	// Another process may have made it while this one waited.
 	if present(target) {
 		return target, nil
 	}
-	return target, m.build(ctx, in, buildOrder{flags: flags, target: target})
-}
-
-type buildOrder struct {
-	flags  []string
-	target string
-}
-
-// build makes the target in one step at its end, so that a build that was cut
-// short leaves nothing that looks like one.
-func (m module) build(ctx context.Context, in installation, order buildOrder) error {
-	work, err := os.MkdirTemp(in.cache, "building-")
+	work, err := os.MkdirTemp(cache, "building-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(work)
-	for _, p := range m.programs {
-		fmt.Fprintf(in.progress, "building %s, once: about %s on two cores, all of them about 15\n", p.name, p.takes)
-		began := time.Now()
-		args := append([]string{"build"}, order.flags...)
-		if _, err := goCommand(ctx, in.source, append(args, "-o", filepath.Join(work, p.name), p.pkg)...); err != nil {
-			return err
-		}
-		fmt.Fprintf(in.progress, "built %s in %s\n", p.name, time.Since(began).Round(time.Second))
+	if err := fill(work); err != nil {
+		return "", err
 	}
-	if m.crds != "" {
-		if err := m.copyCRDs(ctx, in.source, filepath.Join(work, crdFolder)); err != nil {
-			return err
-		}
-	}
-	return os.Rename(work, order.target)
-}
-
-// copyCRDs puts the CRDs beside the program, so that a cache that was restored
-// needs no module to be downloaded.
-func (m module) copyCRDs(ctx context.Context, source, target string) error {
-	out, err := goCommand(ctx, source, "mod", "download", "-json", m.crds)
-	if err != nil {
-		return err
-	}
-	var downloaded struct{ Dir string }
-	if err := json.Unmarshal([]byte(out), &downloaded); err != nil {
-		return fmt.Errorf("find the folder of %s: %w", m.crds, err)
-	}
-	return os.CopyFS(target, os.DirFS(filepath.Join(downloaded.Dir, m.crdPath)))
+	return target, os.Rename(work, target)
 }
 
 func present(dir string) bool {

@@ -11,32 +11,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// greeter is a module that is quickly built.
-func greeter(t *testing.T, greeting string) (module, installation) {
+// greeter is a module that is quickly built, into a cache of its own.
+func greeter(t *testing.T, greeting string) (m module, folder string) {
 	t.Helper()
-	in := installation{source: t.TempDir(), cache: t.TempDir()}
+	t.Setenv(CacheVariable, t.TempDir())
+	source := t.TempDir()
+	folder = filepath.Join(source, "greeter")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, content := range map[string]string{
 		"go.mod":  "module example.com/greeter\n\ngo 1.26.0\n",
 		"go.sum":  "",
 		"main.go": "package main\n\nfunc main() { print(\"" + greeting + "\") }\n",
 	} {
-		if err := os.WriteFile(filepath.Join(in.source, name), []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return module{name: "greeter", programs: []program{{"greet", "example.com/greeter", "1 second"}}}, in
+	return pinned(source, "greeter", program{"greet", "example.com/greeter", "1 second"}), folder
 }
 
 func TestInstallBuildsOnce(t *testing.T) {
-	t.Parallel()
-	m, in := greeter(t, "hello")
+	m, _ := greeter(t, "hello")
 	var group errgroup.Group
 	progress := make([]bytes.Buffer, 4)
 	for i := range progress {
 		group.Go(func() error {
-			in := in
-			in.progress = &progress[i]
-			dir, err := m.install(t.Context(), in)
+			dir, err := m.install(t.Context(), &progress[i])
 			if err != nil {
 				return err
 			}
@@ -59,21 +61,20 @@ func TestInstallBuildsOnce(t *testing.T) {
 }
 
 func TestKeyFollowsTheModule(t *testing.T) {
-	t.Parallel()
-	m, in := greeter(t, "hello")
+	m, folder := greeter(t, "hello")
 	keys := make(map[string]bool)
 	for _, change := range []func(){
 		func() {},
 		func() { m.programs = append(m.programs, program{name: "another"}) },
 		func() {
-			if err := os.WriteFile(filepath.Join(in.source, "go.sum"), []byte("changed"), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, "go.sum"), []byte("changed"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
 		change()
 		for _, flags := range [][]string{nil, {"-race"}} {
-			key, err := m.key(t.Context(), in.source, flags)
+			key, err := m.key(t.Context(), flags)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,14 +87,12 @@ func TestKeyFollowsTheModule(t *testing.T) {
 }
 
 func TestFailedBuildLeavesNothing(t *testing.T) {
-	t.Parallel()
-	m, in := greeter(t, "\") syntax error")
-	in.progress = t.Output()
-	if _, err := m.install(t.Context(), in); err == nil || !strings.Contains(err.Error(), "main.go") {
+	m, _ := greeter(t, "\") syntax error")
+	if _, err := m.install(t.Context(), t.Output()); err == nil || !strings.Contains(err.Error(), "main.go") {
 		t.Errorf("error %v, want the compiler's", err)
 	}
 	// All but the lock, whose name ends so.
-	left, err := filepath.Glob(filepath.Join(in.cache, "*[^k]"))
+	left, err := filepath.Glob(filepath.Join(os.Getenv(CacheVariable), "*[^k]"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("the cache holds %v (error %v)", left, err)
 	}

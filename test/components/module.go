@@ -12,18 +12,19 @@ import (
 	"strings"
 )
 
-// crdFolder is where KEDA's CRDs are kept, beside its program.
-const crdFolder = "crds"
-
-// module is one of the folders here: what is built of it, and how.
+// module is built into programs.
 type module struct {
 	name     string
 	programs []program
-	// version is the module whose version is linked into the programs, for
-	// them to name it to their clients. Empty: they know theirs.
-	version string
-	// crds is the module that holds CRDs to keep, in crdPath of it.
-	crds, crdPath string
+	// pins is all that decides what is built, besides the toolchain and the
+	// flags: the checksums of the sources.
+	pins func() ([]byte, error)
+	// folder returns where to build, and makes it available first if necessary.
+	folder func(context.Context) (string, error)
+	// link returns more flags for the linker.
+	link func(context.Context) (string, error)
+	// workDir is any folder in which the go command can be run.
+	workDir string
 }
 
 type program struct {
@@ -32,69 +33,85 @@ type program struct {
 	takes string
 }
 
-var modules = []module{
-	{
-		name:     "etcd",
-		programs: []program{{"etcd", "go.etcd.io/etcd/server/v3", "1 minute"}},
-	},
-	{
-		name: "kubernetes",
-		programs: []program{
-			{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "5 minutes"},
-			{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "1 minute"},
-		},
-		version: "k8s.io/kubernetes",
-	},
-	{
-		name:     "keda",
-		programs: []program{{"keda-operator", "github.com/kedacore/keda/v2/cmd/operator", "8 minutes"}},
-		crds:     "github.com/kedacore/keda/v2",
-		crdPath:  filepath.Join("config", "crd", "bases"),
-	},
+// pinned is a module in a folder below source, with a go.mod and go.sum.
+func pinned(source, name string, programs ...program) module {
+	folder := filepath.Join(source, name)
+	return module{
+		name: name, programs: programs, workDir: folder,
+		pins:   func() ([]byte, error) { return contents(folder, "go.mod", "go.sum") },
+		folder: func(context.Context) (string, error) { return folder, nil },
+		link:   func(context.Context) (string, error) { return "", nil },
+	}
 }
 
-// flags are the arguments to go build, without the output and the package.
-func (m module) flags(ctx context.Context, source string) ([]string, error) {
-	link := "-s -w"
-	if m.version != "" {
-		version, err := goCommand(ctx, source, "list", "-m", "-f", "{{.Version}}", m.version)
+func etcd(source string) module {
+	return pinned(source, "etcd", program{"etcd", "go.etcd.io/etcd/server/v3", "1 minute"})
+}
+
+func kubernetes(source string) module {
+	m := pinned(source, "kubernetes",
+		program{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "5 minutes"},
+		program{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "1 minute"})
+	// Without it, clients are told of a version v0.0.0.
+	m.link = func(ctx context.Context) (string, error) {
+		version, err := goCommand(ctx, m.workDir, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 		minor, _, _ := strings.Cut(rest, ".")
 		const variables = " -X k8s.io/component-base/version."
-		link += variables + "gitVersion=" + version + variables + "gitMajor=" + major + variables + "gitMinor=" + minor
+		return variables + "gitVersion=" + version + variables + "gitMajor=" + major + variables + "gitMinor=" + minor, nil
 	}
-	return []string{"-trimpath", "-buildvcs=false", "-ldflags=" + link}, nil
+	return m
+}
+
+// flags are the arguments to go build, without the output and the package.
+func (m module) flags(ctx context.Context) ([]string, error) {
+	link, err := m.link(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w" + link}, nil
 }
 
 // key names a build by all that it is made of.
-func (m module) key(ctx context.Context, source string, flags []string) (string, error) {
-	toolchain, err := goCommand(ctx, source, "env", "GOVERSION", "GOOS", "GOARCH")
+func (m module) key(ctx context.Context, flags []string) (string, error) {
+	toolchain, err := goCommand(ctx, m.workDir, "env", "GOVERSION", "GOOS", "GOARCH")
+	if err != nil {
+		return "", err
+	}
+	pins, err := m.pins()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%q\n%s\n", toolchain, flags, m.crdPath)
+	fmt.Fprintf(sum, "%s\n%q\n\n", toolchain, flags)
 	for _, p := range m.programs {
 		fmt.Fprintln(sum, p.name, p.pkg)
 	}
-	for _, file := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(source, file))
-		if err != nil {
-			return "", err
-		}
-		sum.Write(content)
-	}
+	sum.Write(pins)
 	return m.name + "-" + hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// goCommand runs the go command in a module and returns what it printed. The
+// contents returns those of files, one after another.
+func contents(folder string, names ...string) ([]byte, error) {
+	var all []byte
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, content...)
+	}
+	return all, nil
+}
+
+// goCommand runs the go command in a folder and returns what it printed. The
 // environment that the programs depend on is pinned here, once.
-func goCommand(ctx context.Context, source string, args ...string) (string, error) {
+func goCommand(ctx context.Context, folder string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are of this package
-	cmd.Dir = source
+	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

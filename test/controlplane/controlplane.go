@@ -29,6 +29,12 @@ type Options struct {
 	// Dir is where all files go. By default it is a new temporary directory.
 	// It must not hold another control plane.
 	Dir string
+	// KEDAVersion is the version of KEDA, by default that of the environment
+	// variable [components.KEDAVariable] or the latest one.
+	KEDAVersion string
+	// GeneratedCRDs takes the CRDs from which KEDA's release is made in place of
+	// those of the release; see [components.CRDs].
+	GeneratedCRDs bool
 	// WithoutKEDA leaves KEDA's operator out; its CRDs are there even so.
 	WithoutKEDA bool
 	// KEDAArgs and KEDAEnv are added to those of KEDA's operator.
@@ -61,7 +67,9 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	if options.Progress == nil {
 		options.Progress = os.Stderr
 	}
-	programs, err := components.Build(ctx, options.Progress)
+	programs, err := components.Build(ctx, components.Options{
+		KEDA: options.KEDAVersion, WithoutKEDA: options.WithoutKEDA, Progress: options.Progress,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,11 @@ func (c *ControlPlane) installKEDA(ctx context.Context) error {
 	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create KEDA's namespace: %w", err)
 	}
-	if err := c.applyCRDs(ctx, c.programs.KEDACRDs); err != nil {
+	crds := c.programs.KEDACRDs.Released
+	if c.options.GeneratedCRDs {
+		crds = c.programs.KEDACRDs.Generated
+	}
+	if err := c.applyCRDs(ctx, crds); err != nil {
 		return fmt.Errorf("apply KEDA's CRDs: %w", err)
 	}
 	if c.options.WithoutKEDA {

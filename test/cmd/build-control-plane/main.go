@@ -1,5 +1,6 @@
 // Command build-control-plane builds what the tests' control plane consists of,
-// for CI to do so in a step of its own. Tests build what is missing themselves.
+// for CI to do so in a step of its own. Its arguments are versions of KEDA, by
+// default that which tests run with. Tests build what is missing themselves.
 package main
 
 import (
@@ -22,14 +23,16 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	programs, err := components.Build(ctx, os.Stderr)
-	if err != nil {
-		return err
+	versions := os.Args[1:]
+	if len(versions) == 0 {
+		versions = []string{components.KEDAVersion()}
 	}
-	for _, path := range []string{
-		programs.Etcd, programs.APIServer, programs.ControllerManager, programs.KEDA, programs.KEDACRDs,
-	} {
-		fmt.Println(path)
+	for _, version := range versions {
+		programs, err := components.Build(ctx, components.Options{KEDA: version, Progress: os.Stderr})
+		if err != nil {
+			return err
+		}
+		fmt.Println(programs)
 	}
 	return nil
 }
