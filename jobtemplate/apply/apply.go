@@ -10,6 +10,7 @@ import (
 	kedav1alpha1 "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -41,6 +42,7 @@ type Applier struct {
 	Options
 	kube       kubernetes.Interface
 	scaledJobs dynamic.ResourceInterface
+	schema     *Schema
 
 	// applied is what is known to be there, by name.
 	applied map[string]version
@@ -66,7 +68,7 @@ func New(config *rest.Config, options Options) (*Applier, error) {
 	}
 	return &Applier{
 		Options: options, kube: kube, scaledJobs: custom.Resource(scaledJobs).Namespace(options.Namespace),
-		applied: map[string]version{},
+		schema: NewSchema(kube.Discovery()), applied: map[string]version{},
 	}, nil
 }
 
@@ -83,15 +85,29 @@ func (a *Applier) Prepare(ctx context.Context) error {
 // Apply does what Prepare does, applies the ScaledJobs, and removes those that
 // it applied before and that are no longer among them; their Jobs run on. What
 // others manage stays as it is; that they manage a field that is wanted
-// otherwise is an error. The error holds everything that failed; the rest was
+// otherwise is an error. Fields that the cluster's KEDA does not have are left
+// out, with a warning. The error holds everything that failed; the rest was
 // done.
 func (a *Applier) Apply(ctx context.Context) error {
 	if err := a.namespace(ctx); err != nil {
 		return err
 	}
 	errs := []error{a.secret(ctx)}
+	fields, changed, err := a.schema.Fields()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	for _, scaledJob := range a.ScaledJobs {
-		if err := a.scaledJob(ctx, scaledJob); err != nil {
+		manifest, err := jobtemplate.Manifest(scaledJob)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if omitted := jobtemplate.Fit(manifest, fields); changed && len(omitted) > 0 {
+			a.Logger.Warn("ScaledJob applied without fields that KEDA does not have",
+				zap.String("namespace", a.Namespace), zap.String("scaledJob", scaledJob.Name), zap.Stringers("omitted", omitted))
+		}
+		if err := a.scaledJob(ctx, manifest); err != nil {
 			errs = append(errs, fmt.Errorf("apply ScaledJob %s/%s: %w", a.Namespace, scaledJob.Name, err))
 		}
 	}
@@ -99,16 +115,13 @@ func (a *Applier) Apply(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (a *Applier) scaledJob(ctx context.Context, scaledJob *kedav1alpha1.ScaledJob) error {
-	manifest, err := jobtemplate.Manifest(scaledJob)
-	if err != nil {
-		return err
-	}
+func (a *Applier) scaledJob(ctx context.Context, manifest *unstructured.Unstructured) error {
+	name := manifest.GetName()
 	options := metav1.ApplyOptions{FieldManager: jobtemplate.Manager}
-	result, err := a.scaledJobs.Apply(ctx, scaledJob.Name, manifest, options)
+	result, err := a.scaledJobs.Apply(ctx, name, manifest, options)
 	if onlyOurs(err) {
 		options.Force = true
-		result, err = a.scaledJobs.Apply(ctx, scaledJob.Name, manifest, options)
+		result, err = a.scaledJobs.Apply(ctx, name, manifest, options)
 	}
 	if err != nil {
 		return explain(err)
@@ -117,9 +130,9 @@ func (a *Applier) scaledJob(ctx context.Context, scaledJob *kedav1alpha1.ScaledJ
 		return errors.New("it is being deleted; it is made anew once it is gone")
 	}
 	now := version{result.GetUID(), result.GetGeneration()}
-	if a.applied[scaledJob.Name] != now {
-		a.applied[scaledJob.Name] = now
-		a.Logger.Info("ScaledJob applied", zap.String("namespace", a.Namespace), zap.String("scaledJob", scaledJob.Name))
+	if a.applied[name] != now {
+		a.applied[name] = now
+		a.Logger.Info("ScaledJob applied", zap.String("namespace", a.Namespace), zap.String("scaledJob", name))
 	}
 	return nil
 }
