@@ -135,8 +135,8 @@ func omission(field string) Omission {
 	return Omission{Field: field, Effect: effect}
 }
 
-// Fit removes the fields that a KEDA does not have from a ScaledJob, and returns
-// them in their order.
+// Fit removes the fields that a KEDA does not have from a ScaledJob, and mappings
+// that have nothing else. It returns them in their order.
 func Fit(scaledJob *unstructured.Unstructured, fields Fields) []Omission {
 	var omitted []Omission
 	if spec, ok := scaledJob.Object["spec"].(map[string]any); ok {
@@ -147,23 +147,27 @@ func Fit(scaledJob *unstructured.Unstructured, fields Fields) []Omission {
 }
 
 // fit removes fields from a value at a path, which names are the way to.
-func fit(value any, fields Fields, names []string, path string, omit func(path string)) {
+// It reports whether the value is empty now and was not before.
+func fit(value any, fields Fields, names []string, path string, omit func(path string)) (emptied bool) {
 	switch value := value.(type) {
 	case []any:
 		for i, item := range value {
 			fit(item, fields, names, fmt.Sprintf("%s[%d]", path, i), omit)
 		}
 	case map[string]any:
+		before := len(value)
 		for name, child := range value {
 			below := append(slices.Clone(names), name)
 			if !fields(below) {
 				delete(value, name)
 				omit(path + "." + name)
-				continue
+			} else if fit(child, fields, below, path+"."+name, omit) {
+				delete(value, name)
 			}
-			fit(child, fields, below, path+"."+name, omit)
 		}
+		return before > 0 && len(value) == 0
 	}
+	return false
 }
 
 // scaledJobLabel is what KEDA marks the pods of a ScaledJob's Jobs with.

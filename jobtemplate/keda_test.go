@@ -1,6 +1,7 @@
 package jobtemplate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,9 @@ func TestFit(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: -want +got\n%s", version, diff)
+		}
+		if preStop := strings.Contains(yamlOf(t, object), "preStop"); preStop && slices.Contains(want, sleep) {
+			t.Errorf("%s: a hook without an action was left", version)
 		}
 		if again := Fit(object, fields); again != nil {
 			t.Errorf("%s: %v was left", version, again)
@@ -110,4 +114,13 @@ func manifestOf(t *testing.T, text string) *unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	return object
+}
+
+func yamlOf(t *testing.T, object *unstructured.Unstructured) string {
+	t.Helper()
+	text, err := yaml.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
 
 const manifestsDir = "../../deploy/manifests/"
@@ -18,12 +19,17 @@ const manifestsDir = "../../deploy/manifests/"
 // TestManifest holds the plain YAML to what the chart renders.
 func TestManifest(t *testing.T) {
 	plain := objects(t, read(t, manifestsDir+"minimal.yaml"))
-	chart := render(t, examples(t)["minimal"])
+	values := examples(t)["minimal"]
+	// The plain YAML is for every KEDA.
+	values["keda"] = map[string]any{"version": components.KEDAVersions()[0]}
+	chart := render(t, values)
 
 	want, got := scaledJobs(t, chart)[0], scaledJobs(t, plain)[0]
-	delete(want.Spec.JobTargetRef.Template.Labels, "app.kubernetes.io/managed-by")
 	if diff := cmp.Diff(want.Spec, got.Spec); diff != "" {
 		t.Errorf("ScaledJob, -chart +plain:\n%s", diff)
+	}
+	if diff := cmp.Diff(ofKind(chart, "PodDisruptionBudget")[0].Object["spec"], ofKind(plain, "PodDisruptionBudget")[0].Object["spec"]); diff != "" {
+		t.Errorf("PodDisruptionBudget, -chart +plain:\n%s", diff)
 	}
 	for _, kind := range []string{"ClusterRole", "Role"} {
 		want := typedAs(t, ofKind(chart, kind)[0], &rbacv1.ClusterRole{})

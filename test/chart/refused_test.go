@@ -65,6 +65,12 @@ func TestRefused(t *testing.T) {
 		{of("credential: {auth: {kind: workload-identity}}"), []string{"agentPools[0].serviceAccount: is needed for workload identity"}},
 		{basis + "tls: {mode: secret}", []string{"tls.existingSecret: is needed with mode secret", "tls.existingClientSecret: is needed with mode secret"}},
 		{basis + "tls: {mode: cert-manager}", []string{"tls.issuerRef.name: is needed"}},
+		{basis + "keda: {version: 2.13.0}", []string{"keda.version: 2.13.0 is too old; the oldest supported version is 2.14"}},
+		{basis + "keda: {version: latest}", []string{"'/keda/version': 'latest' does not match pattern"}},
+		{of("serviceAccount: agents, credential: {auth: {kind: workload-identity}}") + "\nkeda: {version: 2.15.1}", []string{
+			"agentPools[0]: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods",
+		}},
+		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: needs kubernetes.enabled"}},
 		{basis + "housekeeping: {stuckAfter: '0', deleteStuck: true}", []string{"housekeeping.deleteStuck: needs stuckAfter other than 0"}},
 		{of("min: 0") + "\nkubernetes: {namespaces: [builds]}", []string{"kubernetes.namespaces: must hold ado, where the agentPools are"}},

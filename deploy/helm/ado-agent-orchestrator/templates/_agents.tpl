@@ -39,6 +39,9 @@
 {{- $_ = set $pool "image" ($pool.image | default (include "ado.agentImage" $root)) -}}
 {{- $_ = set $pool "name" (include "ado.scaledJobName" $pool) -}}
 {{- $_ = set $pool "serviceAccount" ($pool.serviceAccount | default (include "ado.agentServiceAccountName" $root)) -}}
+{{- /* Without labels of theirs, Azure's webhook ignores the pods. */ -}}
+{{- $unlabelled := include "ado.lacks" (dict "root" $root "field" "template.metadata.labels") -}}
+{{- $_ = set $pool "mountIdentity" (and (eq $pool.credential.auth.kind "workload-identity") (ne $unlabelled "")) -}}
 {{- $pool | toJson -}}
 {{- end -}}
 
@@ -78,6 +81,10 @@
 - name: AZP_GRACE_PERIOD
   value: {{ printf "%ds" (int64 .pool.terminationGracePeriodSeconds) }}
 {{- include "ado.agentIdentityEnv" .pool.credential }}
+{{- if .pool.mountIdentity }}
+- name: AZURE_FEDERATED_TOKEN_FILE
+  value: /var/run/secrets/azure/tokens/azure-identity-token
+{{- end }}
 {{- if .root.Values.ca.existingConfigMap }}
 - name: AZP_CA_FILE
   value: /etc/azure-devops/ca/ca.crt
@@ -127,6 +134,11 @@
 {{- if and (eq $pool.credential.auth.kind "service-principal") $pool.credential.auth.certificate -}}
 {{- $volumes = append $volumes (dict "name" "azure-devops-credential" "secret" (dict "secretName" $pool.credential.existingSecret "items" (list (dict "key" $pool.credential.existingSecretKey "path" "credential")))) -}}
 {{- $mounts = append $mounts (dict "name" "azure-devops-credential" "mountPath" "/var/run/secrets/azure-devops" "readOnly" true) -}}
+{{- end -}}
+{{- if $pool.mountIdentity -}}
+{{- $token := dict "audience" "api://AzureADTokenExchange" "expirationSeconds" 3600 "path" "azure-identity-token" -}}
+{{- $volumes = append $volumes (dict "name" "azure-identity-token" "projected" (dict "sources" (list (dict "serviceAccountToken" $token)))) -}}
+{{- $mounts = append $mounts (dict "name" "azure-identity-token" "mountPath" "/var/run/secrets/azure/tokens" "readOnly" true) -}}
 {{- end -}}
 {{- with .root.Values.ca.existingConfigMap -}}
 {{- $volumes = append $volumes (dict "name" "azure-devops-ca" "configMap" (dict "name" . "items" (list (dict "key" $.root.Values.ca.key "path" "ca.crt")))) -}}
@@ -180,7 +192,8 @@
 {{- (include "ado.containers" (dict "containers" (list $container)) | fromJson).list | first | toJson -}}
 {{- end -}}
 
-{{- /* The template of the agents' pods, as YAML. */ -}}
+{{- /* The template of the agents' pods, and what had to be left out of it, as JSON:
+       {"template": …, "omitted": {path: true, …}}. */ -}}
 {{- define "ado.agentTemplate" -}}
 {{- $pool := .pool -}}
 {{- $labels := dict "app.kubernetes.io/name" "azure-pipelines-agent" "app.kubernetes.io/part-of" "ado-agent-orchestrator" "app.kubernetes.io/managed-by" "ado-agent-orchestrator" "ado-agent-orchestrator.io/pool" $pool.name -}}
@@ -206,5 +219,12 @@
 {{- $_ := set $spec $key $value -}}
 {{- end -}}
 {{- end -}}
-{{- mergeOverwrite (dict "metadata" (dict "labels" $labels "annotations" $annotations) "spec" $spec) $pool.podTemplate | toYaml -}}
+{{- $template := mergeOverwrite (dict "metadata" (dict "labels" $labels "annotations" $annotations) "spec" $spec) $pool.podTemplate -}}
+{{- $omitted := dict -}}
+{{- $missing := list -}}
+{{- range (include "ado.missingFields" .root | fromJson).list -}}
+{{- $missing = append $missing (splitList "." .) -}}
+{{- end -}}
+{{- include "ado.omit" (dict "value" (dict "template" $template) "fields" $missing "path" "spec.jobTargetRef" "omitted" $omitted) -}}
+{{- dict "template" $template "omitted" $omitted | toJson -}}
 {{- end -}}

@@ -59,6 +59,11 @@
 {{- end -}}
 
 {{- define "ado.scalerMistakes" -}}
+{{- with .Values.keda.version -}}
+{{- if semverCompare "<2.14.0-0" . -}}
+{{- println (printf "keda.version: %s is too old; the oldest supported version is 2.14" .) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.tls -}}
 {{- if and (eq .mode "secret") (not .existingSecret) -}}
 {{- println "tls.existingSecret: is needed with mode secret" -}}
@@ -106,6 +111,9 @@
 {{- end -}}
 {{- if and (eq $pool.credential.auth.kind "workload-identity") (not $pool.serviceAccount) -}}
 {{- println (printf "%s.serviceAccount: is needed for workload identity; or set agentServiceAccount.create" $path) -}}
+{{- end -}}
+{{- if and $pool.mountIdentity (not (and $pool.credential.auth.tenantID $pool.credential.auth.clientID)) -}}
+{{- println (printf "%s: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods, without which Azure's webhook does not set them" $path) -}}
 {{- end -}}
 {{- range $key := list "min" "minIdle" -}}
 {{- if gt (int (get $pool $key)) (int $pool.max) -}}
