@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
@@ -26,6 +27,7 @@ type cluster struct {
 	config  *rest.Config
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
+	kinds   meta.RESTMapper // nil until it is needed
 }
 
 func newCluster(t *testing.T, config *rest.Config) *cluster {
@@ -38,7 +40,7 @@ func newCluster(t *testing.T, config *rest.Config) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cluster{t, config, kube, custom}
+	return &cluster{t: t, config: config, kube: kube, dynamic: custom}
 }
 
 // namespace makes a namespace that enforces the restricted pod security
@@ -57,12 +59,15 @@ func (c *cluster) namespace(name string) {
 // not know the kind.
 func (c *cluster) resource(object *unstructured.Unstructured) (client dynamic.ResourceInterface, ok bool) {
 	c.t.Helper()
-	groups, err := restmapper.GetAPIGroupResources(discovery.NewDiscoveryClient(c.kube.CoreV1().RESTClient()))
-	if err != nil {
-		c.t.Fatal(err)
+	if c.kinds == nil {
+		groups, err := restmapper.GetAPIGroupResources(discovery.NewDiscoveryClient(c.kube.CoreV1().RESTClient()))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.kinds = restmapper.NewDiscoveryRESTMapper(groups)
 	}
 	kind := object.GroupVersionKind()
-	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := c.kinds.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
 		return nil, false
 	}

@@ -2,11 +2,13 @@ package controlplane
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -45,16 +47,70 @@ func (c *ControlPlane) applyCRDs(ctx context.Context, folder string) error {
 	return group.Wait()
 }
 
-func applyCRD(ctx context.Context, crds dynamic.ResourceInterface, file string) error {
-	content, err := os.ReadFile(file)
+// scaledJobsFile is where the CRD of ScaledJobs is in a folder of KEDA's CRDs.
+const scaledJobsFile = "keda.sh_scaledjobs.yaml"
+
+// ReplaceCRDs puts KEDA's CRDs of another folder in the place of those that there
+// are, and returns once the API server goes by them. KEDA must not be running.
+func (c *ControlPlane) ReplaceCRDs(ctx context.Context, folder string) error {
+	if err := c.applyCRDs(ctx, folder); err != nil {
+		return err
+	}
+	client, err := dynamic.NewForConfig(c.restConfig)
 	if err != nil {
 		return err
 	}
-	crd := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal(content, crd); err != nil {
+	// A field that no other version has shows when the new schema is in force.
+	marker := "marker" + rand.Text()
+	crd, err := readCRD(filepath.Join(folder, scaledJobsFile))
+	if err != nil {
 		return err
 	}
-	if _, err := crds.Apply(ctx, crd.GetName(), crd, metav1.ApplyOptions{FieldManager: "control-plane"}); err != nil {
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	if err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedField(versions[0].(map[string]any), "string",
+		"schema", "openAPIV3Schema", "properties", marker, "type"); err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"); err != nil {
+		return err
+	}
+	options := metav1.ApplyOptions{FieldManager: "control-plane", Force: true}
+	if _, err := client.Resource(crdResource).Apply(ctx, crd.GetName(), crd, options); err != nil {
+		return err
+	}
+	probe := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob", "metadata": map[string]any{"name": "probe"}, marker: "",
+	}}
+	return poll(ctx, "the CRDs are in force", func(ctx context.Context) error {
+		_, err := client.Resource(scaledJobResource).Namespace(metav1.NamespaceDefault).Create(ctx, probe,
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
+		if apierrors.IsBadRequest(err) { // not so if it is the spec that is missing
+			return err
+		}
+		return nil
+	})
+}
+
+var scaledJobResource = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
+
+func readCRD(file string) (*unstructured.Unstructured, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	crd := &unstructured.Unstructured{}
+	return crd, yaml.Unmarshal(content, crd)
+}
+
+func applyCRD(ctx context.Context, crds dynamic.ResourceInterface, file string) error {
+	crd, err := readCRD(file)
+	if err != nil {
+		return err
+	}
+	if _, err := crds.Apply(ctx, crd.GetName(), crd, metav1.ApplyOptions{FieldManager: "control-plane", Force: true}); err != nil {
 		return err
 	}
 	return poll(ctx, "it is established", func(ctx context.Context) error {
