@@ -119,7 +119,7 @@ func (a *Applier) scaledJob(ctx context.Context, manifest *unstructured.Unstruct
 	name := manifest.GetName()
 	options := metav1.ApplyOptions{FieldManager: jobtemplate.Manager}
 	result, err := a.scaledJobs.Apply(ctx, name, manifest, options)
-	if onlyOurs(err) {
+	if onlyYielding(err) {
 		options.Force = true
 		result, err = a.scaledJobs.Apply(ctx, name, manifest, options)
 	}

@@ -34,11 +34,18 @@ func conflicts(err error) []conflict {
 	return list
 }
 
-// onlyOurs tells whether all conflicts are with this program itself, which may
-// have written the fields in another way than by applying them.
-func onlyOurs(err error) bool {
+// yielding are the managers whose fields are taken over: this program, which may
+// have written them in another way than by applying, and KEDA's operator by the
+// names of its program. To add its finalizer, that writes the whole ScaledJob back
+// in its own spelling, such as `resources: {}` in a container, and then seems to
+// manage what differs.
+var yielding = []string{jobtemplate.Manager, "keda", "keda-operator"}
+
+// onlyYielding reports whether there are conflicts, all of them with yielding
+// managers.
+func onlyYielding(err error) bool {
 	list := conflicts(err)
-	return len(list) > 0 && !slices.ContainsFunc(list, func(c conflict) bool { return c.manager != jobtemplate.Manager })
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c conflict) bool { return !slices.Contains(yielding, c.manager) })
 }
 
 // explain adds what can be done about an error of Kubernetes.

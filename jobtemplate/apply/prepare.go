@@ -59,7 +59,7 @@ func (a *Applier) secret(ctx context.Context) error {
 		WithData(map[string][]byte{a.Secret.Key: []byte(token)})
 	options := metav1.ApplyOptions{FieldManager: jobtemplate.Manager}
 	_, err = a.kube.CoreV1().Secrets(a.Namespace).Apply(ctx, secret, options)
-	if onlyOurs(err) {
+	if onlyYielding(err) {
 		options.Force = true
 		_, err = a.kube.CoreV1().Secrets(a.Namespace).Apply(ctx, secret, options)
 	}

@@ -117,6 +117,15 @@ func conflicting(s *site) {
 		s.t.Errorf("our own maxReplicaCount stayed %d", got)
 	}
 
+	// Nor is there with what KEDA wrote back, if not as it was.
+	for _, keda := range []string{"keda", "keda-operator"} {
+		s.patch(keda, `{"spec": {"maxReplicaCount": 5}}`)
+		s.mustApply(options)
+		if got := maxReplicas(s, linux); got != 100 {
+			s.t.Errorf("maxReplicaCount of %s stayed %d", keda, got)
+		}
+	}
+
 	// But a user's field is not taken with it.
 	s.patch(jobtemplate.Manager, `{"spec": {"maxReplicaCount": 4}}`)
 	s.patch("kubectl-edit", `{"spec": {"pollingInterval": 60}}`)

@@ -37,6 +37,7 @@ type chaos struct {
 // TestChaos wants each job to be run but those that were cancelled or whose
 // agent was killed, and nothing left in the pool but killed agents.
 func TestChaos(t *testing.T) {
+	notInShort(t)
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -22,6 +22,7 @@ import (
 // It has a KEDA of its own and no other test beside it, which so many Jobs at
 // once would keep from being created in time.
 func TestCreationInterrupted(t *testing.T) {
+	notInShort(t)
 	b := startBench(t, controlplane.Options{})
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })

@@ -47,10 +47,28 @@ func TestScenarios(t *testing.T) {
 		"mistake in the trigger":           mistakeInTheTrigger,
 		"AGENT_POOLS with KEDA":            agentPools,
 	} {
+		if testing.Short() && !onEveryKEDA[name] {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			scenario(t, b)
 		})
+	}
+}
+
+// onEveryKEDA are the scenarios that depend on KEDA's version: with -short they
+// and KEDA's restart are all that is run. See [components.KEDAVariable].
+var onEveryKEDA = map[string]bool{
+	"ten jobs": true, "scaler restarted": true, "TLS with a TriggerAuthentication": true,
+	"paused ScaledJob": true, "AGENT_POOLS with KEDA": true,
+}
+
+// notInShort skips what does not depend on KEDA's version.
+func notInShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("does not depend on KEDA's version")
 	}
 }
 

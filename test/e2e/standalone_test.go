@@ -25,6 +25,7 @@ var pools = []string{"Pool1", "Pool2"}
 
 // TestWithoutKEDA runs the program as the older orchestrator was run.
 func TestWithoutKEDA(t *testing.T) {
+	notInShort(t)
 	t.Parallel()
 	b := startBench(t, controlplane.Options{WithoutKEDA: true})
 	t.Run("older environment", func(t *testing.T) {
