@@ -167,7 +167,9 @@ func (e *Engine) groupOf(m *member) *plan.Group {
 		MinIdle: m.trigger.MinIdle, MinReplicas: s.MinReplicas, MaxReplicas: s.MaxReplicas, Serves: requests.Serves,
 	}
 	if requests.Capabilities != nil && requests.Parent == "" {
-		g.Offers = requests.Capabilities
+		g.Offers = requests.Capabilities.WithSystem(adoqueue.SystemDefaults{
+			OS: s.Template.OS, Architecture: s.Template.Architecture,
+		})
 		if e.options.PlaceholderName != nil {
 			g.Placeholder = e.options.PlaceholderName(requests.Capabilities)
 		}

@@ -28,9 +28,9 @@ func check(s *fleet.ScaledJob, ours []map[string]string, t *trigger.Trigger, pod
 		problems = append(problems, checkExact(s, ours, podsInView)...)
 	}
 	if len(problems) > 0 {
-		problem = "the ScaledJob cannot work: " + strings.Join(problems, "; ")
+		return "the ScaledJob cannot work: " + strings.Join(problems, "; "), nil
 	}
-	return problem, checkQuality(s)
+	return "", checkQuality(s)
 }
 
 func strategyFix(strategy string) string {

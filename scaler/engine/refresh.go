@@ -109,8 +109,9 @@ func (r *refresher) step(p *pool, from source) (pause time.Duration, more bool) 
 	if !more {
 		r.forget(p)
 	}
-	// Not later, or what lasts for just so long could be missed.
-	return time.Until(at.Add(r.interval)), more
+	// Not later, or what lasts for just so long could be missed; and never at once,
+	// should a snapshot be old although nothing failed.
+	return max(time.Until(at.Add(r.interval)), r.interval/10), more
 }
 
 // awaited reports whether the pool is still to be refreshed.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
@@ -158,5 +159,5 @@ func (f *Fleet) record(namespace, scaledJob, kind, reason, message string) {
 	if s, ok := f.ScaledJob(plan.Key{Namespace: namespace, Name: scaledJob}); ok {
 		regarding.UID = s.UID
 	}
-	f.recorder.Eventf(regarding, nil, kind, reason, "Scale", "%s", message)
+	f.recorder.Eventf(regarding, nil, kind, reason, "Scale", "%s", safetext.Printable(message))
 }

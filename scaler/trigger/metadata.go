@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
 // own are the keys of this scaler. Apart from the first line they are those of
@@ -93,7 +94,7 @@ func (m *metadata) problem(key, format string, args ...any) {
 }
 
 // quoted returns a foreign text short enough for an error.
-func quoted(text string) string { return cut(text, maxQuoted) }
+func quoted(text string) string { return cut(safetext.Printable(text), maxQuoted) }
 
 func cut(text string, most int) string {
 	if len(text) <= most {

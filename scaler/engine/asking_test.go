@@ -1,0 +1,72 @@
+package engine_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// TestShareOfWhatKEDAAsksFor has the ScaledJobs a and z on one pool with one
+// queued job. KEDA does not watch the namespace of a, so it never asks for it.
+func TestShareOfWhatKEDAAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := queue{"linux": {Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now()}}
+		index := fleet.NewIndex(2 * time.Minute)
+		newScaledJob := func(name string) *fleet.ScaledJob {
+			s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"})
+			s.PollingInterval = 5 * time.Second
+			index.SetScaledJob(s)
+			return s
+		}
+		a, z := newScaledJob("a"), newScaledJob("z")
+		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := engine.New(engine.Options{
+			Organizations: []engine.Organization{{URL: url, Queue: queue}}, Cluster: view{index},
+			MaxAge: time.Second, Timeout: time.Second, Logger: zap.NewNop(),
+		})
+		defer e.Close()
+		ask := func(s *fleet.ScaledJob) int64 {
+			t.Helper()
+			last := queue["linux"]
+			queue["linux"] = &adoqueue.Snapshot{Pool: last.Pool, Requests: last.Requests, RequestedAt: time.Now()}
+			answer, err := e.Answer(t.Context(), engine.Question{Key: s.Key, Metadata: s.Triggers[0], Half: engine.Metric})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.Value
+		}
+		for range 12 { // the first minute, everybody counts as asked for
+			if value := ask(z); value != 0 {
+				t.Fatalf("z: %d, want 0 while a may still be asked for", value)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		time.Sleep(time.Second)
+		if value := ask(z); value != 1 {
+			t.Errorf("z: %d, want 1: KEDA does not ask for a", value)
+		}
+		if value := ask(a); value != 1 {
+			t.Errorf("a: %d, want 1 as soon as KEDA asks for it", value)
+		}
+		if value := ask(z); value != 0 {
+			t.Errorf("z: %d, want 0 since KEDA asks for a", value)
+		}
+		time.Sleep(time.Minute + time.Second)
+		if value := ask(z); value != 1 {
+			t.Errorf("z: %d, want 1 after KEDA has stopped to ask for a", value)
+		}
+		if value := ask(newScaledJob("b")); value != 1 {
+			t.Errorf("b: %d, want 1: it is new", value)
+		}
+	})
+}
