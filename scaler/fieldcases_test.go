@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -117,11 +118,7 @@ func TestFromEnv(t *testing.T) {
 	queue(t, ado)
 	fromEnv := func(name string) (*fleet.ScaledJob, map[string]string) {
 		s := scaledJob(name, "organizationURLFromEnv", "AZP_URL")
-		sent := asking(s).GetScalerMetadata()
-		resolved := map[string]string{}
-		for key, value := range sent {
-			resolved[key] = value
-		}
+		resolved := maps.Clone(asking(s).GetScalerMetadata())
 		resolved["organizationURLFromEnv"] = ado.URL()
 		return s, resolved
 	}

@@ -96,7 +96,10 @@ func Start(ctx context.Context, config *rest.Config, options Options) (*Fleet, e
 	for _, s := range options.ScaledJobs {
 		f.SetScaledJob(s)
 	}
-	return f, f.run(ctx)
+	if err := f.run(ctx); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // run starts to follow and waits until the view is complete.

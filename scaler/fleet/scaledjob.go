@@ -114,19 +114,19 @@ func paused(annotations map[string]string) bool {
 }
 
 func templateOf(u *unstructured.Unstructured) Template {
-	job := []string{"spec", "jobTargetRef"}
-	pod := append(job[:2:2], "template", "spec")
-	selector, _, _ := unstructured.NestedStringMap(u.Object, append(pod, "nodeSelector")...)
+	job := func(field string) []string { return []string{"spec", "jobTargetRef", field} }
+	pod := func(field string) []string { return []string{"spec", "jobTargetRef", "template", "spec", field} }
+	selector, _, _ := unstructured.NestedStringMap(u.Object, pod("nodeSelector")...)
 	t := Template{
-		Parallelism:    integer(u, 1, append(job, "parallelism")...),
-		Completions:    integer(u, 1, append(job, "completions")...),
-		BackoffLimit:   integer(u, defaultBackoffLimit, append(job, "backoffLimit")...),
-		RestartPolicy:  text(u, append(pod, "restartPolicy")...),
-		ActiveDeadline: time.Duration(integer(u, 0, append(job, "activeDeadlineSeconds")...)) * time.Second,
+		Parallelism:    integer(u, 1, job("parallelism")...),
+		Completions:    integer(u, 1, job("completions")...),
+		BackoffLimit:   integer(u, defaultBackoffLimit, job("backoffLimit")...),
+		RestartPolicy:  text(u, pod("restartPolicy")...),
+		ActiveDeadline: time.Duration(integer(u, 0, job("activeDeadlineSeconds")...)) * time.Second,
 		OS:             selector["kubernetes.io/os"], Architecture: selector["kubernetes.io/arch"],
 	}
-	t.SharesProcesses, _, _ = unstructured.NestedBool(u.Object, append(pod, "shareProcessNamespace")...)
-	containers, _, _ := unstructured.NestedSlice(u.Object, append(pod, "containers")...)
+	t.SharesProcesses, _, _ = unstructured.NestedBool(u.Object, pod("shareProcessNamespace")...)
+	containers, _, _ := unstructured.NestedSlice(u.Object, pod("containers")...)
 	for _, item := range containers {
 		fields, _ := item.(map[string]any)
 		name, _ := fields["name"].(string)

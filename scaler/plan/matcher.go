@@ -79,7 +79,7 @@ func (m *Matcher) serving(r *adoqueue.JobRequest) []int {
 func (m *Matcher) shared(groups []int) []int {
 	m.key = m.key[:0]
 	for _, g := range groups {
-		m.key = binary.AppendUvarint(m.key, uint64(g))
+		m.key = binary.AppendVarint(m.key, int64(g))
 	}
 	if known, ok := m.sets[string(m.key)]; ok {
 		return known

@@ -262,8 +262,13 @@ func TestCheckStrategy(t *testing.T) {
 		strategy string
 		want     string
 	}{
-		{Exact, "", ""}, {Exact, "default", ""}, {Exact, "accurate", "default"}, {Owned, "eager", "default"},
-		{Queued, "", "accurate"}, {Queued, "custom", ""}, {Unfinished, "accurate", "default"},
+		{Exact, "", ""},
+		{Exact, "default", ""},
+		{Exact, "accurate", "default"},
+		{Owned, "eager", "default"},
+		{Queued, "", "accurate"},
+		{Queued, "custom", ""},
+		{Unfinished, "accurate", "default"},
 	} {
 		if got := tt.count.CheckStrategy(tt.strategy); got != tt.want {
 			t.Errorf("%s with %q: got %q, want %q", tt.count.Name, tt.strategy, got, tt.want)
