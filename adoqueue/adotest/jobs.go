@@ -23,6 +23,10 @@ type Job struct {
 	// finishes it by itself after that; 0: only Finish does.
 	Duration time.Duration `json:"-"`
 	Result   string        `json:"result,omitzero"` // what the agent reports, default "succeeded"
+	// Script is run by bash as the job's step, by agents of the stand-in's package;
+	// it takes the place of waiting. Its exit code decides between Result and
+	// "failed".
+	Script string `json:"script,omitzero"`
 
 	// Age is how long ago the job was queued: a stage that was never cleaned up
 	// may be listed for days.

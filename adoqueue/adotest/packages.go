@@ -8,6 +8,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,30 +24,43 @@ const packagePath = "/_packages/agent/"
 //go:embed agentpackage
 var agentFiles embed.FS
 
-// agentArchive is the package; it is the same bytes every time.
-var agentArchive = sync.OnceValue(func() []byte {
+// agentArchive returns the package of the default version; it is the same bytes
+// every time.
+var agentArchive = sync.OnceValue(func() []byte { return packAgent(defaultAgentVersion) })
+
+// packAgent makes the package of a version. Versions differ in their number
+// alone.
+func packAgent(version string) []byte {
 	var out bytes.Buffer
 	zipped := gzip.NewWriter(&out)
 	archive := tar.NewWriter(zipped)
-	entries, err := agentFiles.ReadDir("agentpackage")
-	must(err)
-	for _, entry := range entries {
-		content, err := agentFiles.ReadFile("agentpackage/" + entry.Name())
-		must(err)
+	add := func(name string, content []byte) {
 		must(archive.WriteHeader(&tar.Header{
-			Name:    "./" + entry.Name(),
+			Name:    "./" + name,
 			Mode:    0o755,
 			Size:    int64(len(content)),
 			ModTime: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 			Format:  tar.FormatUSTAR,
 		}))
-		_, err = archive.Write(content)
+		_, err := archive.Write(content)
 		must(err)
 	}
+	files, err := fs.Sub(agentFiles, "agentpackage")
+	must(err)
+	must(fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(files, name)
+		must(err)
+		add(name, content)
+		return nil
+	}))
+	add("bin/version", []byte(version+"\n"))
 	must(archive.Close())
 	must(zipped.Close())
 	return out.Bytes()
-})
+}
 
 // must is for embedded files and memory, which do not fail.
 func must(err error) {
@@ -99,8 +113,13 @@ func (s *Server) listPackages(c *call) *answer {
 }
 
 func (s *Server) downloadPackage(c *call) *answer {
-	if c.PathValue("version") != defaultAgentVersion || !strings.HasSuffix(c.PathValue("file"), ".tar.gz") {
+	version := c.PathValue("version")
+	if versionOf(version) == ([4]int{}) || !strings.HasSuffix(c.PathValue("file"), ".tar.gz") {
 		return &answer{status: http.StatusNotFound, raw: []byte("not found"), contentType: "text/plain"}
 	}
-	return &answer{raw: agentArchive(), contentType: "application/gzip"}
+	archive := agentArchive()
+	if version != defaultAgentVersion {
+		archive = packAgent(version)
+	}
+	return &answer{raw: archive, contentType: "application/gzip"}
 }

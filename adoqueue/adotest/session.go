@@ -2,6 +2,7 @@ package adotest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,25 +15,28 @@ type session struct {
 	id      string
 	owner   string
 	agent   *agent
-	leaving bool // the agent said that it takes nothing more
-	polls   int  // in progress
+	origin  string // of the stand-in, as the agent knows it
+	leaving bool   // the agent said that it takes nothing more, or has to update itself
+	polls   int    // in progress
 
 	messages []*message
 	wake     chan struct{} // one token: there may be a message
 	timeout  *time.Timer
 }
 
-// message tells an agent about a request.
+// message tells an agent about a request, or that it has to update itself.
 type message struct {
 	id      int64
 	kind    string
 	request *request
+	update  *updateBody
 }
 
 // Kinds of messages, in the agent's own words.
 const (
 	jobMessage    = "PipelineAgentJobRequest"
 	cancelMessage = "JobCancellation"
+	updateMessage = "AgentRefresh"
 )
 
 // openSession makes an agent online. An agent has one session.
@@ -78,10 +82,39 @@ func (s *Server) touch(x *session) {
 
 // send puts a message into an agent's session.
 func (s *Server) send(kind string, q *request) {
+	s.post(q.agent.session, &message{kind: kind, request: q})
+}
+
+func (s *Server) post(x *session, m *message) {
 	s.lastMessage++
-	x := q.agent.session
-	x.messages = append(x.messages, &message{s.lastMessage, kind, q})
+	m.id = s.lastMessage
+	x.messages = append(x.messages, m)
 	x.signal()
+}
+
+// updateBody names the version that an agent has to become, and where it is.
+type updateBody struct {
+	TargetVersion string `json:"targetVersion"`
+	DownloadURL   string `json:"downloadUrl"`
+}
+
+// UpdateAgent makes a listening agent replace itself by another version, as
+// Azure DevOps does when a job demands a newer one. A job that the agent was
+// reserved for waits, and is sent to the session that follows.
+func (s *Server) UpdateAgent(pool, name, version string) error {
+	return s.withAgent(pool, name, func(a *agent) error {
+		if a.session == nil {
+			return refuse(http.StatusConflict, "TaskAgentJobStateException", "Agent %s has no session.", name)
+		}
+		x := a.session
+		x.leaving = true
+		x.messages = slices.DeleteFunc(x.messages, func(m *message) bool { return m.kind == jobMessage })
+		file := fmt.Sprintf("vsts-agent-linux-x64-%s.tar.gz", version)
+		s.post(x, &message{kind: updateMessage, update: &updateBody{
+			TargetVersion: version, DownloadURL: x.origin + packagePath + version + "/" + file,
+		}})
+		return nil
+	})
 }
 
 func (x *session) signal() {
@@ -114,9 +147,13 @@ type jobBody struct {
 	LockMillis   int64  `json:"lockMilliseconds"`
 	DurationMsec int64  `json:"durationMilliseconds"`
 	Result       string `json:"result"`
+	Script       []byte `json:"script,omitempty"` // in base64
 }
 
 func (s *Server) messageBody(m *message) string {
+	if m.update != nil {
+		return string(encode(m.update))
+	}
 	q := m.request
 	body := jobBody{
 		RequestID:    q.id,
@@ -126,6 +163,7 @@ func (s *Server) messageBody(m *message) string {
 		LockMillis:   s.opts.LockDuration.Milliseconds(),
 		DurationMsec: q.job.Duration.Milliseconds(),
 		Result:       q.job.Result,
+		Script:       []byte(q.job.Script),
 	}
 	return string(encode(body))
 }
@@ -166,6 +204,7 @@ func (s *Server) createSession(c *call) *answer {
 	if err != nil {
 		return err.answer()
 	}
+	x.origin = c.origin()
 	return ok(struct {
 		ID    string    `json:"sessionId"`
 		Owner string    `json:"ownerName"`
