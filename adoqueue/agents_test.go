@@ -136,7 +136,7 @@ func TestManagingNeedsTheRight(t *testing.T) {
 
 func TestLatestPackage(t *testing.T) {
 	ado, client, _ := clientOf(t, adotest.Options{}, "adotest-pat")
-	p, err := client.LatestPackage(t.Context(), "linux-x64")
+	p, err := client.LatestPackage(t.Context(), adoqueue.AgentPackage, "linux-x64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,11 +144,11 @@ func TestLatestPackage(t *testing.T) {
 		!strings.HasSuffix(p.Filename, ".tar.gz") || !strings.HasSuffix(p.DownloadURL, p.Filename) {
 		t.Errorf("package %+v", p)
 	}
-	if _, err := client.LatestPackage(t.Context(), "amiga"); err == nil || !strings.Contains(err.Error(), "there is none") {
+	if _, err := client.LatestPackage(t.Context(), adoqueue.AgentPackage, "amiga"); err == nil || !strings.Contains(err.Error(), "there is none") {
 		t.Errorf("error: %v", err)
 	}
 	ado.Inject(adotest.Fault{Operation: adotest.OpPackages, Status: 500})
-	if _, err := client.LatestPackage(t.Context(), "linux-x64"); !errors.Is(err, adoqueue.ErrUnavailable) {
+	if _, err := client.LatestPackage(t.Context(), adoqueue.AgentPackage, "linux-x64"); !errors.Is(err, adoqueue.ErrUnavailable) {
 		t.Errorf("error: %v", err)
 	}
 }

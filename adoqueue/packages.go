@@ -23,13 +23,19 @@ type Package struct {
 	SHA256 string
 }
 
-// LatestPackage returns the newest agent package for a platform: linux-x64,
-// linux-arm64, linux-musl-x64, osx-x64, osx-arm64 or win-x64.
-func (c *Client) LatestPackage(ctx context.Context, platform string) (Package, error) {
+// The kinds of agent packages.
+const (
+	AgentPackage     = "agent"
+	SlimAgentPackage = "pipelines-agent" // without old versions of Node
+)
+
+// LatestPackage returns the newest agent package of a kind for a platform:
+// linux-x64, linux-arm64, linux-musl-x64, osx-x64, osx-arm64 or win-x64.
+func (c *Client) LatestPackage(ctx context.Context, kind, platform string) (Package, error) {
 	q := call{
-		name: "packages", operation: "find the agent package for " + platform,
+		name: "packages", operation: "find the package " + kind + " for " + platform,
 		query: url.Values{"platform": {platform}, "top": {"1"}},
-		path:  []string{"_apis", "distributedtask", "packages", "agent"},
+		path:  []string{"_apis", "distributedtask", "packages", kind},
 	}
 	var found *Package
 	err := c.do(ctx, q, func(body io.Reader) (err error) {

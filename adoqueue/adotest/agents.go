@@ -29,6 +29,8 @@ type AgentState struct {
 	ID      int   `json:"id"`
 	Request int64 `json:"request,omitzero"` // the unfinished request that it holds
 	Session bool  `json:"session,omitzero"` // a process polls for messages
+	// System are the capabilities that the agent found out itself.
+	System map[string]string `json:"system,omitempty"`
 }
 
 // agent is a registered agent.
@@ -195,6 +197,7 @@ func (p *pool) agentStates() []AgentState {
 			Agent:   Agent{Name: a.name, Version: a.version, Offline: !a.online, Disabled: !a.enabled, Capabilities: maps.Clone(a.user)},
 			ID:      a.id,
 			Session: a.session != nil,
+			System:  maps.Clone(a.system),
 		}
 		if a.holding != nil {
 			states[i].Request = a.holding.id

@@ -93,13 +93,15 @@ func (s *Server) listPackages(c *call) *answer {
 		platform = "linux-x64"
 	}
 	unix := strings.HasPrefix(platform, "linux-") || strings.HasPrefix(platform, "osx-")
-	if c.PathValue("type") != "agent" || !unix {
+	kind := c.PathValue("type")
+	prefix, known := map[string]string{"agent": "vsts-agent", "pipelines-agent": "pipelines-agent"}[kind]
+	if !known || !unix {
 		return list[wirePackage](nil)
 	}
 	sum := sha256.Sum256(agentArchive())
-	file := fmt.Sprintf("vsts-agent-%s-%s.tar.gz", platform, defaultAgentVersion)
+	file := fmt.Sprintf("%s-%s-%s.tar.gz", prefix, platform, defaultAgentVersion)
 	p := wirePackage{
-		Type:        "agent",
+		Type:        kind,
 		Platform:    platform,
 		CreatedOn:   wireTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)),
 		DownloadURL: c.origin() + packagePath + defaultAgentVersion + "/" + file,

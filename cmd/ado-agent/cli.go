@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
@@ -29,6 +30,7 @@ var version string
 
 // run carries out a command line and gives the process's exit code.
 func run(args []string, out, log io.Writer) int {
+	log = secretsOf(os.Environ()).Writer(log)
 	line := commandLine{}
 	exited := -1
 	parser, err := kong.New(&line,

@@ -50,12 +50,37 @@ func TestPrivateCA(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	check(t, os.WriteFile(file, certificate, 0o600))
-	id := queue(t, ado, adotest.Job{})
+	// curl stands for programs that trust what OpenSSL does; the step's environment
+	// has to be told, since the shell of the job has no other.
+	id := queue(t, ado, adotest.Job{Script: `
+		curl -sS --fail --noproxy '*' "` + server.URL + `/_control/state" || exit
+		cmp "$NODE_EXTRA_CA_CERTS" "` + file + `" && grep -qF "$(sed -n 2p "$NODE_EXTRA_CA_CERTS")" "$GIT_SSL_CAINFO"`})
 	launch(t, ado, "AZP_URL="+server.URL+"/contoso", "AZP_CA_FILE="+file).exits(0)
 	wantResult(t, ado, id, "succeeded")
 
 	launch(t, ado, "AZP_URL="+server.URL+"/contoso").exits(exitUnavailable, "certificate")
 	launch(t, ado, "AZP_CA_FILE=/nowhere").exits(exitSettings, "CA file")
+}
+
+// What NO_PROXY names is not reached by the proxy, by the agent neither.
+func TestNoProxy(t *testing.T) {
+	ado := azureDevOps(t, adotest.Options{})
+	var asked atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer proxy.Close()
+	id := queue(t, ado, adotest.Job{})
+	launch(t, ado, "http_proxy="+proxy.URL, "NO_PROXY=example.com,127.0.0.1").exits(0)
+	wantResult(t, ado, id, "succeeded")
+	if asked.Load() > 0 {
+		t.Errorf("the proxy was asked %d times", asked.Load())
+	}
+}
+
+// The password of a proxy is not printed, even if the proxy cannot be used.
+func TestProxyPassword(t *testing.T) {
+	ado := azureDevOps(t, adotest.Options{})
+	launch(t, ado, "AZP_URL=http://ado.example.com/contoso", "AZP_ALLOW_HTTP=true", "http_proxy=http://u:s3cr3t@ho st:1").exits(exitUnavailable)
+	launch(t, ado, "AZP_URL=http://ado.example.com/contoso", "AZP_ALLOW_HTTP=true", "http_proxy=http://u:s3cr3t@127.0.0.1:1").exits(exitUnavailable, "connection refused")
 }
 
 func TestPlainHTTPIsRefused(t *testing.T) {

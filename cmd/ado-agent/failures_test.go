@@ -31,7 +31,7 @@ func TestFailures(t *testing.T) {
 		{"out of reach", nil, []string{"AZP_URL=http://127.0.0.1:1/contoso"}, exitUnavailable, "connection refused"},
 		{"packages fail", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpPackages, Status: 500})
-		}, nil, exitPackage, "find the agent package for linux-"},
+		}, nil, exitPackage, "find the package agent for linux-"},
 		{"no package", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpPackages, Body: []byte(`{"count":0,"value":[]}`), ContentType: "application/json"})
 		}, nil, exitPackage, "there is none"},
@@ -65,6 +65,10 @@ func TestFailures(t *testing.T) {
 			}
 			p := launch(t, ado, tt.env...)
 			p.exits(tt.code, "ado-agent: ", tt.text)
+			explained := tt.code == exitConfiguration || tt.code == exitAgent
+			if got := strings.Contains(p.output(), "--- The end of the agent's log Agent_"); got != explained {
+				t.Errorf("the end of the agent's log is printed: %v", got)
+			}
 			wantNoAgents(t, ado)
 			if _, err := os.Stat(filepath.Join(p.dir, "agent", "config.sh")); tt.code == exitPackage && err == nil {
 				t.Error("it is unpacked nevertheless")
@@ -89,10 +93,14 @@ func TestNameTaken(t *testing.T) {
 	})
 	t.Run("by a dead one", func(t *testing.T) {
 		ado := azureDevOps(t, adotest.Options{})
-		_, err := ado.AddAgent("linux", adotest.Agent{Name: podName, Offline: true})
+		_, err := ado.AddAgent("linux", adotest.Agent{Name: podName, Offline: true, Disabled: true, Capabilities: map[string]string{"gpu": "old"}})
 		check(t, err)
 		id := queue(t, ado, adotest.Job{})
-		launch(t, ado).exits(0)
+		p := launch(t, ado)
+		eventually(t, "it has none of the dead one's capabilities", func() bool {
+			return len(ado.Agents("linux")[0].Capabilities) == 0
+		})
+		p.exits(0)
 		wantResult(t, ado, id, "succeeded")
 		wantNoAgents(t, ado)
 	})
@@ -137,24 +145,26 @@ func TestAgentCrashes(t *testing.T) {
 	})
 }
 
-// An agent that is baked into the image is not fetched; the script that waits for
-// updates is preferred; a leftover of an earlier run does no harm.
+// An agent that is baked into the image is not fetched; a leftover of an earlier
+// run does no harm.
 func TestBakedInAgent(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
-	first := launch(t, ado, "AZP_IDLE_TIMEOUT=100ms")
+	first := launch(t, ado, "AZP_IDLE_TIMEOUT=100ms", "AZP_AGENT_PACKAGE=pipelines-agent")
 	first.exits(0)
 	folder := filepath.Join(first.dir, "agent")
-	script, err := os.ReadFile(filepath.Join(folder, "run.sh"))
-	check(t, err)
-	check(t, os.WriteFile(filepath.Join(folder, "run-docker.sh"), []byte(strings.Replace(string(script), "set -u", "set -u; echo with updates", 1)), 0o700))
 	if _, err := os.Stat(filepath.Join(folder, ".agent")); err != nil {
 		t.Fatal(err) // else the test shows nothing
 	}
 	fetched := ado.Count(adotest.OpPackages, 0)
 	id := queue(t, ado, adotest.Job{})
-	launch(t, ado, "AZP_AGENT_DIR="+folder).exits(0, "with updates")
+	launch(t, ado, "AZP_AGENT_DIR="+folder).exits(0)
 	wantResult(t, ado, id, "succeeded")
 	if ado.Count(adotest.OpPackages, 0) != fetched {
 		t.Error("it was fetched again")
+	}
+	for _, call := range ado.Calls() {
+		if call.Operation == adotest.OpPackages && !strings.HasSuffix(call.Path, "/pipelines-agent") {
+			t.Errorf("it asked for %s", call.Path)
+		}
 	}
 }

@@ -55,9 +55,9 @@ func TestFirstProcess(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
 	p := prepare(t, t.TempDir())
 	folder := filepath.Join(p.dir, "agent")
-	check(t, os.Mkdir(folder, 0o700))
+	check(t, os.MkdirAll(filepath.Join(folder, "bin"), 0o700))
 	// Each shell in the background ends at once, its child a little later.
-	writeProgram(t, filepath.Join(folder, "run.sh"), `for i in {1..20}; do (sleep 0.2 &) ; done; touch started; sleep 3600 & wait $!`)
+	writeProgram(t, filepath.Join(folder, "bin", "Agent.Listener"), `for i in {1..20}; do (sleep 0.2 &) ; done; touch started; sleep 3600 & wait $!`)
 	writeProgram(t, filepath.Join(folder, "config.sh"), `exit 0`)
 	_, err := ado.AddAgent("linux", adotest.Agent{Name: podName, Offline: true})
 	check(t, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"time"
@@ -47,25 +48,31 @@ func newLauncher(s settings, out, errs io.Writer) (*launcher, error) {
 	if err != nil {
 		return nil, failure{exitSettings, err}
 	}
-	environment := agent.Environment(os.Environ(), hidden(s.auth.Kind), private)
-	if os.Geteuid() == 0 {
-		environment = append(environment, "AGENT_ALLOW_RUNASROOT=1")
+	installed := agent.Agent{
+		Folder: s.folder, Environment: s.visibility().Environment(os.Environ()),
+		Out: out, Err: errs, Secrets: secretsOf(os.Environ()),
 	}
-	return &launcher{
-		settings: s, http: client, credential: credential, ado: ado, log: s.logger(errs),
-		agent: agent.Agent{Folder: s.folder, Environment: environment, Out: out, Err: errs},
-	}, nil
+	if os.Geteuid() == 0 {
+		installed.Environment = append(installed.Environment, "AGENT_ALLOW_RUNASROOT=1")
+	}
+	return &launcher{settings: s, http: client, credential: credential, ado: ado, log: s.logger(errs), agent: installed}, nil
+}
+
+// visibility says what jobs and the pool see of the launcher's environment.
+func (s settings) visibility() agent.Visibility {
+	return agent.Visibility{Hidden: hidden(s.auth.Kind), Private: private, ShowSecrets: s.showSecrets}
 }
 
 // run lasts until the agent has left its pool. The context's end tells it to
 // leave, hurry to leave even with a job.
-func (l *launcher) run(ctx context.Context, hurry <-chan struct{}) error {
+func (l *launcher) run(ctx context.Context, hurry <-chan struct{}) (failed error) {
 	if err := os.Remove(l.jobFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return failure{exitSettings, fmt.Errorf("AZP_JOB_FILE (--job-file): %w", err)}
 	}
 	starting, cancel := context.WithTimeoutCause(ctx, l.start, errTooLong)
 	defer cancel()
 	life, err := l.begin(starting)
+	defer func() { l.explain(failed) }()
 	if ctx.Err() != nil && err != nil {
 		l.log.Info("The agent was told to end before it listened for a job.")
 		return nil
@@ -128,7 +135,7 @@ func (l *launcher) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.ado.LatestPackage(ctx, platform)
+	p, err := l.ado.LatestPackage(ctx, l.packageType, platform)
 	if err != nil {
 		return err
 	}
@@ -138,26 +145,23 @@ func (l *launcher) install(ctx context.Context) error {
 
 // join registers the agent and starts it.
 func (l *launcher) join(ctx context.Context, pool adoqueue.Pool, token string) (*lifecycle.Life, error) {
-	through, err := proxyFor(l.url.String())
+	l.agent.Secrets = append(l.agent.Secrets, token)
+	r, err := l.registration(pool, token)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.agent.Configure(ctx, agent.Registration{
-		URL: l.url.String(), Pool: pool.Name, Name: l.name, Work: l.work, Token: token,
-		Proxy: through, CAFile: l.caFile, Inputs: agent.Inputs(os.Environ()),
-	}); err != nil {
+	if err := l.configure(ctx, r); err != nil {
 		return nil, err
 	}
 	registered, err := l.ado.AgentByName(ctx, pool, l.name)
 	if err != nil {
 		return nil, err
 	}
-	if len(l.capabilities) > 0 {
-		if err := l.ado.SetAgentCapabilities(ctx, pool, registered.ID, valued(l.capabilities)); err != nil {
-			return nil, err
-		}
+	if err := l.equip(ctx, pool, registered); err != nil {
+		return nil, err
 	}
-	process, err := l.agent.Start()
+	until, _ := ctx.Deadline()
+	process, err := l.agent.Start(agent.Limits{RetryUntil: until, RetryPause: retryPause, Update: l.start})
 	if err != nil {
 		return nil, failure{exitAgent, err}
 	}
@@ -165,6 +169,69 @@ func (l *launcher) join(ctx context.Context, pool adoqueue.Pool, token string) (
 		Registry: l.ado, Pool: pool, AgentID: registered.ID, Process: process, OnJob: l.markJob, Log: l.log,
 		Limits: lifecycle.Limits{Idle: l.idle, Grace: l.grace, Leave: l.leave},
 	}, nil
+}
+
+// registration describes the agent for its config.
+func (l *launcher) registration(pool adoqueue.Pool, token string) (agent.Registration, error) {
+	through, err := proxyFor(l.url.String())
+	if err != nil {
+		return agent.Registration{}, err
+	}
+	r := agent.Registration{
+		URL: l.url.String(), Pool: pool.Name, Name: l.name, Work: l.work, Token: token,
+		Proxy: through, Inputs: agent.Inputs(os.Environ()),
+	}
+	if l.caFile == "" {
+		return r, nil
+	}
+	bundle, variables, err := l.agent.Trust(l.caFile, os.Environ())
+	if err != nil {
+		return agent.Registration{}, err
+	}
+	r.CAFile = bundle
+	l.agent.Environment = append(l.agent.Environment, variables...)
+	return r, nil
+}
+
+// retryPause is between two attempts at what failed for want of the network.
+const retryPause = 5 * time.Second
+
+// configure runs the agent's config, again and again while the network fails.
+func (l *launcher) configure(ctx context.Context, r agent.Registration) error {
+	for {
+		err := l.agent.Configure(ctx, r)
+		if !errors.Is(err, agent.ErrNetwork) {
+			return err
+		}
+		l.log.Warn("Configuration failed and is retried.", zap.Error(err), zap.Duration("after", retryPause))
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w; retries ended: %w", err, context.Cause(ctx))
+		}
+	}
+}
+
+// equip gives a registered agent its capabilities, in place of those that an
+// earlier agent of its name was given, and enables it: config leaves both alone.
+func (l *launcher) equip(ctx context.Context, pool adoqueue.Pool, registered adoqueue.Agent) error {
+	if capabilities := valued(l.capabilities); !maps.Equal(capabilities, registered.User) {
+		if err := l.ado.SetAgentCapabilities(ctx, pool, registered.ID, capabilities); err != nil {
+			return err
+		}
+	}
+	if registered.Enabled {
+		return nil
+	}
+	return l.ado.SetAgentEnabled(ctx, pool, registered.ID, true)
+}
+
+// explain prints the agent's own log if the agent failed.
+func (l *launcher) explain(err error) {
+	switch codeOf(err) {
+	case exitConfiguration, exitAgent, exitCrash:
+		l.agent.PrintDiagnostics()
+	}
 }
 
 // valued gives capabilities without a value one: what Azure DevOps makes of an

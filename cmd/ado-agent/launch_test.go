@@ -19,10 +19,20 @@ import (
 // fails, gone.
 func TestOneJob(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
-	p := launch(t, ado, "AZP_CAPABILITIES=docker, java=17", "AZP_WORK=work here", "VSO_AGENT_IGNORE=OTHER", "OTHER=x", "HTTP_PROXY=http://u:s3cr3t@nowhere", "NO_PROXY=*")
+	p := launch(t, ado, "AZP_CAPABILITIES=docker, java=17", "AZP_WORK=work here", "VSO_AGENT_IGNORE=OTHER,other", "OTHER=x", "other=x", "Other=shown", "HTTP_PROXY=http://u:s3cr3t@nowhere", "Https_proxy=http://u:s3cr3t@nowhere", "NO_PROXY=*",
+		"NPM_TOKEN=npm-s3cr3t", "PIP_INDEX_URL=https://u:s3cr3t@pypi.example.com/")
 	eventually(t, "the agent listens", listens(ado))
-	if agent := ado.Agents("linux")[0]; agent.Capabilities["docker"] != "true" || agent.Capabilities["java"] != "17" {
+	agent := ado.Agents("linux")[0]
+	if agent.Capabilities["docker"] != "true" || agent.Capabilities["java"] != "17" {
 		t.Errorf("capabilities: %v", agent.Capabilities)
+	}
+	for name, value := range agent.System {
+		if strings.Contains(value, "s3cr3t") || strings.EqualFold(name, "other") && name != "Other" {
+			t.Errorf("the pool shows %s=%s", name, value)
+		}
+	}
+	if agent.System["JAVA_HOME"] != "/opt/java" || agent.System["Other"] != "shown" { // else the check shows nothing
+		t.Errorf("system capabilities: %v", agent.System)
 	}
 	if p.hasJob() {
 		t.Error("it claims to have a job")

@@ -164,9 +164,7 @@ func (p *process) exits(code int, texts ...string) {
 	if strings.Contains(p.output(), "s3cr3t") {
 		p.t.Error("a secret is in the output")
 	}
-	if pids := agentProcesses(p.dir); len(pids) > 0 {
-		p.t.Errorf("processes are left: %v", pids)
-	}
+	eventually(p.t, "no process is left", func() bool { return len(agentProcesses(p.dir)) == 0 })
 	if p.hasJob() {
 		p.t.Error("the job file is left")
 	}

@@ -37,14 +37,16 @@ type flags struct {
 	Work         string `name:"work" env:"AZP_WORK" default:"_work" help:"Folder for jobs; relative to the agent's."`
 	Folder       string `name:"agent-dir" env:"AZP_AGENT_DIR" help:"Folder of the agent; if it holds none, one is fetched into it. Default: /azp/agent, on Windows C:\\azp\\agent."`
 	Capabilities string `name:"capabilities" env:"AZP_CAPABILITIES" help:"Capabilities of the agent, such as docker,java=17."`
+	Package      string `name:"agent-package" env:"AZP_AGENT_PACKAGE" default:"agent" help:"Package to fetch if the folder holds no agent: agent, or pipelines-agent, which comes without old versions of Node."`
+	ShowSecrets  string `name:"show-secret-variables" env:"AZP_SHOW_SECRET_VARIABLES" default:"false" help:"Show variables in the pool whose names say that they hold a secret, such as NPM_TOKEN: true or false."`
 	JobFile      string `name:"job-file" env:"AZP_JOB_FILE" help:"File that is there once the agent has a job. Default: ado-agent-job in the folder for temporary files."`
 
 	IdleTimeout  string `name:"idle-timeout" env:"AZP_IDLE_TIMEOUT" default:"0" help:"How long to wait for a job, e.g. 10m; 0 means for ever."`
 	GracePeriod  string `name:"grace-period" env:"AZP_GRACE_PERIOD" default:"30s" help:"The pod's terminationGracePeriodSeconds: a job may go on for that long, less what leaving takes."`
-	StartTimeout string `name:"start-timeout" env:"AZP_START_TIMEOUT" default:"10m" help:"How long fetching and configuring the agent may take."`
+	StartTimeout string `name:"start-timeout" env:"AZP_START_TIMEOUT" default:"10m" help:"How long fetching and configuring the agent may take, retries after network failures included."`
 	LeaveTimeout string `name:"leave-timeout" env:"AZP_LEAVE_TIMEOUT" default:"30s" help:"How long getting out of the pool may take."`
 
-	CAFile    string `name:"ca-file" env:"AZP_CA_FILE" help:"Certificate authorities (PEM) to trust besides the system's; for the agent too."`
+	CAFile    string `name:"ca-file" env:"AZP_CA_FILE" help:"Certificate authorities (PEM) to trust besides the system's; for the agent and its jobs too."`
 	AllowHTTP string `name:"allow-http" env:"AZP_ALLOW_HTTP" default:"false" help:"Allow the credential to be sent over plain http to other machines: true or false."`
 	LogLevel  string `name:"log-level" env:"AZP_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
 	LogFormat string `name:"log-format" env:"AZP_LOG_FORMAT" default:"console" help:"json or console."`
@@ -59,6 +61,8 @@ type settings struct {
 
 	pool, name, work string
 	folder, jobFile  string
+	packageType      string
+	showSecrets      bool
 	capabilities     adoqueue.Capabilities
 
 	idle, grace, start, leave time.Duration
@@ -72,7 +76,7 @@ func (f flags) check() (settings, error) {
 	m := &mistakes{}
 	s := settings{
 		auth: m.auth(f), caFile: m.absolute("AZP_CA_FILE (--ca-file)", f.CAFile),
-		pool: f.Pool, name: f.Name, work: f.Work,
+		pool: f.Pool, name: f.Name, work: f.Work, packageType: f.Package,
 		folder:  m.absolute("AZP_AGENT_DIR (--agent-dir)", cmp.Or(f.Folder, defaultFolder())),
 		jobFile: cmp.Or(f.JobFile, filepath.Join(os.TempDir(), "ado-agent-job")),
 
@@ -95,6 +99,10 @@ func (f flags) check() (settings, error) {
 	if s.allowHTTP, err = strconv.ParseBool(f.AllowHTTP); err != nil {
 		m.add("AZP_ALLOW_HTTP (--allow-http)", "%q is neither true nor false", f.AllowHTTP)
 	}
+	if s.showSecrets, err = strconv.ParseBool(f.ShowSecrets); err != nil {
+		m.add("AZP_SHOW_SECRET_VARIABLES (--show-secret-variables)", "%q is neither true nor false", f.ShowSecrets)
+	}
+	m.choice("AZP_AGENT_PACKAGE (--agent-package)", f.Package, adoqueue.AgentPackage, adoqueue.SlimAgentPackage)
 	if s.name == "" {
 		if s.name, err = os.Hostname(); err != nil {
 			m.add("AZP_AGENT_NAME (--agent-name)", "is missing, and the host has no name: %w", err)

@@ -22,7 +22,7 @@ func outcome(t *testing.T, env []string, args ...string) (output string, code in
 func TestEveryMistakeIsReported(t *testing.T) {
 	output, code := outcome(t, []string{
 		"AZP_URL=https://user:s3cr3t@dev.azure.com/contoso", "AZP_AUTH=magic", "AZP_CAPABILITIES=a b,,c=1,C", "AZP_IDLE_TIMEOUT=soon",
-		"AZP_GRACE_PERIOD=0", "AZP_START_TIMEOUT=-5", "AZP_LEAVE_TIMEOUT=1ms", "AZP_ALLOW_HTTP=perhaps", "AZP_LOG_LEVEL=loud", "AZP_LOG_FORMAT=xml",
+		"AZP_GRACE_PERIOD=0", "AZP_START_TIMEOUT=-5", "AZP_LEAVE_TIMEOUT=1ms", "AZP_ALLOW_HTTP=perhaps", "AZP_AGENT_PACKAGE=best", "AZP_SHOW_SECRET_VARIABLES=some", "AZP_LOG_LEVEL=loud", "AZP_LOG_FORMAT=xml",
 	})
 	for _, want := range []string{
 		"AZP_URL (--url): holds a user or password", `the kind of credential "magic" is not known`,
@@ -31,6 +31,8 @@ func TestEveryMistakeIsReported(t *testing.T) {
 		`AZP_GRACE_PERIOD (--grace-period): "0" is not a duration such as 90s or 10m, from 1s`,
 		`AZP_START_TIMEOUT (--start-timeout): "-5"`, `AZP_LEAVE_TIMEOUT (--leave-timeout): "1ms"`,
 		`AZP_ALLOW_HTTP (--allow-http): "perhaps" is neither true nor false`,
+		`AZP_AGENT_PACKAGE (--agent-package): "best" is not one of agent, pipelines-agent`,
+		`AZP_SHOW_SECRET_VARIABLES (--show-secret-variables): "some" is neither true nor false`,
 		`AZP_LOG_LEVEL (--log-level): "loud"`, `AZP_LOG_FORMAT (--log-format): "xml" is not one of json, console`,
 	} {
 		if !strings.Contains(output, want) {

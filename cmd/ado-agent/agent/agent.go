@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,8 +28,10 @@ type Agent struct {
 	Folder string
 	// Environment is what jobs see, as of Environment.
 	Environment []string
-	// Out and Err get what the programs print, whole lines at a time.
+	// Out and Err get what the programs print, whole lines at a time and without
+	// Secrets.
 	Out, Err io.Writer
+	Secrets  Redactor
 }
 
 // Registration is how an agent is to stand in its pool.
@@ -48,25 +51,34 @@ type Registration struct {
 // Proxy is what the agent reaches Azure DevOps through; its zero value is none.
 type Proxy struct{ URL, User, Password string }
 
-// ErrConfiguration is that config refused or failed; what it printed tells why.
-var ErrConfiguration = errors.New("the agent could not be configured; what it printed tells why")
+var (
+	// ErrConfiguration means that config refused or failed.
+	ErrConfiguration = errors.New("the agent could not be configured; its output says why")
+	// ErrNetwork means that config failed for want of the network; it may work
+	// another time.
+	ErrNetwork = fmt.Errorf("%w: it could not reach Azure DevOps", ErrConfiguration)
+)
+
+// configured are the files by which a folder counts as configured.
+var configured = []string{".agent", ".credentials", ".credentials_rsaparams"}
 
 // Configure registers the agent, in place of an earlier one of its name. It may
 // have registered it even if it gives an error.
 func (a Agent) Configure(ctx context.Context, r Registration) error {
 	// What an earlier run in the same file system left would make it refuse.
-	for _, name := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
+	for _, name := range configured {
 		if err := os.Remove(filepath.Join(a.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove what an earlier agent left: %w", err)
 		}
 	}
-	secrets := []string{r.Token, r.Proxy.Password}
-	out, failed := redact(a.Out, secrets), redact(a.Err, secrets)
-	command := a.command(ctx, a.program(configProgram), "--unattended", "--replace", "--acceptTeeEula")
+	a.Secrets = append(slices.Clip(a.Secrets), r.Token, r.Proxy.Password)
+	out, failed := a.redacted(a.Out, nil), a.redacted(a.Err, nil)
+	command := a.command(ctx, a.path(configProgram), "--unattended", "--replace", "--acceptTeeEula")
 	command.Env = slices.Concat(a.Environment, r.Inputs, r.environment())
 	command.Stdout, command.Stderr = out, failed
-	command.Cancel = func() error { return interrupt(command.Process) }
+	command.Cancel = func() error { return interruptGroup(command.Process) }
 	command.WaitDelay = killAfter
+	begin := time.Now().Truncate(time.Second) // file systems may know no fractions
 	err := command.Run()
 	if command.Process != nil {
 		_ = kill(command.Process) // what it left behind, if anything
@@ -78,6 +90,8 @@ func (a Agent) Configure(ctx context.Context, r Registration) error {
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("configuration was cut short: %w", context.Cause(ctx))
+	case ok && a.networkFailed(begin):
+		return fmt.Errorf("%w (exit code %d)", ErrNetwork, exited.ExitCode())
 	case ok:
 		return fmt.Errorf("%w (exit code %d)", ErrConfiguration, exited.ExitCode())
 	default:
@@ -106,8 +120,14 @@ func (r Registration) environment() []string {
 			set = append(set, inputPrefix+v.flag+"="+v.value)
 		}
 	}
+	if strings.HasPrefix(strings.ToLower(r.URL), "http:") {
+		set = append(set, unsafeBasicAuth+"=true") // whether that may be has been decided
+	}
 	return set
 }
+
+// unsafeBasicAuth lets config send a token over plain http.
+const unsafeBasicAuth = "VSS_ALLOW_UNSAFE_BASICAUTH"
 
 // command prepares a program in a process group of its own.
 func (a Agent) command(ctx context.Context, program string, args ...string) *exec.Cmd {
@@ -117,19 +137,10 @@ func (a Agent) command(ctx context.Context, program string, args ...string) *exe
 	return command
 }
 
-// program is the first of some that the package has, else the last.
-func (a Agent) program(names []string) string {
-	for _, name := range names {
-		path := filepath.Join(a.Folder, name)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return filepath.Join(a.Folder, names[len(names)-1])
-}
+func (a Agent) path(program string) string { return filepath.Join(a.Folder, program) }
 
-// Installed tells whether a folder holds an agent.
+// Installed reports whether a folder holds an agent.
 func Installed(folder string) bool {
-	_, err := os.Stat(filepath.Join(folder, configProgram[len(configProgram)-1]))
+	_, err := os.Stat(filepath.Join(folder, configProgram))
 	return err == nil
 }

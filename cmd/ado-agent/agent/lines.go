@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"sync"
 )
 
@@ -46,22 +47,42 @@ func (l *lines) flush() {
 	}
 }
 
-// redact hides secrets in what is written to it.
-func redact(to io.Writer, secrets []string) *lines {
-	return &lines{to: to, edit: func(line []byte) []byte {
-		for _, secret := range secrets {
-			if secret != "" {
-				line = bytes.ReplaceAll(line, []byte(secret), []byte("***"))
-			}
+var (
+	// credentials are what secrets look like that nobody told the launcher of:
+	// headers, tokens of Entra, and addresses that are a credential themselves.
+	credentials = regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{20,}|()\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|([?&](?:sig|token|code)=)[^&\s"']+`)
+	// passwords are those in URLs.
+	passwords = regexp.MustCompile(`(://[^/\s:@]*:)[^/\s]+@`)
+)
+
+// Redactor hides secrets in text.
+type Redactor []string
+
+// Redact returns a text without its secrets.
+func (r Redactor) Redact(text []byte) []byte {
+	for _, secret := range r {
+		if secret != "" {
+			text = bytes.ReplaceAll(text, []byte(secret), []byte("***"))
 		}
-		return line
+	}
+	text = passwords.ReplaceAll(text, []byte("${1}***@"))
+	return credentials.ReplaceAll(text, []byte("$1$2$3***"))
+}
+
+// Writer returns a writer that passes on whole lines without their secrets.
+func (r Redactor) Writer(to io.Writer) io.Writer { return r.lines(to, nil) }
+
+func (r Redactor) lines(to io.Writer, seen func(line []byte)) *lines {
+	return &lines{to: to, edit: func(line []byte) []byte {
+		if seen != nil {
+			seen(line)
+		}
+		return r.Redact(line)
 	}}
 }
 
-// watch calls seen for each line.
-func watch(to io.Writer, seen func(line []byte)) *lines {
-	return &lines{to: to, edit: func(line []byte) []byte {
-		seen(line)
-		return line
-	}}
+// redacted passes on what the agent's programs print, and calls seen for each
+// line, if it is not nil.
+func (a Agent) redacted(to io.Writer, seen func(line []byte)) *lines {
+	return a.Secrets.lines(to, seen)
 }

@@ -35,7 +35,7 @@ func Fetch(ctx context.Context, client *http.Client, p adoqueue.Package, folder 
 		return errors.New("the agent package has no address that can be used")
 	}
 	if p.SHA256 == "" && from.Scheme != "https" {
-		return fmt.Errorf("the agent package at %s has no checksum and would not come over https", from.Redacted())
+		return fmt.Errorf("the agent package at %s has no checksum and would not come over https", shown(from))
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // jobs may run as another user
 		return unwritable(err)
@@ -47,13 +47,19 @@ func Fetch(ctx context.Context, client *http.Client, p adoqueue.Package, folder 
 	defer os.RemoveAll(staging)
 	archive := filepath.Join(staging, "package")
 	if err := download(ctx, client, p, archive); err != nil {
-		return fmt.Errorf("download the agent package from %s: %w", from.Redacted(), err)
+		return fmt.Errorf("download the agent package from %s: %w", shown(from), err)
 	}
 	unpacked := filepath.Join(staging, "agent")
 	if err := unpack(archive, unpacked); err != nil {
 		return fmt.Errorf("unpack the agent package %s: %w", p.Filename, err)
 	}
 	return move(unpacked, folder)
+}
+
+// shown is an address without what may be a credential in it.
+func shown(address *url.URL) string {
+	bare := url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}
+	return bare.String()
 }
 
 func unwritable(err error) error {
@@ -97,6 +103,28 @@ func sortForMove(entries []os.DirEntry) {
 
 func isConfig(entry os.DirEntry) bool { return strings.HasPrefix(entry.Name(), "config.") }
 
+// maxRedirects is how many redirections are followed.
+const maxRedirects = 10
+
+// redirects decides which redirections are followed. No credential can leak, but
+// nobody on the way may put another archive in place of the agent: without a
+// checksum it has to come from the host that Azure DevOps names.
+func redirects(checked bool) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, before []*http.Request) error {
+		first := before[0].URL
+		switch {
+		case len(before) >= maxRedirects:
+			return fmt.Errorf("more than %d redirections", maxRedirects)
+		case before[len(before)-1].URL.Scheme == "https" && next.URL.Scheme != "https":
+			return fmt.Errorf("refused to be redirected from https to %s", shown(next.URL))
+		case !checked && next.URL.Host != first.Host:
+			return fmt.Errorf("refused to be redirected to %s without a checksum of the agent package", shown(next.URL))
+		default:
+			return nil
+		}
+	}
+}
+
 // download writes the archive to a file and checks its size and checksum. The
 // address is another host than the organization's, and gets no credential.
 func download(ctx context.Context, client *http.Client, p adoqueue.Package, file string) error {
@@ -105,8 +133,11 @@ func download(ctx context.Context, client *http.Client, p adoqueue.Package, file
 		return err
 	}
 	following := *client
-	following.CheckRedirect = nil // no credential can leak
+	following.CheckRedirect = redirects(p.SHA256 != "")
 	response, err := following.Do(request)
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // it shows the whole address
+	}
 	if err != nil {
 		return err
 	}

@@ -154,6 +154,8 @@ func TestEscapingArchives(t *testing.T) {
 		// Each link by itself seems to stay inside.
 		"through links": tarred(t, entry{name: "a/b/up", kind: tar.TypeSymlink, link: "../.."},
 			entry{name: "a/b/out", kind: tar.TypeSymlink, link: "up/../.."}, entry{name: "a/b/out/evil", content: "x"}),
+		"link through a link": tarred(t, entry{name: "a/b/up", kind: tar.TypeSymlink, link: "../.."},
+			entry{name: "a/b/out", kind: tar.TypeSymlink, link: "up/../.."}),
 		"over a link":       tarred(t, entry{name: "link", kind: tar.TypeSymlink, link: "file"}, entry{name: "link", content: "x"}),
 		"hard link outside": tarred(t, entry{name: "evil", kind: tar.TypeLink, link: "../../secret"}),
 		"device":            tarred(t, entry{name: "null", kind: tar.TypeChar}),
@@ -221,6 +223,54 @@ func TestNoChecksumOverPlainHTTP(t *testing.T) {
 	p.DownloadURL = ""
 	if err := Fetch(t.Context(), client, p, filepath.Join(t.TempDir(), "agent")); err == nil {
 		t.Error("no address is taken")
+	}
+}
+
+// Redirections are followed as long as nobody on the way can change the archive.
+func TestRedirections(t *testing.T) {
+	archive := tarred(t, entry{name: "config.sh"})
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) }))
+	defer plain.Close()
+	other := httptest.NewTLSServer(plain.Config.Handler)
+	defer other.Close()
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/plain":
+			http.Redirect(w, r, plain.URL+"/agent?sig=s3cr3t", http.StatusFound)
+		case "/other":
+			http.Redirect(w, r, other.URL+"/agent?sig=s3cr3t", http.StatusFound)
+		case "/same":
+			http.Redirect(w, r, "/agent", http.StatusFound)
+		case "/loop":
+			http.Redirect(w, r, "/loop?sig=s3cr3t", http.StatusFound)
+		case "/missing":
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			_, _ = w.Write(archive)
+		}
+	}))
+	defer secure.Close()
+	sum := sha256.Sum256(archive)
+	for _, tt := range []struct {
+		path    string
+		checked bool
+		err     string
+	}{
+		{"/plain", true, "refused to be redirected from https to http://"},
+		{"/other", true, ""},
+		{"/other", false, "refused to be redirected to https://"},
+		{"/same", false, ""},
+		{"/loop", true, "more than 10 redirections"},
+		{"/missing", true, "404"},
+	} {
+		p := adoqueue.Package{DownloadURL: secure.URL + tt.path + "?sv=2026&sig=s3cr3t"}
+		if tt.checked {
+			p.SHA256 = hex.EncodeToString(sum[:])
+		}
+		err := Fetch(t.Context(), secure.Client(), p, filepath.Join(t.TempDir(), "agent"))
+		if (err == nil) != (tt.err == "") || err != nil && (!strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "s3cr3t")) {
+			t.Errorf("%s, checksum %v: %v", tt.path, tt.checked, err)
+		}
 	}
 }
 

@@ -33,9 +33,28 @@ func unpack(archive, folder string) error {
 	to := &unpacker{root: root, left: maxUnpacked, entries: maxEntries}
 	reader := bufio.NewReader(file)
 	if magic, _ := reader.Peek(2); bytes.Equal(magic, []byte("PK")) {
-		return to.zip(file)
+		err = to.zip(file)
+	} else {
+		err = to.tar(reader)
 	}
-	return to.tar(reader)
+	if err != nil {
+		return err
+	}
+	return to.checkLinks()
+}
+
+// checkLinks refuses links that lead out of the folder once all others are in
+// place: a link may stay inside by its text, and not by way of another one.
+func (u *unpacker) checkLinks() error {
+	return fs.WalkDir(u.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if _, err := u.root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the link %s leads out of the folder", name)
+		}
+		return nil
+	})
 }
 
 type unpacker struct {

@@ -105,6 +105,7 @@ request() {
   case $failure in
     5 | 6 | 7) diagnose "System.Net.Sockets.SocketException (00000001, $failure): $server_url cannot be reached" ;;
     60) diagnose "System.Security.Authentication.AuthenticationException: the remote certificate is invalid" ;;
+    52 | 56) diagnose "System.Net.Http.HttpIOException: the response ended prematurely" ;;
     28) diagnose "System.Threading.Tasks.TaskCanceledException: the request timed out" ;;
   esac
 }
