@@ -70,9 +70,15 @@ func currentVersion() string {
 
 // launch runs an agent by these settings, until a signal at the latest.
 func (f flags) launch(out, errs io.Writer) error {
+	if f.Role == roleKeeper {
+		return f.keep(out, errs)
+	}
 	s, err := f.check()
 	if err != nil {
 		return err
+	}
+	if s.role == roleRunner {
+		return s.runJob(out, errs)
 	}
 	told, hurry, release := signals(context.Background())
 	defer release()

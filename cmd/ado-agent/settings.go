@@ -32,6 +32,9 @@ type flags struct {
 	CertificateFile    string `name:"azure-client-certificate-path" env:"AZURE_CLIENT_CERTIFICATE_PATH" help:"Certificate and key of the service principal (PEM or PKCS#12)."`
 	FederatedTokenFile string `name:"azure-federated-token-file" env:"AZURE_FEDERATED_TOKEN_FILE" help:"Token of the workload identity."`
 
+	Role      string `name:"role" env:"AZP_ROLE" default:"single" help:"What this container does: single (all), or, in a pod of two, keeper (holds the credential, runs no job) or runner (runs the job, holds no credential)."`
+	SharedDir string `name:"shared-dir" env:"AZP_SHARED_DIR" default:"/azp/shared" help:"Folder that keeper and runner share."`
+
 	Pool         string `name:"pool" env:"AZP_POOL" default:"Default" help:"Agent pool."`
 	Name         string `name:"agent-name" env:"AZP_AGENT_NAME" help:"Name of the agent in the pool; default: the host's."`
 	Work         string `name:"work" env:"AZP_WORK" default:"_work" help:"Folder for jobs; relative to the agent's."`
@@ -61,6 +64,7 @@ type settings struct {
 
 	pool, name, work string
 	folder, jobFile  string
+	role, shared     string
 	packageType      string
 	showSecrets      bool
 	capabilities     adoqueue.Capabilities
@@ -75,8 +79,9 @@ type settings struct {
 func (f flags) check() (settings, error) {
 	m := &mistakes{}
 	s := settings{
-		auth: m.auth(f), caFile: m.absolute("AZP_CA_FILE (--ca-file)", f.CAFile),
-		pool: f.Pool, name: f.Name, work: f.Work, packageType: f.Package,
+		role: f.Role, shared: m.absolute("AZP_SHARED_DIR (--shared-dir)", f.SharedDir),
+		caFile: m.absolute("AZP_CA_FILE (--ca-file)", f.CAFile),
+		pool:   f.Pool, name: f.Name, work: f.Work, packageType: f.Package,
 		folder:  m.absolute("AZP_AGENT_DIR (--agent-dir)", cmp.Or(f.Folder, defaultFolder())),
 		jobFile: cmp.Or(f.JobFile, filepath.Join(os.TempDir(), "ado-agent-job")),
 
@@ -87,12 +92,13 @@ func (f flags) check() (settings, error) {
 
 		logConsole: f.LogFormat == "console",
 	}
-	var err error
-	if f.URL == "" {
-		m.add("AZP_URL (--url)", "is missing; it has the form https://dev.azure.com/ORGANIZATION")
-	} else if s.url, err = adoqueue.ParseOrganizationURL(f.URL); err != nil {
-		m.add("AZP_URL (--url)", "%w", err)
+	m.choice("AZP_ROLE (--role)", f.Role, roleSingle, roleKeeper, roleRunner)
+	if f.Role == roleRunner {
+		m.noCredential(f)
+	} else {
+		m.access(f, &s)
 	}
+	var err error
 	if s.capabilities, err = adoqueue.ParseCapabilities(f.Capabilities); err != nil {
 		m.add("AZP_CAPABILITIES (--capabilities)", "%s", oneLine(err))
 	}
@@ -112,6 +118,31 @@ func (f flags) check() (settings, error) {
 	m.choice("AZP_LOG_LEVEL (--log-level)", f.LogLevel, "debug", "info", "warn", "error")
 	s.logLevel, _ = zapcore.ParseLevel(f.LogLevel)
 	return s, m.err()
+}
+
+// The roles of a container.
+const (
+	roleSingle = "single"
+	roleKeeper = "keeper"
+	roleRunner = "runner"
+)
+
+// access checks where the agent goes, and by what right.
+func (m *mistakes) access(f flags, s *settings) {
+	s.auth = m.auth(f)
+	var err error
+	if f.URL == "" {
+		m.add("AZP_URL (--url)", "is missing; it has the form https://dev.azure.com/ORGANIZATION")
+	} else if s.url, err = adoqueue.ParseOrganizationURL(f.URL); err != nil {
+		m.add("AZP_URL (--url)", "%w", err)
+	}
+}
+
+// noCredential refuses what must not be where jobs run.
+func (m *mistakes) noCredential(f flags) {
+	if os.Getenv("AZP_TOKEN") != "" || f.TokenFile != "" {
+		m.add("AZP_TOKEN, AZP_TOKEN_FILE", "must not be given to the container that runs jobs (AZP_ROLE=runner); give it to the keeper only")
+	}
 }
 
 // mistakes gathers what is wrong with settings.

@@ -3,7 +3,9 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +99,58 @@ func (a Agent) Configure(ctx context.Context, r Registration) error {
 	default:
 		return fmt.Errorf("start the agent's configuration: %w", err)
 	}
+}
+
+// handedOver are the files that an agent's configuration may consist of.
+var handedOver = append(slices.Clip(configured), ".certificates", ".options", ".proxy", ".proxybypass", ".proxycredentials", ".credential_store")
+
+// Configuration returns the files of a configured agent, for TakeConfiguration in
+// another container. Work is the folder for jobs, which need not exist here.
+func (a Agent) Configuration(work string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range handedOver {
+		content, err := os.ReadFile(filepath.Join(a.Folder, name))
+		switch {
+		case errors.Is(err, os.ErrNotExist) && !slices.Contains(configured, name):
+		case err != nil:
+			return nil, fmt.Errorf("read the agent's configuration: %w", err)
+		default:
+			files[name] = content
+		}
+	}
+	var err error
+	files[settingsFile], err = withWork(files[settingsFile], work)
+	return files, err
+}
+
+// settingsFile holds the agent's settings, as JSON that may begin with a byte
+// order mark.
+const settingsFile = ".agent"
+
+func withWork(content []byte, work string) ([]byte, error) {
+	settings := map[string]json.RawMessage{}
+	if err := json.Unmarshal(bytes.TrimPrefix(content, []byte("\ufeff")), &settings); err != nil {
+		return nil, fmt.Errorf("read the agent's configuration %s: %w", settingsFile, err)
+	}
+	var err error
+	if settings["workFolder"], err = json.Marshal(work); err != nil {
+		return nil, err
+	}
+	return json.Marshal(settings)
+}
+
+// TakeConfiguration makes the agent the one that was configured elsewhere.
+func (a Agent) TakeConfiguration(files map[string][]byte) error {
+	for name, content := range files {
+		if !slices.Contains(handedOver, name) {
+			return fmt.Errorf("the file %q is none of an agent's configuration", name)
+		}
+		path := filepath.Join(a.Folder, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return fmt.Errorf("take over the agent's configuration: %w", err)
+		}
+	}
+	return nil
 }
 
 // environment gives the registration in the form in which config takes each of

@@ -16,7 +16,13 @@ import (
 // TestInterleavings lets jobs come, be cancelled and meet SIGTERM at any point of
 // the idle exit, over a slow network that loses some requests and answers. No job
 // may be lost, and no agent stay.
-func TestInterleavings(t *testing.T) {
+func TestInterleavings(t *testing.T) { interleave(t, oneContainer) }
+
+// TestInterleavingsOfTwoContainers does the same with the agent in a container of
+// its own.
+func TestInterleavingsOfTwoContainers(t *testing.T) { interleave(t, twoContainers) }
+
+func interleave(t *testing.T, by containers) {
 	rounds := uint64(3000)
 	if testing.Short() {
 		rounds = 300
@@ -24,7 +30,7 @@ func TestInterleavings(t *testing.T) {
 	var met, idle, worked, ended atomic.Int64
 	for seed := range rounds {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStory(t, seed)
+			s := newStory(t, seed, by)
 			switch s.play().Ending {
 			case lifecycle.Idle:
 				idle.Add(1)
@@ -62,13 +68,13 @@ type story struct {
 	cancelled map[int64]bool
 }
 
-func newStory(t *testing.T, seed uint64) *story {
+func newStory(t *testing.T, seed uint64, by containers) *story {
 	s := &story{chance: newChance(seed), cancelled: map[int64]bool{}}
 	net := &network{latency: func() time.Duration { return s.chance.upTo(200 * time.Millisecond) }}
 	if s.loses = seed%4 == 3; s.loses {
 		net.lost = func() bool { return s.chance.oneIn(20) }
 	}
-	s.world = newWorld(t, net, limits)
+	s.world = startWorld(t, net, limits, by)
 	net.onArrival(s.arrives)
 	return s
 }

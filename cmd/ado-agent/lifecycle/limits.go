@@ -43,6 +43,9 @@ func (l Limits) split() shares {
 	return s
 }
 
+// Wait returns how long a job may go on once the agent was told to end.
+func (l Limits) Wait() time.Duration { return l.split().wait }
+
 // Persist does something again, some times and with growing pauses, until it
 // works, is refused for good or the context ends. It gives the last error.
 func Persist(ctx context.Context, do func() error) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/lifecycle"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/pair"
 )
 
 const podName = "pod-1"
@@ -39,10 +41,72 @@ type world struct {
 	done   chan struct{}
 
 	net *network
+
+	// With two containers: the keeper, and how the runner's container ends.
+	keeper    *pair.Keeper
+	runnerEnd *pair.End
+	ended     chan struct{}
+	part      func()
 }
 
 // newWorld starts an agent's life, with an agent that is changed as given.
 func newWorld(t *testing.T, net *network, limits lifecycle.Limits, change ...func(*agent)) *world {
+	t.Helper()
+	return startWorld(t, net, limits, oneContainer, change...)
+}
+
+// containers says how an agent's process and what takes it through its life get
+// together: it returns the process, and a context that ends once it is told to.
+type containers func(w *world, told context.Context) (lifecycle.Process, context.Context)
+
+func oneContainer(w *world, told context.Context) (lifecycle.Process, context.Context) {
+	return w.agent, told
+}
+
+// twoContainers has the agent in a container of its own, which is told to end, and
+// whose messages take their time.
+func twoContainers(w *world, told context.Context) (lifecycle.Process, context.Context) {
+	keeper, runner := pair.NewKeeper(), pair.NewRunner(true)
+	one, other := net.Pipe()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = keeper.Serve(slow{one, w.net.latency}) })
+	serving.Go(func() { _ = runner.Serve(slow{other, w.net.latency}) })
+	w.keeper, w.ended = keeper, make(chan struct{})
+	go func() {
+		defer close(w.ended)
+		w.runnerEnd = runner.Attend(w.agent, told.Done(), pair.Patience{Told: time.Hour, Leave: time.Hour})
+	}()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	go func() {
+		select {
+		case <-keeper.Told():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	w.part = func() {
+		one.Close()
+		other.Close()
+		cancel()
+		serving.Wait()
+	}
+	return keeper, ctx
+}
+
+// slow is a connection whose messages take their time.
+type slow struct {
+	net.Conn
+	latency func() time.Duration
+}
+
+func (s slow) Write(b []byte) (int, error) {
+	if s.latency != nil {
+		time.Sleep(s.latency())
+	}
+	return s.Conn.Write(b)
+}
+
+func startWorld(t *testing.T, net *network, limits lifecycle.Limits, by containers, change ...func(*agent)) *world {
 	t.Helper()
 	ado := adotest.New(adotest.Options{
 		AutoAssign: true, AllowUnmatched: true,
@@ -70,13 +134,14 @@ func newWorld(t *testing.T, net *network, limits lifecycle.Limits, change ...fun
 	go w.agent.run()
 	ctx, cancel := context.WithCancel(t.Context())
 	w.end = cancel
+	process, told := by(w, ctx)
 	w.life = &lifecycle.Life{
-		Registry: client, Pool: w.pool, AgentID: id, Process: w.agent, Limits: limits,
+		Registry: client, Pool: w.pool, AgentID: id, Process: process, Limits: limits,
 		Hurry: w.hurry, OnJob: func() { w.marks++ }, Log: zap.NewNop(),
 	}
 	go func() {
 		defer close(w.done)
-		w.result = w.life.Run(ctx)
+		w.result = w.life.Run(told)
 	}()
 	return w
 }
@@ -91,6 +156,14 @@ func (w *world) finish(within time.Duration) lifecycle.Result {
 		_ = w.agent.Kill()
 		w.end()
 		<-w.done
+	}
+	if w.keeper != nil {
+		w.keeper.End(pair.End{Code: 7})
+		<-w.ended
+		if w.runnerEnd == nil || w.runnerEnd.Code != 7 {
+			w.t.Errorf("the runner ends by %+v", w.runnerEnd)
+		}
+		w.part()
 	}
 	w.end()
 	if err := w.ado.Close(); err != nil {

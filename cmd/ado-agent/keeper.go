@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/agent"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/lifecycle"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/pair"
+)
+
+// keep holds the credential for an agent that runs in another container: a sidecar
+// of it, which Kubernetes starts again if it ends before the runner does. So it
+// lasts until it is told to end, and leaves its exit code to the runner.
+func (f flags) keep(out, errs io.Writer) error {
+	told, hurry, release := signals(context.Background())
+	defer release()
+	k := pair.NewKeeper()
+	listener, err := pair.Listen(f.SharedDir)
+	if err != nil {
+		return failure{exitSettings, err}
+	}
+	defer listener.Close()
+	go func() { _ = k.Accept(listener) }() // the runner's end is what it says
+
+	k.End(f.endOf(told, hurry, k, out, errs))
+	<-told.Done()
+	return nil
+}
+
+// endOf keeps the runner until its end, and returns how that is to be. A keeper
+// that was restarted while Azure DevOps does not answer cuts no job short.
+func (f flags) endOf(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) pair.End {
+	for {
+		err := f.keepRunner(told, hurry, k, out, errs)
+		if err == nil {
+			return pair.End{}
+		}
+		message := string(secretsOf(os.Environ()).Redact([]byte(err.Error())))
+		fmt.Fprintln(errs, "ado-agent:", message)
+		if !k.Configured() {
+			return pair.End{Code: codeOf(err), Message: message}
+		}
+		select {
+		case <-k.Exited():
+			return pair.End{Code: codeOf(err), Message: message}
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// keepRunner takes the runner's agent through its time in the pool.
+func (f flags) keepRunner(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
+	s, err := f.check()
+	if err != nil {
+		return err
+	}
+	l, err := newLauncher(s, out, errs)
+	if err != nil {
+		return err
+	}
+	l.runner = k
+	ctx, cancel := context.WithCancelCause(told)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-k.Told():
+			cancel(errTold)
+		case <-ctx.Done():
+		}
+	}()
+	if err := k.Join(ctx); err != nil {
+		l.log.Info("The agent was told to end before its runner was there.")
+		return nil
+	}
+	return l.live(ctx, either(hurry, k.Hurry()))
+}
+
+// either returns a channel that is closed with the first of two.
+func either(one, other <-chan struct{}) <-chan struct{} {
+	both := make(chan struct{})
+	go func() {
+		select {
+		case <-one:
+		case <-other:
+		}
+		close(both)
+	}()
+	return both
+}
+
+// handOver gives the runner the configuration of the agent, which starts it.
+func (l *launcher) handOver(pool adoqueue.Pool, registered adoqueue.Agent) (*lifecycle.Life, error) {
+	select {
+	case <-l.runner.Exited():
+		return nil, failure{exitAgent, pair.ErrEnded}
+	default:
+	}
+	files, err := l.agent.Configuration(l.work)
+	if err != nil {
+		return nil, err
+	}
+	l.runner.Configure(files)
+	return l.life(pool, registered, l.runner), nil
+}
+
+// resume goes on with an agent that an earlier keeper, which was killed, has
+// handed over.
+func (l *launcher) resume(ctx context.Context, pool adoqueue.Pool) (*lifecycle.Life, error) {
+	l.log.Warn("The sidecar was restarted; it goes on with its agent.", zap.String("agent", l.name))
+	registered, err := l.ado.AgentByName(ctx, pool, l.name)
+	if err != nil {
+		return nil, at(exitUnavailable, err)
+	}
+	return l.life(pool, registered, l.runner), nil
+}
+
+var _ lifecycle.Process = (*pair.Keeper)(nil)
+
+var _ pair.Process = (*agent.Process)(nil)
