@@ -29,30 +29,14 @@ func (f flags) keep(out, errs io.Writer) error {
 	defer listener.Close()
 	go func() { _ = k.Accept(listener) }() // the runner's end is what it says
 
-	k.End(f.endOf(told, hurry, k, out, errs))
+	end := pair.End{}
+	if err := f.keepRunner(told, hurry, k, out, errs); err != nil {
+		end = pair.End{Code: codeOf(err), Message: string(secretsOf(os.Environ()).Redact([]byte(err.Error())))}
+		fmt.Fprintln(errs, "ado-agent:", end.Message)
+	}
+	k.End(end)
 	<-told.Done()
 	return nil
-}
-
-// endOf keeps the runner until its end, and returns how that is to be. A keeper
-// that was restarted while Azure DevOps does not answer cuts no job short.
-func (f flags) endOf(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) pair.End {
-	for {
-		err := f.keepRunner(told, hurry, k, out, errs)
-		if err == nil {
-			return pair.End{}
-		}
-		message := string(secretsOf(os.Environ()).Redact([]byte(err.Error())))
-		fmt.Fprintln(errs, "ado-agent:", message)
-		if !k.Configured() {
-			return pair.End{Code: codeOf(err), Message: message}
-		}
-		select {
-		case <-k.Exited():
-			return pair.End{Code: codeOf(err), Message: message}
-		case <-time.After(retryPause):
-		}
-	}
 }
 
 // keepRunner takes the runner's agent through its time in the pool.
@@ -78,6 +62,9 @@ func (f flags) keepRunner(told context.Context, hurry <-chan struct{}, k *pair.K
 	if err := k.Join(ctx); err != nil {
 		l.log.Info("The agent was told to end before its runner was there.")
 		return nil
+	}
+	if k.Configured() {
+		return l.resume(ctx, either(hurry, k.Hurry()))
 	}
 	return l.live(ctx, either(hurry, k.Hurry()))
 }
@@ -110,10 +97,44 @@ func (l *launcher) handOver(pool adoqueue.Pool, registered adoqueue.Agent) (*lif
 	return l.life(pool, registered, l.runner), nil
 }
 
+// resumePause is between two attempts to go on with an agent.
+const resumePause = time.Second
+
 // resume goes on with an agent that an earlier keeper, which was killed, has
-// handed over.
-func (l *launcher) resume(ctx context.Context, pool adoqueue.Pool) (*lifecycle.Life, error) {
+// handed over. It does not give up while the agent runs: no job is cut short
+// because Azure DevOps does not answer just now.
+func (l *launcher) resume(ctx context.Context, hurry <-chan struct{}) error {
 	l.log.Warn("The sidecar was restarted; it goes on with its agent.", zap.String("agent", l.name))
+	var exited time.Time
+	for {
+		life, err := l.rejoin(context.WithoutCancel(ctx))
+		if err == nil {
+			life.Hurry = hurry
+			return l.conclude(life.Run(ctx))
+		}
+		l.log.Warn("The agent cannot be looked after; this is retried.", zap.Error(err))
+		select {
+		case <-l.runner.Exited():
+			if exited.IsZero() {
+				exited = time.Now()
+			}
+			if time.Since(exited) > l.leave {
+				return err
+			}
+		default:
+		}
+		time.Sleep(resumePause)
+	}
+}
+
+// rejoin finds the agent that the runner runs.
+func (l *launcher) rejoin(ctx context.Context) (*lifecycle.Life, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.start, errTooLong)
+	defer cancel()
+	pool, err := l.ado.Pool(ctx, adoqueue.PoolRef{Name: l.pool})
+	if err != nil {
+		return nil, at(codeOfPool(err), err)
+	}
 	registered, err := l.ado.AgentByName(ctx, pool, l.name)
 	if err != nil {
 		return nil, at(exitUnavailable, err)

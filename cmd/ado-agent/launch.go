@@ -118,9 +118,6 @@ func (l *launcher) begin(ctx context.Context) (*lifecycle.Life, error) {
 	if err != nil {
 		return nil, at(codeOfPool(err), err)
 	}
-	if l.runner != nil && l.runner.Configured() {
-		return l.resume(ctx, pool)
-	}
 	if err := l.nameIsFree(ctx, pool); err != nil {
 		return nil, err
 	}
