@@ -34,12 +34,16 @@ func (s Settings) job(m *mistakes) (job *batchv1.Job, name string) {
 	d.lifecycle()
 	d.placement()
 	if d.agent != nil {
+		d.checkIsolation()
 		d.container()
 		d.environment()
 		d.dockerSocket()
 	}
 	if s.Definition == nil {
 		d.secure()
+	}
+	if d.agent != nil {
+		d.isolate()
 	}
 	return d.job, name
 }
@@ -106,6 +110,11 @@ func (d *draft) lifecycle() {
 	d.spec.RestartPolicy = corev1.RestartPolicyNever
 	if spec.TTLSecondsAfterFinished == nil {
 		spec.TTLSecondsAfterFinished = new(int32(d.TTL.Seconds()))
+	}
+	if d.spec.EnableServiceLinks == nil {
+		// A variable for each Service of the namespace would become a capability
+		// of the agent.
+		d.spec.EnableServiceLinks = new(false)
 	}
 	if d.spec.TerminationGracePeriodSeconds == nil {
 		d.spec.TerminationGracePeriodSeconds = new(int64(d.GracePeriod.Seconds()))

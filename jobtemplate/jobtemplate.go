@@ -61,6 +61,11 @@ type Settings struct {
 	// asks for, for images that need root. DockerSocketPath and Definition
 	// leave it out as well.
 	Unrestricted bool
+	// IsolateCredential makes pods in which no job can reach what manages the pool:
+	// a sidecar holds the token or the identity, the agent's container gets the
+	// registered agent. It needs Kubernetes 1.29 and the agent image of this
+	// project.
+	IsolateCredential bool
 	// Capabilities are what the agents offer, values by name.
 	Capabilities map[string]string
 	// Resources, NodeSelector and ServiceAccount are the pod's. What a Definition

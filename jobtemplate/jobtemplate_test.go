@@ -60,6 +60,13 @@ func withDocker() Settings {
 	return s
 }
 
+func isolated() Settings {
+	s := full()
+	s.ServiceAccount = ""
+	s.IsolateCredential = true
+	return s
+}
+
 // older are the settings of one who has a definition file of the older
 // orchestrator.
 func older(t *testing.T) Settings {
@@ -95,7 +102,7 @@ func read(t *testing.T, name string) *batchv1.Job {
 // also says all that there is to say of its object.
 func TestGolden(t *testing.T) {
 	for name, s := range map[string]Settings{
-		"minimal": minimal(), "full": full(), "docker": withDocker(), "older": older(t), "rich": rich(t),
+		"minimal": minimal(), "full": full(), "docker": withDocker(), "older": older(t), "rich": rich(t), "isolated": isolated(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			job, err := Job(s)

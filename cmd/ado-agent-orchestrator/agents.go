@@ -37,6 +37,7 @@ type agentFlags struct {
 	Limits         string `name:"job-limits" env:"JOB_LIMITS" help:"Resources that an agent is limited to."`
 	NodeSelector   string `name:"job-node-selector" env:"JOB_NODE_SELECTOR" help:"Labels of the nodes for agents, such as disk=ssd."`
 	Unrestricted   yesNo  `name:"job-unrestricted" env:"JOB_UNRESTRICTED" help:"For images that need root: leave out what the restricted pod security standard asks for."`
+	Isolate        yesNo  `name:"job-isolate-credential" env:"JOB_ISOLATE_CREDENTIAL" help:"Keep the agents' credential in a sidecar, where no job can reach it. Needs Kubernetes 1.29 and the agent image of this project."`
 	ServiceAccount string `name:"job-service-account" env:"JOB_SERVICE_ACCOUNT" help:"Service account of the agents."`
 	TokenSecret    string `name:"job-token-secret" env:"JOB_TOKEN_SECRET" help:"Secret with the agents' token, as NAME/KEY; by default one is made from the token of this program."`
 	TTL            string `name:"job-ttl" env:"JOB_TTL" default:"10m" help:"How long a finished Job is kept."`
@@ -145,7 +146,8 @@ func (m *mistakes) template(f agentFlags) jobtemplate.Settings {
 	return jobtemplate.Settings{
 		Namespace: f.Namespace, Prefix: f.Prefix, Image: f.Image,
 		Definition: m.definition(f.Definition), DockerSocketPath: f.Socket, Capabilities: capabilities,
-		Unrestricted: m.yesNo("JOB_UNRESTRICTED (--job-unrestricted)", f.Unrestricted),
+		Unrestricted:      m.yesNo("JOB_UNRESTRICTED (--job-unrestricted)", f.Unrestricted),
+		IsolateCredential: m.yesNo("JOB_ISOLATE_CREDENTIAL (--job-isolate-credential)", f.Isolate),
 		Resources: corev1.ResourceRequirements{
 			Requests: m.quantities("JOB_REQUESTS (--job-requests)", f.Requests),
 			Limits:   m.quantities("JOB_LIMITS (--job-limits)", f.Limits),
