@@ -69,6 +69,11 @@ agentPools:
 			s.DockerSocketPath = "/run/docker.sock"
 			return s
 		}},
+		{"isolated", `agentPools: [{pool: linux, isolateCredential: true, serviceAccount: agents, capabilities: {docker: ""}}]`, func() jobtemplate.Settings {
+			s := settings("linux")
+			s.IsolateCredential, s.ServiceAccount, s.Capabilities = true, "agents", map[string]string{"docker": ""}
+			return s
+		}},
 		{"agents", `
 agents: {max: 7, minIdle: 1, unrestricted: true, capabilities: {docker: ""}}
 agentPools: [{pool: linux, minIdle: 0, unrestricted: false, capabilities: {java: "17"}}]

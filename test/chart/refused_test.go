@@ -55,6 +55,10 @@ func TestRefused(t *testing.T) {
 		{basis + "agentPools: [{pool: Büro}]", []string{"agentPools[0].name: is needed, since the pool's name is not in ASCII"}},
 		{of("min: 5, minIdle: 6, max: 4"), []string{"agentPools[0].min: 5 must not be more than max, 4", "agentPools[0].minIdle: 6 must not be more than max, 4"}},
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
+		{
+			of("isolateCredential: true, dockerSocketPath: /run/docker.sock, keeper: {env: []}, podTemplate: {spec: {hostPID: true}}"),
+			[]string{"agentPools[0].isolateCredential: is of no use with dockerSocketPath", "agentPools[0].keeper.env: is set by the chart", "agentPools[0].podTemplate.spec.hostPID: lets jobs reach the credential"},
+		},
 		{of("container: {image: x}"), []string{"agentPools[0].container.image: is a value of its own; leave it out, and set image"}},
 		{of("podTemplate: {spec: {containers: [], restartPolicy: Always}}"), []string{"agentPools[0].podTemplate.spec.containers: is a value of its own; set container and sidecars", "podTemplate.spec.restartPolicy: is always Never"}},
 		{of("podTemplate: {metadata: {labels: {scaledjob.keda.sh/name: x}}}"), []string{"agentPools[0].podTemplate.metadata.labels: scaledjob.keda.sh/name is set by"}},

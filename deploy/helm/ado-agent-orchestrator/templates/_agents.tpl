@@ -126,7 +126,8 @@
 {{- end }}
 {{- end -}}
 
-{{- /* The agents' volumes: mount names what to give of each. */ -}}
+{{- /* The agents' volumes, what the agent's container mounts of them, and what the
+       keeper does. */ -}}
 {{- define "ado.agentVolumes" -}}
 {{- $pool := .pool -}}
 {{- $volumes := list -}}
@@ -144,13 +145,28 @@
 {{- $volumes = append $volumes (dict "name" "azure-devops-ca" "configMap" (dict "name" . "items" (list (dict "key" $.root.Values.ca.key "path" "ca.crt")))) -}}
 {{- $mounts = append $mounts (dict "name" "azure-devops-ca" "mountPath" "/etc/azure-devops/ca" "readOnly" true) -}}
 {{- end -}}
+{{- $keeper := $mounts -}}
+{{- if $pool.isolateCredential -}}
+{{- $mounts = list -}}
+{{- range $keeper -}}
+{{- if eq .name "azure-devops-ca" -}}
+{{- $mounts = append $mounts . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $volumes = concat $volumes $pool.volumes -}}
 {{- $mounts = concat $mounts $pool.volumeMounts -}}
+{{- if $pool.isolateCredential -}}
+{{- $shared := dict "name" "agent-keeper" "mountPath" "/azp/shared" -}}
+{{- $volumes = append $volumes (dict "name" "agent-keeper" "emptyDir" (dict)) -}}
+{{- $mounts = append $mounts $shared -}}
+{{- $keeper = append $keeper $shared -}}
+{{- end -}}
 {{- with $pool.dockerSocketPath -}}
 {{- $volumes = append $volumes (dict "name" "docker-volume" "hostPath" (dict "path" . "type" "Socket")) -}}
 {{- $mounts = append $mounts (dict "name" "docker-volume" "mountPath" .) -}}
 {{- end -}}
-{{- dict "volumes" $volumes "mounts" $mounts | toJson -}}
+{{- dict "volumes" $volumes "mounts" $mounts "keeper" $keeper | toJson -}}
 {{- end -}}
 
 {{- /* Containers with the protocols that KEDA's CRD demands, and, for sidecars,
@@ -170,10 +186,60 @@
 {{- dict "list" $list | toJson -}}
 {{- end -}}
 
+{{- /* Of variables, those that the agent's container may have if the credential is
+       isolated; as JSON: {"list": […]}. */ -}}
+{{- define "ado.runnerEnv" -}}
+{{- $hidden := list "AZP_URL" "AZP_POOL" "AZP_TOKEN" "AZP_AGENT_NAME" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" -}}
+{{- if ne .pool.credential.auth.kind "pat" -}}
+{{- $hidden = concat $hidden (list "AZURE_TENANT_ID" "AZURE_CLIENT_ID" "AZURE_CLIENT_SECRET" "AZURE_CLIENT_SECRET_FILE" "AZURE_CLIENT_CERTIFICATE_PATH" "AZURE_CLIENT_CERTIFICATE_PASSWORD" "AZURE_FEDERATED_TOKEN_FILE" "AZURE_AUTHORITY_HOST" "IDENTITY_ENDPOINT" "IDENTITY_HEADER" "MSI_ENDPOINT" "MSI_SECRET") -}}
+{{- end -}}
+{{- $list := include "ado.roleEnv" "runner" | fromYamlArray -}}
+{{- range .env -}}
+{{- if not (has .name $hidden) -}}
+{{- $list = append $list . -}}
+{{- end -}}
+{{- end -}}
+{{- dict "list" $list | toJson -}}
+{{- end -}}
+
+{{- define "ado.roleEnv" -}}
+- name: AZP_ROLE
+  value: {{ . }}
+- name: AZP_SHARED_DIR
+  value: /azp/shared
+{{- end -}}
+
+{{- /* The security context of a container beside its own values, as JSON. */ -}}
+{{- define "ado.agentSecurity" -}}
+{{- $security := .securityContext -}}
+{{- if not (or .unrestricted .dockerSocketPath) -}}
+{{- $security = mergeOverwrite (dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL"))) $security -}}
+{{- end -}}
+{{- $security | toJson -}}
+{{- end -}}
+
+{{- /* The sidecar that holds the credential, as JSON. */ -}}
+{{- define "ado.keeperContainer" -}}
+{{- $pool := .pool -}}
+{{- $env := concat (include "ado.roleEnv" "keeper" | fromYamlArray) (include "ado.agentEnv" . | fromYamlArray) -}}
+{{- $container := dict "name" "keeper" "image" $pool.image "restartPolicy" "Always" "env" $env "volumeMounts" (include "ado.agentVolumes" . | fromJson).keeper "resources" (dict "requests" (dict "cpu" "50m" "memory" "128Mi")) -}}
+{{- with $pool.container.imagePullPolicy -}}
+{{- $_ := set $container "imagePullPolicy" . -}}
+{{- end -}}
+{{- with include "ado.agentSecurity" $pool | fromJson -}}
+{{- $_ := set $container "securityContext" . -}}
+{{- end -}}
+{{- mergeOverwrite $container $pool.keeper | toJson -}}
+{{- end -}}
+
 {{- /* The container that runs the agent, as JSON. */ -}}
 {{- define "ado.agentContainer" -}}
 {{- $pool := .pool -}}
-{{- $container := dict "name" "agent" "image" $pool.image "env" (include "ado.agentEnv" . | fromYamlArray) -}}
+{{- $env := include "ado.agentEnv" . | fromYamlArray -}}
+{{- if $pool.isolateCredential -}}
+{{- $env = (include "ado.runnerEnv" (dict "pool" $pool "env" $env) | fromJson).list -}}
+{{- end -}}
+{{- $container := dict "name" "agent" "image" $pool.image "env" $env -}}
 {{- $mounts := (include "ado.agentVolumes" . | fromJson).mounts -}}
 {{- if $mounts -}}
 {{- $_ := set $container "volumeMounts" $mounts -}}
@@ -181,11 +247,7 @@
 {{- with $pool.resources -}}
 {{- $_ := set $container "resources" . -}}
 {{- end -}}
-{{- $security := $pool.securityContext -}}
-{{- if not (or $pool.unrestricted $pool.dockerSocketPath) -}}
-{{- $security = mergeOverwrite (dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL"))) $security -}}
-{{- end -}}
-{{- with $security -}}
+{{- with include "ado.agentSecurity" $pool | fromJson -}}
 {{- $_ := set $container "securityContext" . -}}
 {{- end -}}
 {{- $container = mergeOverwrite $container $pool.container -}}
@@ -202,10 +264,11 @@
 {{- end -}}
 {{- /* A build must not be moved to another node: it would begin anew, or fail. */ -}}
 {{- $annotations := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
-{{- $spec := dict "restartPolicy" "Never" "terminationGracePeriodSeconds" ($pool.terminationGracePeriodSeconds | int64) "containers" (list (include "ado.agentContainer" . | fromJson)) -}}
+{{- $spec := dict "restartPolicy" "Never" "enableServiceLinks" false "terminationGracePeriodSeconds" ($pool.terminationGracePeriodSeconds | int64) "containers" (list (include "ado.agentContainer" . | fromJson)) -}}
 {{- if $pool.serviceAccount -}}
 {{- $_ := set $spec "serviceAccountName" $pool.serviceAccount -}}
-{{- else -}}
+{{- end -}}
+{{- if or $pool.isolateCredential (not $pool.serviceAccount) -}}
 {{- $_ := set $spec "automountServiceAccountToken" false -}}
 {{- end -}}
 {{- $security := $pool.podSecurityContext -}}
@@ -213,6 +276,14 @@
 {{- $security = mergeOverwrite (dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) $security -}}
 {{- end -}}
 {{- $sidecars := (include "ado.containers" (dict "containers" $pool.sidecars "sidecars" true) | fromJson).list -}}
+{{- if $pool.isolateCredential -}}
+{{- $others := list -}}
+{{- range $sidecars -}}
+{{- $others = append $others .name -}}
+{{- end -}}
+{{- $_ := set $annotations "azure.workload.identity/skip-containers" (join ";" (append $others "agent")) -}}
+{{- $sidecars = prepend $sidecars (include "ado.keeperContainer" . | fromJson) -}}
+{{- end -}}
 {{- $volumes := (include "ado.agentVolumes" . | fromJson).volumes -}}
 {{- range $key, $value := dict "securityContext" $security "initContainers" $sidecars "volumes" $volumes "nodeSelector" $pool.nodeSelector "tolerations" $pool.tolerations "affinity" $pool.affinity "imagePullSecrets" .root.Values.imagePullSecrets -}}
 {{- if $value -}}

@@ -120,7 +120,27 @@
 {{- println (printf "%s.%s: %d must not be more than max, %d" $path $key (int (get $pool $key)) (int $pool.max)) -}}
 {{- end -}}
 {{- end -}}
+{{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
+{{- end -}}
+
+{{- /* What would let jobs reach the credential that is to be isolated. */ -}}
+{{- define "ado.isolationMistakes" -}}
+{{- if .pool.isolateCredential -}}
+{{- if .pool.dockerSocketPath -}}
+{{- println (printf "%s.isolateCredential: is of no use with dockerSocketPath: whoever may use it is root on the node" .path) -}}
+{{- end -}}
+{{- range $key := list "shareProcessNamespace" "hostPID" "automountServiceAccountToken" -}}
+{{- if get ($.pool.podTemplate.spec | default dict) $key -}}
+{{- println (printf "%s.podTemplate.spec.%s: lets jobs reach the credential; leave it out, or isolateCredential" $.path $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "name" "env" "restartPolicy" "volumeMounts" -}}
+{{- if hasKey $.pool.keeper $key -}}
+{{- println (printf "%s.keeper.%s: is set by the chart; leave it out" $.path $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* What a pool must not say, since the contract with KEDA, Azure DevOps and the
