@@ -1,15 +1,18 @@
 package adoqueue
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 )
 
 // entraScope is Azure DevOps as Entra knows it, the same in every tenant.
@@ -22,34 +25,33 @@ type Credential interface {
 
 // PAT is a personal access token. White space around it is ignored.
 func PAT(token string) Credential {
-	return pat(func() (string, error) { return token, nil })
+	return pat(func(context.Context) (string, error) {
+		token, err := secrets.Token(token)
+		if err != nil {
+			err = fmt.Errorf("the personal access token %w", err)
+		}
+		return token, err
+	})
 }
 
 // PATFile is a personal access token in a file, which is read for every
 // request, so that a new token takes effect at once.
 func PATFile(path string) Credential {
-	return pat(func() (string, error) {
-		token, err := os.ReadFile(path)
-		return string(token), err
-	})
+	return pat(func(ctx context.Context) (string, error) { return secrets.ReadToken(ctx, path) })
 }
 
 // Entra is an identity of Microsoft Entra ID. The credential caches its tokens.
 // Its errors that are ErrUnavailable are temporary; all others count as refusals.
 func Entra(credential azcore.TokenCredential) Credential { return entra{credential} }
 
-type pat func() (string, error)
+type pat func(ctx context.Context) (string, error)
 
 func (p pat) authorize() policy.Policy { return p }
 
 func (p pat) Do(request *policy.Request) (*http.Response, error) {
-	token, err := p()
+	token, err := p(request.Raw().Context())
 	if err != nil {
 		return nil, unreadable(err)
-	}
-	token = strings.TrimSpace(token)
-	if token == "" {
-		return nil, unreadable(errors.New("the personal access token is empty"))
 	}
 	request.Raw().Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(":"+token)))
 	return request.Next()

@@ -39,7 +39,7 @@ func TestSecret(t *testing.T) {
 	}{
 		{"value", adoqueue.PAT(" by-value\n"), "by-value", "", nil},
 		{"file", adoqueue.PATFile(file), "from-file:with-colon", "", nil},
-		{"no file", adoqueue.PATFile(file + "x"), "", "get the credential: open ", adoqueue.ErrUnavailable},
+		{"no file", adoqueue.PATFile(file + "x"), "", "get the credential: stat ", adoqueue.ErrUnavailable},
 		{"empty", adoqueue.PAT(" "), "", "the personal access token is empty", adoqueue.ErrUnavailable},
 		{"Entra", adoqueue.Entra(tokens("jwt")), "jwt for 499b84ac-1321-427f-aa17-267ca6975798/.default", "", nil},
 		{"refused by Entra", adoqueue.Entra(tokens("")), "", "AADSTS700016", adoqueue.ErrUnauthorized},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -135,35 +134,6 @@ func (s Settings) token(options azcore.ClientOptions) (azcore.TokenCredential, e
 	case AzureCLI:
 		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: s.TenantID})
 	default:
-		return s.servicePrincipal(options)
+		return newServicePrincipal(s, options)
 	}
-}
-
-func (s Settings) servicePrincipal(options azcore.ClientOptions) (azcore.TokenCredential, error) {
-	if s.CertificateFile != "" {
-		return s.certificate(options)
-	}
-	secret := s.ClientSecret
-	if s.ClientSecretFile != "" {
-		content, err := os.ReadFile(s.ClientSecretFile)
-		if err != nil {
-			return nil, err
-		}
-		secret = string(content)
-	}
-	return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, strings.TrimSpace(secret),
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
-}
-
-func (s Settings) certificate(options azcore.ClientOptions) (azcore.TokenCredential, error) {
-	content, err := os.ReadFile(s.CertificateFile)
-	if err != nil {
-		return nil, err
-	}
-	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.CertificateFile, err)
-	}
-	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
-		&azidentity.ClientCertificateCredentialOptions{ClientOptions: options})
 }

@@ -14,8 +14,10 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +128,73 @@ echo '{"accessToken":"`+accessToken+`","expiresOn":"2999-01-01 00:00:00.000000",
 	}
 }
 
+// TestRotation replaces a secret, then a certificate, without a new start.
+func TestRotation(t *testing.T) {
+	first, second := newCertificate(t), newCertificate(t)
+	for _, tt := range []struct {
+		name          string
+		settings      func(path string) adoauth.Settings
+		first, second string
+	}{
+		{"secret", func(path string) adoauth.Settings { return adoauth.Settings{ClientSecretFile: path} }, "first-secret", "second-secret\n"},
+		{"certificate", func(path string) adoauth.Settings { return adoauth.Settings{CertificateFile: path} }, first, second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "credential")
+			write := func(content string) {
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fake := &entra{}
+			settings := tt.settings(path)
+			settings.Kind, settings.TenantID, settings.ClientID = adoauth.ServicePrincipal, tenant, clientID
+			write(tt.first)
+			credential, err := adoauth.New(settings, fake)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := func() error {
+				_, err := adoqueue.Secret(t.Context(), credential)
+				return err
+			}
+			for _, content := range []string{tt.first, tt.first, tt.second, tt.second} {
+				write(content)
+				if err := ask(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var shown []string
+			for _, form := range fake.forms {
+				shown = append(shown, proof(t, form))
+			}
+			if len(slices.Compact(shown)) != 2 {
+				t.Errorf("Entra was shown %q", shown)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := ask(); !errors.Is(err, adoqueue.ErrUnavailable) || errors.Is(err, adoqueue.ErrUnauthorized) || !strings.Contains(err.Error(), path) {
+				t.Errorf("without the file: %v", err)
+			}
+		})
+	}
+}
+
+// proof returns the secret of a form, or the certificate by its thumbprint.
+func proof(t *testing.T, form string) string {
+	t.Helper()
+	values, err := url.ParseQuery(form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if secret := values.Get("client_secret"); secret != "" {
+		return secret
+	}
+	header, _, _ := strings.Cut(values.Get("client_assertion"), ".")
+	return header
+}
+
 func TestEntraRefuses(t *testing.T) {
 	ado := adotest.Serve(t, adotest.Options{})
 	settings := adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: tenant, ClientID: clientID, ClientSecret: secret}
@@ -188,11 +257,11 @@ func newClient(t *testing.T, ado *adotest.Server, settings adoauth.Settings, fak
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := adoqueue.ParseOrganizationURL(ado.URL())
+	organization, err := adoqueue.ParseOrganizationURL(ado.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := adoqueue.NewClient(url, credential, adoqueue.Options{})
+	client, err := adoqueue.NewClient(organization, credential, adoqueue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

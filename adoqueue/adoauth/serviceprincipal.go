@@ -1,0 +1,92 @@
+package adoauth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
+)
+
+// servicePrincipal proves itself with a secret or a certificate. A file is read
+// again for each token of Entra, so that what replaces it counts from the next
+// token on, about once an hour.
+type servicePrincipal struct {
+	settings Settings
+	options  azcore.ClientOptions
+
+	mu         sync.Mutex
+	content    []byte // credential was made from it
+	credential azcore.TokenCredential
+}
+
+func newServicePrincipal(settings Settings, options azcore.ClientOptions) (*servicePrincipal, error) {
+	p := &servicePrincipal{settings: settings, options: options}
+	_, err := p.current(context.Background()) //nolint:contextcheck // it bounds its own time
+	return p, err
+}
+
+// GetToken returns an access token of Entra.
+func (p *servicePrincipal) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	credential, err := p.current(ctx)
+	if err != nil {
+		// The file may be about to be replaced.
+		return azcore.AccessToken{}, fmt.Errorf("%w: %w", adoqueue.ErrUnavailable, err)
+	}
+	return credential.GetToken(ctx, options)
+}
+
+// current returns a credential made from what the file holds now.
+func (p *servicePrincipal) current(ctx context.Context) (azcore.TokenCredential, error) {
+	content, err := p.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.credential != nil && bytes.Equal(content, p.content) {
+		return p.credential, nil // it caches tokens
+	}
+	credential, err := p.make(content)
+	if err != nil {
+		return nil, err
+	}
+	p.content, p.credential = content, credential
+	return credential, nil
+}
+
+func (p *servicePrincipal) read(ctx context.Context) ([]byte, error) {
+	switch {
+	case p.settings.CertificateFile != "":
+		return secrets.Read(ctx, p.settings.CertificateFile)
+	case p.settings.ClientSecretFile != "":
+		secret, err := secrets.ReadToken(ctx, p.settings.ClientSecretFile)
+		return []byte(secret), err
+	default:
+		secret, err := secrets.Token(p.settings.ClientSecret)
+		if err != nil {
+			err = fmt.Errorf("the client secret %w", err)
+		}
+		return []byte(secret), err
+	}
+}
+
+func (p *servicePrincipal) make(content []byte) (azcore.TokenCredential, error) {
+	s := p.settings
+	if s.CertificateFile == "" {
+		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, string(content),
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})
+	}
+	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.CertificateFile, err)
+	}
+	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
+		&azidentity.ClientCertificateCredentialOptions{ClientOptions: p.options})
+}
