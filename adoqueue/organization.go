@@ -38,14 +38,45 @@ func ParseOrganizationURL(text string) (OrganizationURL, error) {
 	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
-	if u.Host == servicesHost && strings.Count(u.Path, "/") != 1 {
-		return OrganizationURL{}, errors.New("must be https://" + servicesHost + "/ORGANIZATION, without a project")
+	if err := withoutProject(u); err != nil {
+		return OrganizationURL{}, err
 	}
 	return OrganizationURL{base: u}, nil
 }
 
-// String returns the address without a slash at its end.
-func (o OrganizationURL) String() string { return o.base.String() }
+// withoutProject refuses an address of Azure DevOps Services that goes on after
+// the organization: people copy it from a project's page.
+func withoutProject(u *url.URL) error {
+	host := u.Hostname()
+	switch {
+	case host == servicesHost && strings.Count(u.Path, "/") != 1:
+		return errors.New("must be https://" + servicesHost + "/ORGANIZATION, without a project")
+	case strings.HasSuffix(host, oldServiceHost) && u.Path != "" && !strings.EqualFold(u.Path, "/DefaultCollection"):
+		return errors.New("must be https://ORGANIZATION" + oldServiceHost + ", without a project")
+	default:
+		return nil
+	}
+}
+
+// UnmarshalText reads what ParseOrganizationURL reads.
+func (o *OrganizationURL) UnmarshalText(text []byte) error {
+	parsed, err := ParseOrganizationURL(string(text))
+	if err == nil {
+		*o = parsed
+	}
+	return err
+}
+
+// IsZero reports whether there is no address.
+func (o OrganizationURL) IsZero() bool { return o.base == nil }
+
+// String returns the address without a slash at its end, "" for the zero value.
+func (o OrganizationURL) String() string {
+	if o.IsZero() {
+		return ""
+	}
+	return o.base.String()
+}
 
 // Same reports whether both name one organization: case, a slash at the end, and
 // the old and the new form of the address do not matter.
