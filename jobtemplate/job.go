@@ -15,9 +15,9 @@ import (
 // with what Name gives for the pool. The error holds every mistake in the
 // settings and in the Definition, each with its field.
 func Job(s Settings) (*batchv1.Job, error) {
-	m := &mistakes{}
-	job, _ := s.job(m)
-	if err := m.err(); err != nil {
+	found := &problems{}
+	job, _ := s.job(found)
+	if err := found.err(); err != nil {
 		return nil, err
 	}
 	return job, nil
@@ -25,10 +25,10 @@ func Job(s Settings) (*batchv1.Job, error) {
 
 // job makes the Job, and the name that its own begins with. It is of no use if
 // there are mistakes.
-func (s Settings) job(m *mistakes) (job *batchv1.Job, name string) {
+func (s Settings) job(found *problems) (job *batchv1.Job, name string) {
 	s = s.withDefaults()
-	name = s.check(m)
-	d := newDraft(s, m)
+	name = s.check(found)
+	d := newDraft(s, found)
 	d.checkDefinition()
 	d.metadata(name)
 	d.lifecycle()
@@ -52,7 +52,7 @@ func (s Settings) job(m *mistakes) (job *batchv1.Job, name string) {
 // laid.
 type draft struct {
 	Settings
-	*mistakes
+	*problems
 
 	job      *batchv1.Job
 	spec     *corev1.PodSpec
@@ -62,8 +62,8 @@ type draft struct {
 	agentPath *field.Path
 }
 
-func newDraft(s Settings, m *mistakes) *draft {
-	d := &draft{Settings: s, mistakes: m, job: &batchv1.Job{}}
+func newDraft(s Settings, found *problems) *draft {
+	d := &draft{Settings: s, problems: found, job: &batchv1.Job{}}
 	if s.Definition != nil {
 		d.job = s.Definition.DeepCopy()
 	}

@@ -3,7 +3,6 @@ package jobtemplate
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -33,7 +32,7 @@ var (
 // that cannot begin such a label is an error, as is an empty pool.
 func Name(prefix, pool string) (string, error) {
 	if pool == "" || !utf8.ValidString(pool) {
-		return "", errors.New("pool: must be the name of an agent pool, in UTF-8")
+		return "", FieldError{Field: "pool", Problem: "must be the name of an agent pool, in UTF-8"}
 	}
 	prefix, err := normalPrefix(prefix)
 	if err != nil {
@@ -62,7 +61,8 @@ func Name(prefix, pool string) (string, error) {
 func normalPrefix(prefix string) (string, error) {
 	normal := strings.TrimRight(strings.ReplaceAll(strings.ToLower(prefix), " ", "-"), "-")
 	if normal == "" && prefix != "" || !validPrefix.MatchString(normal) || len(normal) >= maxPrefix {
-		return "", fmt.Errorf("prefix: %q must be up to %d letters, digits and dashes, and begin with a letter or digit", prefix, maxPrefix-1)
+		return "", FieldError{Field: "prefix", Problem: fmt.Sprintf(
+			"%q must be up to %d letters, digits and dashes, and begin with a letter or digit", prefix, maxPrefix-1)}
 	}
 	if normal == "" {
 		return "", nil

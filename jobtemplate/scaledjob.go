@@ -17,11 +17,11 @@ const keptJobs = 5
 // as Job makes them. The error holds every mistake in the settings and in the
 // Definition, each with its field.
 func ScaledJob(s Settings) (*kedav1alpha1.ScaledJob, error) {
-	m := &mistakes{}
-	job, name := s.job(m)
+	found := &problems{}
+	job, name := s.job(found)
 	s = s.withDefaults()
-	s.Scaling.check(m)
-	if err := m.err(); err != nil {
+	s.Scaling.check(found)
+	if err := found.err(); err != nil {
 		return nil, err
 	}
 	return &kedav1alpha1.ScaledJob{
