@@ -40,6 +40,15 @@ func ParseCapabilities(list string) (Capabilities, error) {
 	return capabilities, nil
 }
 
+// UnmarshalText reads what ParseCapabilities reads.
+func (c *Capabilities) UnmarshalText(text []byte) error {
+	parsed, err := ParseCapabilities(string(text))
+	if err == nil {
+		*c = parsed
+	}
+	return err
+}
+
 // Unmet returns those of the demands that an agent with these capabilities does
 // not meet. A job pinned to an agent's name is met by none, unless the name is
 // stated.

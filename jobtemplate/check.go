@@ -89,7 +89,7 @@ func (s Settings) checkResources(found *problems) {
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Requests)) {
 		request := s.Resources.Requests[name]
 		if limit, ok := s.Resources.Limits[name]; ok && request.Cmp(limit) > 0 {
-			found.related("resources.requests["+string(name)+"]", "resources.limits", "%s must not be more than the limit, %s", &request, &limit)
+			found.related("resources.requests["+string(name)+"]", "resources.limits", "%s must not be more than %s", &request, &limit)
 		}
 	}
 }
@@ -106,10 +106,10 @@ func (s Scaling) check(found *problems) {
 	found.atLeast("minReplicas", s.MinReplicas, 0)
 	found.atLeast("minIdle", s.MinIdle, 0)
 	if s.MinReplicas > s.MaxReplicas {
-		found.related("minReplicas", "maxReplicas", "%d must not be more than maxReplicas, %d", s.MinReplicas, s.MaxReplicas)
+		found.related("minReplicas", "maxReplicas", "%d must not be more than %d", s.MinReplicas, s.MaxReplicas)
 	}
 	if s.MinIdle > s.MaxReplicas {
-		found.related("minIdle", "maxReplicas", "%d must not be more than maxReplicas, %d", s.MinIdle, s.MaxReplicas)
+		found.related("minIdle", "maxReplicas", "%d must not be more than %d", s.MinIdle, s.MaxReplicas)
 	}
 	found.atLeast("priority", s.Priority, math.MinInt32)
 	found.seconds("pollingInterval", s.PollingInterval, time.Second)

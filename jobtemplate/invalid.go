@@ -33,8 +33,13 @@ type FieldError struct {
 	Problem string
 }
 
-// Error begins with the field.
-func (e FieldError) Error() string { return e.Field + ": " + e.Problem }
+// Error begins with the field or fields.
+func (e FieldError) Error() string {
+	if e.Related != "" {
+		return e.Field + ", " + e.Related + ": " + e.Problem
+	}
+	return e.Field + ": " + e.Problem
+}
 
 // problems collects what is wrong.
 type problems []FieldError

@@ -147,7 +147,7 @@ func (d *draft) container() {
 	d.agent.Name = cmp.Or(d.agent.Name, AgentContainer)
 	d.agent.Image = cmp.Or(d.agent.Image, d.Image)
 	if d.agent.Image == "" {
-		d.setting("image", "is needed: the agent's image")
+		d.setting("image", "is missing: the agent's image")
 	}
 	if equality.Semantic.DeepEqual(d.Resources, corev1.ResourceRequirements{}) {
 		return

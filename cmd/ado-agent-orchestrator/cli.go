@@ -2,86 +2,108 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
 )
 
 const description = `Agents on demand for Azure DevOps Pipelines on Kubernetes.
 
 Each setting is a flag and an environment variable, shown as ($NAME); the flag
-wins over the variable, and the variable over the default.
+wins over the variable, and the variable over the default. Secrets have variables
+only: $ORG_PAT, $AZURE_CLIENT_SECRET and $AZURE_CLIENT_CERTIFICATE_PASSWORD.
 
 Without a command it is run if AGENT_POOLS is set and SCALER_ADDRESS is not, else
 serve.`
 
-// commandLine is all that the program can be told.
+// exit codes besides 0.
+const (
+	exitFailure = 1 // also of invalid settings
+	exitUsage   = 2 // the command line has an unknown command or flag
+)
+
+// commandLine is everything that the program can be asked to do.
 type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Answer KEDA: the external scaler. With AGENT_POOLS it also keeps their ScaledJobs."`
 	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
 	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
-	Ask     askCommand     `cmd:"" help:"Ask a running scaler about a pool, as KEDA does."`
-	Demo    demoCommand    `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
+	Query   queryCommand   `cmd:"" help:"Ask a running scaler for the metric of a ScaledJob or a pool, as KEDA does."`
 	Version versionCommand `cmd:"" help:"Print the version."`
-	None    noCommand      `cmd:"" default:"withargs" hidden:""`
+	None    noCommand      `cmd:"" hidden:""`
+
+	// More are commands that a released build leaves out.
+	More kong.Plugins `embed:""`
 }
 
 // outputs are where a command writes: what was asked for, and the log.
 type outputs struct{ out, log io.Writer }
 
-// run carries out a command line and gives the process's exit code: 0 also when
-// a signal told it to stop, 1 after a failure, 2 for a mistake in the command
-// line.
+// newParser returns the parser of the command line.
+func newParser(line *commandLine, options ...kong.Option) (*setting.Parser, error) {
+	line.More = more
+	return setting.New(line, append(options,
+		kong.Name("ado-agent-orchestrator"), kong.Description(description), kong.ExplicitGroups(settingGroups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
+}
+
+// run carries out a command line until a signal ends it, and returns the exit
+// code of the process.
 func run(args []string, out, log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return runUntil(ctx, args, outputs{out, log})
+}
+
+func runUntil(ctx context.Context, args []string, o outputs) int {
 	exited := -1
-	parser, err := kong.New(&commandLine{},
-		kong.Name("ado-agent-orchestrator"), kong.Description(description),
-		kong.Writers(out, log), kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(outputs{out, log}),
-	)
+	parser, err := newParser(&commandLine{}, kong.Writers(o.out, o.log), kong.Exit(func(code int) { exited = code }),
+		kong.Bind(o), kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
-		return 2
+		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)
+		return exitUsage
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(withCommand(args))
 	if exited >= 0 { // --help was asked for and answered
 		return exited
 	}
-	if err != nil {
-		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
-		return 2
+	code := exitUsage
+	if _, invalid := errors.AsType[*setting.Invalid](err); invalid {
+		code = exitFailure
 	}
-	if err := parsed.Run(); err != nil {
-		fmt.Fprintln(log, "ado-agent-orchestrator:", err)
-		return 1
+	if err == nil {
+		err, code = parsed.Run(), exitFailure
+	}
+	if err != nil {
+		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)
+		return code
 	}
 	return 0
 }
 
-// version is set by the image's build, which sees no history.
-var version string
+// withCommand adds the command that is meant if there is none. kong could do that
+// too, but takes an unknown command for an argument of this one then.
+func withCommand(args []string) []string {
+	help := slices.Contains(args, "--help") || slices.Contains(args, "-h")
+	if help || len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return args
+	}
+	return append([]string{"none"}, args...)
+}
 
 type versionCommand struct{}
 
+// Run prints the version.
 func (versionCommand) Run(o outputs) error {
-	_, err := fmt.Fprintln(o.out, "ado-agent-orchestrator", currentVersion())
+	_, err := fmt.Fprintln(o.out, "ado-agent-orchestrator", version.String())
 	return err
-}
-
-func currentVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }

@@ -1,3 +1,5 @@
+//go:build !nodemo
+
 package main
 
 import (
@@ -7,30 +9,35 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
-	"go.uber.org/zap/zapcore"
+	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/standin"
 )
 
-const demoPAT = "demo-token"
+// more are the commands that bring the stand-in of Azure DevOps with them.
+var more = kong.Plugins{&struct {
+	Demo demoCommand `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
+}{}}
 
 // demoPools are the pools of the simulated organization, each with a ScaledJob
 // of the same name and pipelines that need its agents.
 var demoPools = []string{"linux", "windows"}
 
 type demoCommand struct {
-	For          time.Duration `help:"End by itself after this time, e.g. 10s; 0 means on Ctrl-C."`
-	GRPCAddr     string        `name:"grpc-addr" env:"GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the scaler; a free port is taken if this one is not."`
-	HTTPAddr     string        `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of /metrics, /healthz and /readyz; likewise."`
-	StandInAddr  string        `name:"stand-in-addr" env:"STAND_IN_ADDR" default:"127.0.0.1:8081" help:"Address of the simulated Azure DevOps; likewise."`
-	AzureDevOps  bool          `name:"azure-devops-only" help:"Run the simulated Azure DevOps alone, without jobs of its own accord, to try serve against it."`
-	PollInterval time.Duration `name:"poll-interval" default:"1s" hidden:"" help:"How often the simulated KEDA asks."`
+	For          time.Duration   `default:"0" help:"Time after which the demo ends, such as 10s; 0 means on Ctrl-C."`
+	GRPCAddr     setting.Address `name:"grpc-addr" env:"GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the scaler; if it is taken, a free port is used."`
+	HTTPAddr     setting.Address `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of /metrics, /healthz and /readyz; if it is taken, a free port is used."`
+	StandInAddr  setting.Address `name:"stand-in-addr" env:"STAND_IN_ADDR" default:"127.0.0.1:8081" help:"Address of the simulated Azure DevOps; if it is taken, a free port is used."`
+	PollInterval time.Duration   `name:"poll-interval" default:"1s" min:"10ms" hidden:"" help:"How often the simulated KEDA asks."`
 }
 
 // Run shows the scaler at work until ctx ends or the time is up.
@@ -40,57 +47,34 @@ func (c *demoCommand) Run(ctx context.Context, o outputs) error {
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	standIn, err := c.standIn()
+	standIn, err := standin.Start(string(c.StandInAddr), demoPools)
 	if err != nil {
 		return err
 	}
 	defer standIn.Close()
 	fmt.Fprint(o.out, "Azure DevOps is simulated: nothing here leaves this machine.\n\n")
-	if c.AzureDevOps {
-		explainStandIn(o.out, standIn)
-		<-ctx.Done()
-		return nil
-	}
 	return c.show(ctx, o, standIn)
-}
-
-// standIn starts the simulated organization.
-func (c *demoCommand) standIn() (*adotest.Server, error) {
-	options := adotest.Options{PAT: demoPAT, AutoAssign: true, ReceiveDelay: time.Second}
-	standIn, err := adotest.Listen(c.StandInAddr, options)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		standIn, err = adotest.Listen(anyPort(c.StandInAddr), options)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range demoPools {
-		standIn.AddPool(adotest.Pool{Name: name})
-		// Azure DevOps fails a job at once if no registered agent could run it.
-		if _, err := standIn.AddAgent(name, adotest.Agent{Name: name + "-placeholder", Offline: true}); err != nil {
-			return nil, errors.Join(err, standIn.Close())
-		}
-	}
-	return standIn, nil
 }
 
 // show runs the scaler, a simulated KEDA with its agents, and the table.
 func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Server) error {
-	s, err := serveFlags{
+	url, err := adoqueue.ParseOrganizationURL(standIn.URL())
+	if err != nil {
+		return err
+	}
+	s := settings{view: viewFlags{Kube: off}, commonSettings: commonSettings{
 		commonFlags: commonFlags{
-			Org:          organizationFlags{URL: standIn.URL(), PAT: demoPAT},
-			PollingDelay: "500", StaleFor: "30s", Timeout: "10s", Election: off, LogLevel: "warn", LogFormat: "console",
+			PollingDelay: 500 * time.Millisecond, StaleFor: 30 * time.Second, Timeout: 10 * time.Second,
+			Election: off,
 		},
-		Kube: off, housekeepingFlags: housekeepingFlags{OfflineAfter: "10m", StuckAfter: "0"},
-	}.check()
+		processFlags:  processFlags{LogLevel: "warn", LogFormat: "console"},
+		organizations: []organization{{url: url, auth: adoauth.Settings{PAT: standin.Token}}},
+	}}
+	grpcListener, err := listenNear(ctx, string(c.GRPCAddr))
 	if err != nil {
 		return err
 	}
-	grpcListener, err := listenNear(ctx, c.GRPCAddr)
-	if err != nil {
-		return err
-	}
-	httpListener, err := listenNear(ctx, c.HTTPAddr)
+	httpListener, err := listenNear(ctx, string(c.HTTPAddr))
 	if err != nil {
 		return errors.Join(err, grpcListener.Close())
 	}
@@ -103,7 +87,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return s.serve(ctx, logSettings{level: zapcore.WarnLevel, console: true}.logger(o.log), grpcListener, httpListener)
+		return s.serve(ctx, s.logger(o.log), grpcListener, httpListener)
 	})
 	group.Go(func() error { return queueJobs(ctx, standIn) })
 	group.Go(func() error { return keda.run(ctx, c.PollInterval) })
@@ -125,21 +109,6 @@ a simulated KEDA asks the scaler every second and starts the agents it lacks.
 `, grpcAddr, httpAddr, standIn.URL())
 }
 
-func explainStandIn(w io.Writer, standIn *adotest.Server) {
-	host := strings.TrimSuffix(standIn.URL(), "/contoso")
-	fmt.Fprintf(w, `The organization is %[1]s, its token %[2]s, its pools are linux and windows.
-Serve it, in another terminal:
-
-  ORG_URL=%[1]s ORG_PAT=%[2]s KUBE=off go run ./cmd/ado-agent-orchestrator serve
-
-Queue three jobs, cancel one, revoke the token:
-
-  curl %[3]s/_control/jobs -d '{"pool":"linux","count":3}'
-  curl -X POST %[3]s/_control/requests/1/cancel
-  curl %[3]s/_control/tokens -d '{"token":"%[2]s","state":"revoked"}'
-`, standIn.URL(), demoPAT, host)
-}
-
 // listenNear listens on addr, or on a free port beside it if it is taken.
 func listenNear(ctx context.Context, addr string) (net.Listener, error) {
 	var config net.ListenConfig
@@ -147,12 +116,7 @@ func listenNear(ctx context.Context, addr string) (net.Listener, error) {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return listener, err
 	}
-	return config.Listen(ctx, "tcp", anyPort(addr))
-}
-
-func anyPort(addr string) string {
-	host, _, _ := net.SplitHostPort(addr) // it was listened on, so it is one
-	return net.JoinHostPort(host, "0")
+	return config.Listen(ctx, "tcp", standin.AnyPort(addr))
 }
 
 func isTerminal(w io.Writer) bool {

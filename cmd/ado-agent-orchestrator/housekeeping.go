@@ -4,50 +4,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
-// housekeepingFlags switch on what is done to keep pools fit.
+// housekeepingFlags switch on what keeps pools fit for scaling.
 type housekeepingFlags struct {
-	Placeholders  yesNo  `name:"placeholders" env:"PLACEHOLDERS" help:"Keep an offline agent in each pool for each set of capabilities, so that jobs can be queued while there are no agents."`
-	OfflineAgents yesNo  `name:"offline-agents" env:"OFFLINE_AGENTS" help:"Remove agents of Jobs that ended without taking them out of the pool."`
-	OfflineAfter  string `name:"offline-after" env:"OFFLINE_AFTER" default:"10m" help:"How long such an agent must have been offline, or a placeholder of no use, to be removed."`
-	StuckAfter    string `name:"stuck-after" env:"STUCK_AFTER" default:"15m" help:"How long a Job's pod may take to start before an event tells of it; 0 is for ever."`
-	DeleteStuck   yesNo  `name:"delete-stuck" env:"DELETE_STUCK" help:"Delete such Jobs."`
-	DryRun        yesNo  `name:"housekeeping-dry-run" env:"HOUSEKEEPING_DRY_RUN" help:"Only tell what would be done."`
-	Owner         string `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" help:"Text that tells this scaler from others that keep the same pools; by default the UID of its namespace."`
+	Placeholders  bool          `name:"placeholders" env:"PLACEHOLDERS" default:"false" help:"Keep an offline agent in each pool for each distinct set of capabilities of its ScaledJobs, so that jobs can be queued while no agent runs. An agent of your own that a trigger names as parent is not touched."`
+	OfflineAgents bool          `name:"offline-agents" env:"OFFLINE_AGENTS" default:"false" help:"Remove agents from the pool whose Jobs ended without doing so."`
+	OfflineAfter  time.Duration `name:"offline-after" env:"OFFLINE_AFTER" default:"10m" min:"1s" help:"Offline time after which leftover agents and unused placeholders are removed."`
+	StuckAfter    time.Duration `name:"stuck-after" env:"STUCK_AFTER" default:"15m" help:"Time that a Job's pod may take to start before an event and a metric report the reason; 0 disables."`
+	DeleteStuck   bool          `name:"delete-stuck" env:"DELETE_STUCK" default:"false" help:"Delete Jobs whose pods do not start within $STUCK_AFTER."`
+	DryRun        bool          `name:"housekeeping-dry-run" env:"HOUSEKEEPING_DRY_RUN" default:"false" help:"Change nothing; log what housekeeping would do."`
+	Owner         string        `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" placeholder:"TEXT" unset:"namespace UID" help:"Distinguishes this scaler from others that keep the same pools. By default the UID of its namespace."`
 }
 
-// housekeeper is the checked settings.
+func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {
+	if (f.Placeholders || f.OfflineAgents) && scaling.Address == "" && p.Sound(&scaling.Address) {
+		// A leader that KEDA never asks would not learn it.
+		p.Add(&scaling.Address, "is missing; PLACEHOLDERS and OFFLINE_AGENTS need it, to find their ScaledJobs")
+	}
+}
+
+// housekeeper is what the flags ask for.
 type housekeeper struct {
 	housekeeping.Settings
 	owner string
 }
 
-func (m *mistakes) housekeeping(f housekeepingFlags, address string) housekeeper {
-	h := housekeeper{owner: f.Owner, Settings: housekeeping.Settings{
-		Placeholders:  m.yesNo("PLACEHOLDERS (--placeholders)", f.Placeholders),
-		OfflineAgents: m.yesNo("OFFLINE_AGENTS (--offline-agents)", f.OfflineAgents),
-		Grace:         m.duration("OFFLINE_AFTER (--offline-after)", f.OfflineAfter),
-		DeleteStuck:   m.yesNo("DELETE_STUCK (--delete-stuck)", f.DeleteStuck),
-		DryRun:        m.yesNo("HOUSEKEEPING_DRY_RUN (--housekeeping-dry-run)", f.DryRun),
+func (f *housekeepingFlags) housekeeper() housekeeper {
+	return housekeeper{owner: f.Owner, Settings: housekeeping.Settings{
+		Placeholders: f.Placeholders, OfflineAgents: f.OfflineAgents, Grace: f.OfflineAfter,
+		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, DryRun: f.DryRun,
 	}}
-	if f.StuckAfter != "0" {
-		h.StuckAfter = m.duration("STUCK_AFTER (--stuck-after)", f.StuckAfter)
-	}
-	if h.pools() && address == "" {
-		// A leader that KEDA never asks would not learn it.
-		m.add("SCALER_ADDRESS (--scaler-address)", "is missing; PLACEHOLDERS and OFFLINE_AGENTS need it, to know their ScaledJobs")
-	}
-	return h
 }
 
 // pools tells whether agents of pools are seen to, and not just Jobs.
@@ -59,7 +57,7 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 		return nil
 	}
 	found := kubernetesConfig()
-	config, err := found.ClientConfig()
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return err
 	}
@@ -91,7 +89,7 @@ func (s settings) keeper(view *fleet.Fleet, decisions *engine.Engine, registry *
 	if !h.pools() && h.StuckAfter == 0 {
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
-	config, err := kubernetesConfig().ClientConfig()
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return nil, err
 	}

@@ -2,22 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
-// What can be had with Kubernetes is had
+// Modes of optional Kubernetes features; the third is auto: on if possible.
 const (
-	ifPossible = "auto" // or gone without
-	on         = "on"   // or the program ends
-	off        = "off"
+	on  = "on"
+	off = "off"
 )
 
 // viewWithin bounds the reading of ScaledJobs and Jobs at the start.
@@ -26,12 +31,12 @@ const viewWithin = 30 * time.Second
 // cluster gives the view of Kubernetes, or nil if there is none; that is said
 // once, here.
 func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet, error) {
-	if s.kube == off {
+	if s.view.Kube == off {
 		return nil, nil //nolint:nilnil // no view, and nothing wrong
 	}
 	bindKubernetesLog(logger)
-	view, err := s.view(ctx)
-	if err != nil && s.kube == on {
+	view, err := s.watch(ctx)
+	if err != nil && s.view.Kube == on {
 		return nil, fmt.Errorf("KUBE (--kube): %w", err)
 	}
 	if err != nil {
@@ -41,24 +46,48 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 	return view, nil
 }
 
-func (s settings) view(ctx context.Context) (*fleet.Fleet, error) {
-	config, err := kubernetesConfig().ClientConfig()
+func (s settings) watch(ctx context.Context) (*fleet.Fleet, error) {
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, viewWithin)
 	defer cancel()
-	return fleet.Start(ctx, config, fleet.Options{Namespaces: s.kubeNamespaces, RememberFor: s.rememberFor()})
+	return fleet.Start(ctx, config, fleet.Options{Namespaces: s.view.KubeNamespaces, RememberFor: s.rememberFor()})
 }
 
 // rememberFor is how long deleted Jobs have to be remembered: longer than any
 // snapshot is used, with time for the request that it is the answer to.
-func (s commonSettings) rememberFor() time.Duration { return s.staleFor + s.timeout + time.Minute }
+func (s commonSettings) rememberFor() time.Duration { return s.StaleFor + s.Timeout + time.Minute }
 
 // kubernetesConfig finds the cluster: that of the service account, or the one
 // that KUBECONFIG or the user's own file names.
 func kubernetesConfig() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil)
+}
+
+// kubernetesClientConfig returns how to reach the cluster. client-go ignores a
+// KUBECONFIG that does not exist, and its errors do not name it.
+func kubernetesClientConfig() (*rest.Config, error) {
+	files := filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+	missing := func(file string) bool {
+		_, err := os.Stat(file)
+		return errors.Is(err, os.ErrNotExist)
+	}
+	if len(files) > 0 && !slices.ContainsFunc(files, func(file string) bool { return !missing(file) }) {
+		return nil, fmt.Errorf("KUBECONFIG names %s, which does not exist", strings.Join(files, ", "))
+	}
+	config, err := kubernetesConfig().ClientConfig()
+	switch {
+	case err == nil:
+		return config, nil
+	case len(files) > 0:
+		return nil, fmt.Errorf("KUBECONFIG %s: %w", strings.Join(files, ", "), err)
+	case clientcmd.IsEmptyConfig(err):
+		return nil, fmt.Errorf("no cluster: run in a pod, or let KUBECONFIG name a file; %s does not exist", clientcmd.RecommendedHomeFile)
+	default:
+		return nil, fmt.Errorf("%s: %w", clientcmd.RecommendedHomeFile, err)
+	}
 }
 
 // bindKubernetesLog makes what client-go logs part of our log; it has no other

@@ -43,7 +43,7 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 	switch {
 	case len(duties) == 0:
 		return nil
-	case s.election == off:
+	case s.Election == off:
 		work(ctx)
 		return nil
 	}
@@ -54,7 +54,7 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 	if !errors.Is(err, errNoLease) { // it has led, or was told to end before
 		return nil
 	}
-	if s.election == on {
+	if s.Election == on {
 		return fmt.Errorf("LEADER_ELECTION (--leader-election): %w", err)
 	}
 	logger.Info("no leader election: run one replica only", zap.Error(err))
@@ -103,7 +103,7 @@ func lead(ctx context.Context, lock resourcelock.Interface, logger *zap.Logger, 
 // lease is what replicas elect their leader by.
 func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, error) {
 	found := kubernetesConfig()
-	config, err := found.ClientConfig()
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return nil, err
 	}

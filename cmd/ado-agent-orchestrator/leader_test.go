@@ -5,19 +5,20 @@ import "testing"
 // TestLeaseName is about two programs in one namespace: they must not wait for
 // each other unless they do the same.
 func TestLeaseName(t *testing.T) {
+	t.Setenv("ORG_PAT", "s3cr3t")
 	name := func(pools string) string {
 		t.Helper()
-		flags := runCommand{
-			commonFlags: commonFlags{
-				Org:          organizationFlags{URL: "https://dev.azure.com/contoso", PAT: "s3cr3t"},
-				PollingDelay: "1000", StaleFor: "30s", Timeout: "10s", Election: on, LogLevel: "info", LogFormat: "json",
-			},
-			agentFlags: agentFlags{
-				Pools: pools, Image: "agent:1", Namespace: "ado", Prefix: "agent-job-",
-				TTL: "10m", IdleTimeout: "10m", GracePeriod: "1h", Min: "0", MinIdle: "0", Max: "100",
-			},
+		line := &commandLine{}
+		parser, err := newParser(line)
+		if err != nil {
+			t.Fatal(err)
 		}
-		s, err := flags.check()
+		if _, err := parser.Parse([]string{
+			"run", "--org-url=https://dev.azure.com/contoso", "--agent-pools=" + pools, "--job-image=agent:1",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := line.Run.settings()
 		if err != nil {
 			t.Fatal(err)
 		}

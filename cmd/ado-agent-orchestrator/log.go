@@ -7,20 +7,16 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-type logSettings struct {
-	level   zapcore.Level
-	console bool
-}
-
 // logger writes JSON, or lines for people.
-func (s logSettings) logger(w io.Writer) *zap.Logger {
+func (f *processFlags) logger(w io.Writer) *zap.Logger {
+	level, _ := zapcore.ParseLevel(f.LogLevel) // the setting's choices are levels
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	config.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(config)
-	if s.console {
+	if f.LogFormat == "console" {
 		config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05")
 		encoder = zapcore.NewConsoleEncoder(config)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), s.level))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
 }

@@ -1,39 +1,36 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/entra"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 )
 
 // organizationFlags name one organization with its credential, or a file with
 // several.
 type organizationFlags struct {
-	URL     string `name:"org-url" env:"ORG_URL" help:"Organization, e.g. https://dev.azure.com/contoso, or collection of an Azure DevOps Server."`
-	PAT     string `name:"org-pat" env:"ORG_PAT" help:"Personal access token with the scope Agent Pools (Read)."`
-	PATFile string `name:"org-pat-file" env:"ORG_PAT_FILE" help:"File with the personal access token; re-read for every request."`
-	Auth    string `name:"org-auth" env:"ORG_AUTH" default:"pat" help:"Kind of credential: pat, workload-identity, managed-identity, service-principal or azure-cli."`
+	URL     adoqueue.OrganizationURL `name:"org-url" env:"ORG_URL" placeholder:"URL" unset:"required" help:"Organization, such as https://dev.azure.com/contoso or https://contoso.visualstudio.com, or a collection of Azure DevOps Server, such as https://server/tfs/DefaultCollection."`
+	PAT     setting.Secret           `name:"org-pat" env:"ORG_PAT" hidden:"" help:"Personal access token with the scope Agent Pools (Read)."`
+	PATFile string                   `name:"org-pat-file" env:"ORG_PAT_FILE" placeholder:"FILE" help:"File with the personal access token, in place of $ORG_PAT. It is read again for each request, so a new token takes effect at once."`
+	Auth    string                   `name:"org-auth" env:"ORG_AUTH" default:"pat" enum:"pat,workload-identity,managed-identity,service-principal,azure-cli" help:"Kind of credential: pat, workload-identity, managed-identity, service-principal or azure-cli."`
 
-	TenantID            string `name:"azure-tenant-id" env:"AZURE_TENANT_ID" help:"Entra tenant."`
-	ClientID            string `name:"azure-client-id" env:"AZURE_CLIENT_ID" help:"Entra application or managed identity."`
-	ClientSecret        string `name:"azure-client-secret" env:"AZURE_CLIENT_SECRET" help:"Secret of the service principal."`
-	ClientSecretFile    string `name:"azure-client-secret-file" env:"AZURE_CLIENT_SECRET_FILE" help:"File with the secret of the service principal."`
-	CertificateFile     string `name:"azure-client-certificate-path" env:"AZURE_CLIENT_CERTIFICATE_PATH" help:"Certificate and key of the service principal (PEM or PKCS#12)."`
-	CertificatePassword string `name:"azure-client-certificate-password" env:"AZURE_CLIENT_CERTIFICATE_PASSWORD" help:"Password of that file."`
-	FederatedTokenFile  string `name:"azure-federated-token-file" env:"AZURE_FEDERATED_TOKEN_FILE" help:"Token of the workload identity."`
+	Entra entra.Settings `embed:""`
 
-	File      string `name:"organizations-file" env:"ORGANIZATIONS_FILE" help:"YAML file that lists several organizations, in place of the settings above."`
-	CAFile    string `name:"ca-file" env:"CA_FILE" help:"Certificate authorities (PEM) to trust besides the system's."`
-	AllowHTTP yesNo  `name:"allow-http" env:"ALLOW_HTTP" help:"Allow credentials to be sent over plain http to other machines."`
+	File      organizationsFile `name:"organizations-file" env:"ORGANIZATIONS_FILE" placeholder:"FILE" help:"YAML file that lists several organizations, in place of one by $ORG_URL."`
+	CAFile    setting.File      `name:"ca-file" env:"CA_FILE" placeholder:"FILE" help:"Certificate authorities (PEM) of Azure DevOps to trust besides the system's."`
+	AllowHTTP bool              `name:"allow-http" env:"ALLOW_HTTP" default:"false" help:"Allow credentials to be sent over plain http to other machines."`
 }
 
-// organization is a checked one.
+// organization is one with its credential.
 type organization struct {
 	url       adoqueue.OrganizationURL
 	auth      adoauth.Settings
@@ -41,8 +38,56 @@ type organization struct {
 	allowHTTP bool
 }
 
-// listed is an organization in the file. It names files where the flags also
-// take secrets by value.
+// check reports what is wrong with the organizations and their credentials.
+func (f *organizationFlags) check(p *setting.Problems) {
+	f.checkNames(p)
+	switch {
+	case !f.File.empty():
+		if err := f.File.readable(); err != nil {
+			p.Add(&f.File, "%w", err)
+		}
+	case p.Sound(&f.File):
+		f.Entra.Check(p, &f.Auth, &f.PAT, &f.PATFile)
+		if f.Auth == adoauth.PAT {
+			p.AddUnreadable(&f.PATFile)
+		}
+	}
+	if _, err := adoqueue.NewHTTPClient(string(f.CAFile)); err != nil {
+		p.Add(&f.CAFile, "%w", err)
+	}
+}
+
+// checkNames reports what is wrong with the organizations alone.
+func (f *organizationFlags) checkNames(p *setting.Problems) {
+	switch {
+	case !f.File.empty() && !f.URL.IsZero():
+		p.AddAll([]any{&f.URL, &f.File}, "exclude each other; list the organization in the file")
+	case f.File.empty() && f.URL.IsZero():
+		if p.Sound(&f.File) { // else nobody knows
+			p.Add(&f.URL, "is missing; it has the form https://dev.azure.com/ORGANIZATION")
+		}
+	}
+}
+
+// organizations returns the one that is named, or those that are listed.
+func (f *organizationFlags) organizations() []organization {
+	list := f.File.organizations
+	if f.File.empty() {
+		list = []organization{{url: f.URL, auth: f.Entra.Credential(f.Auth, f.PAT, f.PATFile)}}
+	}
+	for i := range list {
+		list[i].caFile = cmp.Or(list[i].caFile, string(f.CAFile))
+		list[i].allowHTTP = f.AllowHTTP
+	}
+	return list
+}
+
+// organizationsFile is a YAML file that lists organizations.
+type organizationsFile struct{ organizations []organization }
+
+func (f *organizationsFile) empty() bool { return len(f.organizations) == 0 }
+
+// listed is an organization in the file. Secrets are named by file only.
 type listed struct {
 	URL              string `json:"url"`
 	Auth             string `json:"auth"`
@@ -55,87 +100,45 @@ type listed struct {
 	CAFile           string `json:"caFile"`
 }
 
-func (m *mistakes) organizations(f organizationFlags) []organization {
-	list := m.namedOrganizations(f)
-	m.file("CA_FILE (--ca-file)", f.CAFile)
-	allowHTTP := m.yesNo("ALLOW_HTTP (--allow-http)", f.AllowHTTP)
-	for i := range list {
-		list[i].allowHTTP = allowHTTP
-	}
-	return list
-}
-
-func (m *mistakes) namedOrganizations(f organizationFlags) []organization {
-	if f.File != "" {
-		if f.URL != "" {
-			m.add("ORG_URL and ORGANIZATIONS_FILE", "exclude each other; list the organization in the file")
-		}
-		return m.listedOrganizations(f)
-	}
-	if f.URL == "" {
-		m.add("ORG_URL (--org-url)", "is missing; it has the form https://dev.azure.com/ORGANIZATION")
-		return nil
-	}
-	auth := adoauth.Settings{
-		Kind: f.Auth, PAT: f.PAT, PATFile: f.PATFile, TenantID: f.TenantID, ClientID: f.ClientID,
-		ClientSecret:     f.ClientSecret,
-		ClientSecretFile: m.file("AZURE_CLIENT_SECRET_FILE (--azure-client-secret-file)", f.ClientSecretFile),
-		CertificateFile:  m.file("AZURE_CLIENT_CERTIFICATE_PATH (--azure-client-certificate-path)", f.CertificateFile), CertificatePassword: f.CertificatePassword,
-		FederatedTokenFile: f.FederatedTokenFile,
-	}
-	if err := auth.Validate(); err != nil {
-		m.add("ORG_AUTH, ORG_PAT, ORG_PAT_FILE, AZURE_…", "%s", oneLine(err))
-	}
-	url, err := adoqueue.ParseOrganizationURL(f.URL)
+// UnmarshalText reads the file at a path.
+func (f *organizationsFile) UnmarshalText(path []byte) error {
+	content, err := secrets.Read(context.Background(), string(path))
 	if err != nil {
-		m.add("ORG_URL (--org-url)", "%w", err)
+		return err
 	}
-	return []organization{{url: url, auth: auth, caFile: f.CAFile}}
-}
-
-func (m *mistakes) listedOrganizations(f organizationFlags) []organization {
-	const setting = "ORGANIZATIONS_FILE (--organizations-file)"
 	var file struct {
 		Organizations []listed `json:"organizations"`
 	}
-	content, err := os.ReadFile(f.File)
-	if err == nil {
-		err = yaml.UnmarshalStrict(content, &file)
+	if err := yaml.UnmarshalStrict(content, &file); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err == nil && len(file.Organizations) == 0 {
-		err = errors.New("lists no organizations")
+	if len(file.Organizations) == 0 {
+		return fmt.Errorf("%s: lists no organizations", path)
 	}
-	if err != nil {
-		m.add(setting, "%s: %s", f.File, oneLine(err))
-		return nil
-	}
-	var organizations []organization
+	var problems []error
 	for i, l := range file.Organizations {
-		o, err := l.organization(f)
-		for _, other := range organizations {
+		o, err := l.organization()
+		for _, other := range f.organizations {
 			if err == nil && o.url.Same(other.url) {
 				err = fmt.Errorf("%s is listed twice", o.url)
 			}
 		}
 		if err != nil {
-			m.add(setting, "organization %d: %s", i+1, oneLine(err))
+			problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
 			continue
 		}
-		organizations = append(organizations, o)
+		f.organizations = append(f.organizations, o)
 	}
-	return organizations
+	return errors.Join(problems...)
 }
 
-func (l listed) organization(f organizationFlags) (organization, error) {
+func (l listed) organization() (organization, error) {
 	o := organization{
 		auth: adoauth.Settings{
 			Kind: l.Auth, PATFile: l.PATFile, TenantID: l.TenantID, ClientID: l.ClientID,
 			ClientSecretFile: l.ClientSecretFile, CertificateFile: l.CertificateFile, FederatedTokenFile: l.TokenFile,
 		},
-		caFile: f.CAFile,
-	}
-	if l.CAFile != "" {
-		o.caFile = l.CAFile
+		caFile: l.CAFile,
 	}
 	var err error
 	if o.url, err = adoqueue.ParseOrganizationURL(l.URL); err != nil {
@@ -144,7 +147,26 @@ func (l listed) organization(f organizationFlags) (organization, error) {
 	return o, errors.Join(err, o.auth.Validate())
 }
 
-// client makes what the organization is asked by.
+// readable returns an error if a file that the organizations name cannot be read.
+func (f *organizationsFile) readable() error {
+	var problems []error
+	for i, o := range f.organizations {
+		for _, path := range []string{o.auth.PATFile, o.auth.ClientSecretFile, o.auth.CertificateFile} {
+			if path == "" {
+				continue
+			}
+			if _, err := secrets.Read(context.Background(), path); err != nil {
+				problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
+			}
+		}
+		if _, err := adoqueue.NewHTTPClient(o.caFile); err != nil {
+			problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// client returns what the organization is asked by.
 func (o organization) client(metrics *adoqueue.Metrics) (*adoqueue.Client, error) {
 	transport, err := adoqueue.NewHTTPClient(o.caFile)
 	if err != nil {
@@ -158,5 +180,3 @@ func (o organization) client(metrics *adoqueue.Metrics) (*adoqueue.Client, error
 		HTTPClient: transport, AllowHTTP: o.allowHTTP, Metrics: metrics,
 	})
 }
-
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ", ") }

@@ -1,54 +1,84 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 )
 
 // renderCommand prints what serve would apply. It needs no credential, and says
 // nothing of one.
 type renderCommand struct {
-	Org organizationFlags `embed:""`
-	scaledJobFlags
-	agentFlags
+	Org        organizationFlags `embed:"" group:"azure-devops"`
+	ScaledJobs scaledJobFlags    `embed:"" group:"keda"`
+	Agents     agentFlags        `embed:"" group:"agents"`
 
-	Job         bool   `name:"job" help:"Print the bare Jobs that run would create, in place of ScaledJobs."`
-	KEDAVersion string `name:"keda-version" env:"KEDA_VERSION" xor:"keda" help:"Version of KEDA, such as 2.15.1: fields that not every installation of it has are omitted."`
-	KEDACRD     string `name:"keda-crd" type:"existingfile" xor:"keda" help:"File with the cluster's CustomResourceDefinition scaledjobs.keda.sh (YAML or JSON): fields that it does not have are omitted."`
+	Job         bool        `name:"job" help:"Print the Jobs that run would create, in place of ScaledJobs."`
+	KEDAVersion kedaVersion `name:"keda-version" env:"KEDA_VERSION" placeholder:"VERSION" help:"Version of KEDA, such as 2.15.1: fields that not every installation of it has are omitted."`
+	KEDACRD     kedaCRD     `name:"keda-crd" placeholder:"FILE" help:"File with the cluster's CustomResourceDefinition scaledjobs.keda.sh (YAML or JSON): fields that it does not have are omitted."`
 }
 
-func (c *renderCommand) Run(o outputs) error {
-	m := &mistakes{}
-	if c.Org.PAT == "" && c.Org.PATFile == "" {
-		c.Org.PAT = "is not needed here"
-	}
-	organizations := m.organizations(c.Org)
-	var objects []runtime.Object
-	if c.Job {
-		list, err := each(m.agents(c.agentFlags, scaledJobFlags{}, organizations).pools, jobtemplate.Job)
-		if err != nil {
-			m.add("the agents' Job", "%w", err)
-		}
-		for _, job := range list {
-			objects = append(objects, job)
-		}
-	} else {
-		_, list := m.scaledJobs(c.agentFlags, c.scaledJobFlags, organizations)
-		for _, scaledJob := range list {
-			objects = append(objects, scaledJob)
-		}
-	}
-	fields := c.fields(m)
-	if err := m.err(); err != nil {
+// kedaVersion is the fields that a version of KEDA has, nil if it is not given.
+type kedaVersion struct{ fields jobtemplate.Fields }
+
+// UnmarshalText reads a version.
+func (v *kedaVersion) UnmarshalText(version []byte) (err error) {
+	v.fields, err = jobtemplate.FieldsOf(string(version))
+	return err
+}
+
+// kedaCRD is the fields that a CustomResourceDefinition has, nil if none is given.
+type kedaCRD struct{ fields jobtemplate.Fields }
+
+// UnmarshalText reads the file at a path.
+func (c *kedaCRD) UnmarshalText(path []byte) error {
+	content, err := secrets.Read(context.Background(), string(path))
+	if err != nil {
 		return err
 	}
-	if fields != nil && !c.Job {
-		var err error
+	if c.fields, err = jobtemplate.FieldsOfCRD(content); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// Check reports what is wrong with the settings of render.
+func (c *renderCommand) Check(p *setting.Problems) {
+	c.Org.checkNames(p)
+	if c.KEDAVersion.fields != nil && c.KEDACRD.fields != nil {
+		p.AddAll([]any{&c.KEDAVersion, &c.KEDACRD}, "exclude each other")
+	}
+	if c.Job {
+		c.Agents.checkJobs(p, &c.Org)
+	} else {
+		c.Agents.checkScaledJobs(p, &c.Org, &c.ScaledJobs)
+	}
+}
+
+// Run prints the objects.
+func (c *renderCommand) Run(o outputs) error {
+	pools := c.Agents.agents(&c.Org, &c.ScaledJobs).pools
+	if c.Job {
+		jobs, err := objectsOf(pools, jobtemplate.Job)
+		if err != nil {
+			return err
+		}
+		return jobtemplate.Write(o.out, jobs...)
+	}
+	objects, err := objectsOf(pools, jobtemplate.ScaledJob)
+	if err != nil {
+		return err
+	}
+	for _, fields := range []jobtemplate.Fields{c.KEDAVersion.fields, c.KEDACRD.fields} {
+		if fields == nil {
+			continue
+		}
 		if objects, err = fitted(objects, fields, o.log); err != nil {
 			return err
 		}
@@ -56,28 +86,13 @@ func (c *renderCommand) Run(o outputs) error {
 	return jobtemplate.Write(o.out, objects...)
 }
 
-// fields returns those that ScaledJobs may have, nil if all.
-func (c *renderCommand) fields(m *mistakes) jobtemplate.Fields {
-	switch {
-	case c.KEDAVersion != "":
-		fields, err := jobtemplate.FieldsOf(c.KEDAVersion)
-		if err != nil {
-			m.add("KEDA_VERSION (--keda-version)", "%w", err)
-		}
-		return fields
-	case c.KEDACRD != "":
-		content, err := os.ReadFile(c.KEDACRD)
-		if err != nil {
-			m.add("--keda-crd", "%w", err)
-			return nil
-		}
-		fields, err := jobtemplate.FieldsOfCRD(content)
-		if err != nil {
-			m.add("--keda-crd", "%s: %w", c.KEDACRD, err)
-		}
-		return fields
+func objectsOf[T runtime.Object](pools []jobtemplate.Settings, of func(jobtemplate.Settings) (T, error)) ([]runtime.Object, error) {
+	list, err := each(pools, of)
+	objects := make([]runtime.Object, len(list))
+	for i := range list {
+		objects[i] = list[i]
 	}
-	return nil
+	return objects, err
 }
 
 // fitted returns ScaledJobs without the fields that KEDA does not have, which it

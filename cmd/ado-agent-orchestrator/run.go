@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -16,6 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
@@ -32,19 +33,33 @@ const (
 	prepareAgain = 5 * time.Minute
 )
 
-// runFlags are the settings of run alone, as given.
+// runFlags are the settings of run alone.
 type runFlags struct {
-	Once     yesNo  `name:"run-once" env:"RUN_ONCE" help:"Make one pass and exit, for a CronJob."`
-	HostType string `name:"host-type" env:"HOST_TYPE" hidden:""`
+	Once     bool   `name:"run-once" env:"RUN_ONCE" default:"false" group:"agents" help:"Make one pass and exit, for a CronJob. It applies to run."`
+	HostType string `name:"host-type" env:"HOST_TYPE" hidden:"" help:"Where agents run: kubernetes."`
 }
 
+// runCommand is the mode without KEDA.
 type runCommand struct {
-	commonFlags
-	agentFlags
-	runFlags
+	Common commonFlags `embed:""`
+	Agents agentFlags  `embed:"" group:"agents"`
+	Once   runFlags    `embed:""`
+
+	Process processFlags `embed:"" group:"process"`
 }
 
-// standaloneSettings are the checked settings of run.
+// Check reports what is wrong with the settings of run.
+func (c *runCommand) Check(p *setting.Problems) { checkRun(p, &c.Common, &c.Agents, &c.Once) }
+
+func checkRun(p *setting.Problems, common *commonFlags, agents *agentFlags, once *runFlags) {
+	common.check(p)
+	if t := once.HostType; t != "" && t != "kubernetes" && t != "k8s" {
+		p.Add(&once.HostType, "%q is not supported; agents run on kubernetes", t)
+	}
+	agents.checkJobs(p, &common.Org)
+}
+
+// standaloneSettings are what run works with.
 type standaloneSettings struct {
 	commonSettings
 	agents agents
@@ -54,20 +69,18 @@ type standaloneSettings struct {
 	once       bool
 }
 
-func (c runCommand) check() (standaloneSettings, error) {
-	m := &mistakes{}
-	s := standaloneSettings{commonSettings: m.common(c.commonFlags), once: m.yesNo("RUN_ONCE (--run-once)", c.Once)}
-	if c.HostType != "" && c.HostType != "kubernetes" && c.HostType != "k8s" {
-		m.add("HOST_TYPE", "%q is not supported; agents run on kubernetes", c.HostType)
+// settings returns what run works with, once the flags are checked.
+func (c *runCommand) settings() (standaloneSettings, error) {
+	s := standaloneSettings{
+		commonSettings: commonSettings{
+			commonFlags: c.Common, processFlags: c.Process, organizations: c.Common.Org.organizations(),
+		},
+		agents: c.Agents.agents(&c.Common.Org, &scaledJobFlags{}), once: c.Once.Once,
 	}
-	s.agents = m.agents(c.agentFlags, scaledJobFlags{}, s.organizations)
 	s.serves = s.agents.names()
-	if len(*m) > 0 { // else the same mistakes would come twice
-		return s, m.err()
-	}
 	jobs, err := each(s.agents.pools, jobtemplate.Job)
 	if err != nil {
-		m.add("the agents' Job", "%w", err)
+		return s, err
 	}
 	for i, job := range jobs {
 		pool := s.agents.pools[i]
@@ -75,7 +88,7 @@ func (c runCommand) check() (standaloneSettings, error) {
 		s.pools = append(s.pools, standalone.Pool{Key: key, Name: pool.Pool, Job: job})
 		s.scaledJobs = append(s.scaledJobs, scaledJobOf(pool, key))
 	}
-	return s, m.err()
+	return s, nil
 }
 
 // address is how the triggers name the engine in which no KEDA takes part.
@@ -95,12 +108,12 @@ func scaledJobOf(p jobtemplate.Settings, key plan.Key) *fleet.ScaledJob {
 }
 
 // Run keeps the pools' agents until ctx ends, or makes one pass.
-func (c runCommand) Run(ctx context.Context, o outputs) error {
-	s, err := c.check()
+func (c *runCommand) Run(ctx context.Context, o outputs) error {
+	s, err := c.settings()
 	if err != nil {
 		return err
 	}
-	logger := s.log.logger(o.log)
+	logger := s.logger(o.log)
 	bindKubernetesLog(logger)
 	registry := newRegistry()
 	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
@@ -108,7 +121,7 @@ func (c runCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	defer closeCaches()
-	config, err := kubernetesConfig().ClientConfig()
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return fmt.Errorf("agents need Kubernetes: %w", err)
 	}
@@ -121,14 +134,14 @@ func (c runCommand) Run(ctx context.Context, o outputs) error {
 	}
 
 	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", s.httpAddr)
+	listener, err := listening.Listen(ctx, "tcp", string(s.HTTPAddr))
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR (--http-addr): %w", err)
 	}
 	web := newWebServer(registry)
-	logger.Info("running", zap.String("version", currentVersion()), zap.Stringer("http", listener.Addr()),
+	logger.Info("running", zap.String("version", version.String()), zap.Stringer("http", listener.Addr()),
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),
-		zap.Duration("pollingDelay", s.pollingDelay))
+		zap.Duration("pollingDelay", s.PollingDelay))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.serve(ctx, listener) })
 	group.Go(func() error { return s.lead(ctx, logger, p.run) })
@@ -160,13 +173,13 @@ func (s standaloneSettings) passer(config *rest.Config, organization engine.Orga
 	return &passer{
 		config: config, applier: applier, scaledJobs: s.scaledJobs, namespace: s.agents.namespace, remember: s.rememberFor(),
 		engine: engine.Options{
-			Organizations: []engine.Organization{organization}, MaxAge: s.pollingDelay, Timeout: s.timeout,
-			Address: address, CapByParallelJobs: s.capByParallelJobs, Logger: logger,
+			Organizations: []engine.Organization{organization}, MaxAge: s.PollingDelay, Timeout: s.Timeout,
+			Address: address, CapByParallelJobs: s.ParallelJobs, Logger: logger,
 		},
 		standalone: standalone.Options{
-			Pools: s.pools, Creator: kube.BatchV1().Jobs(s.agents.namespace), Delay: s.pollingDelay,
+			Pools: s.pools, Creator: kube.BatchV1().Jobs(s.agents.namespace), Delay: s.PollingDelay,
 			// The first pass finds the pool, then its jobs, and creates Jobs.
-			Timeout: 3 * s.timeout, Logger: logger,
+			Timeout: 3 * s.Timeout, Logger: logger,
 		},
 	}, nil
 }
@@ -241,20 +254,35 @@ func (a agents) options(logger *zap.Logger) apply.Options {
 	}
 }
 
-// noCommand is what happens without a command.
+// noCommand is what happens without a command: run if pools are named and no
+// scaler is, as with the older orchestrator, and serve otherwise.
 type noCommand struct {
-	serveFlags
-	runFlags
+	Serve serveFlags `embed:""`
+	Once  runFlags   `embed:""`
 }
 
-// Run is run if pools are named and no scaler is, as with the older
-// orchestrator, and serve otherwise.
-func (c *noCommand) Run(ctx context.Context, o outputs) error {
+// standalone reports whether it is run.
+func (c *noCommand) standalone() bool {
 	_, given := os.LookupEnv("AGENT_POOLS") // it may be empty, which is a mistake
-	if (given || c.Pools != "") && c.Address == "" {
+	return (given || len(c.Serve.Agents.Pools) > 0) && c.Serve.ScaledJobs.Address == ""
+}
+
+// Check reports what is wrong with the settings of run or serve.
+func (c *noCommand) Check(p *setting.Problems) {
+	if c.standalone() && p.Sound(&c.Serve.ScaledJobs.Address) {
+		checkRun(p, &c.Serve.Common, &c.Serve.Agents, &c.Once)
 		// The agents' images of those days run as root.
-		c.Unrestricted = cmp.Or(c.Unrestricted, "true")
-		return runCommand{c.commonFlags, c.agentFlags, c.runFlags}.Run(ctx, o)
+		c.Serve.Agents.Unrestricted = c.Serve.Agents.Unrestricted || !p.Given(&c.Serve.Agents.Unrestricted)
+		return
 	}
-	return (&serveCommand{c.serveFlags}).Run(ctx, o)
+	c.Serve.Check(p)
+}
+
+// Run is run or serve.
+func (c *noCommand) Run(ctx context.Context, o outputs) error {
+	if c.standalone() {
+		run := &runCommand{Common: c.Serve.Common, Agents: c.Serve.Agents, Once: c.Once, Process: c.Serve.Process}
+		return run.Run(ctx, o)
+	}
+	return (&serveCommand{c.Serve}).Run(ctx, o)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
@@ -20,15 +21,21 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
-type serveCommand struct{ serveFlags }
+// serveCommand is the scaler.
+type serveCommand struct {
+	Flags serveFlags `embed:""`
+}
+
+// Check reports what is wrong with the settings of serve.
+func (c *serveCommand) Check(p *setting.Problems) { c.Flags.Check(p) }
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, o outputs) error {
-	s, err := c.check()
+	s, err := c.Flags.settings()
 	if err != nil {
 		return err
 	}
-	logger := s.log.logger(o.log)
+	logger := s.logger(o.log)
 	grpcListener, httpListener, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -38,10 +45,10 @@ func (c *serveCommand) Run(ctx context.Context, o outputs) error {
 
 func (s settings) listen(ctx context.Context) (grpc, http net.Listener, err error) {
 	var config net.ListenConfig
-	if grpc, err = config.Listen(ctx, "tcp", s.grpcAddr); err != nil {
+	if grpc, err = config.Listen(ctx, "tcp", string(s.keda.GRPCAddr)); err != nil {
 		return nil, nil, fmt.Errorf("GRPC_ADDR (--grpc-addr): %w", err)
 	}
-	if http, err = config.Listen(ctx, "tcp", s.httpAddr); err != nil {
+	if http, err = config.Listen(ctx, "tcp", string(s.HTTPAddr)); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("HTTP_ADDR (--http-addr): %w", err), grpc.Close())
 	}
 	return grpc, http, nil
@@ -55,7 +62,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 		return err
 	}
 	defer closeCaches()
-	tlsConfig, err := s.tls.config()
+	tlsConfig, err := s.keda.tls()
 	if err != nil {
 		return err
 	}
@@ -74,7 +81,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	defer decisions.Close()
 	service := scaler.New(scaler.Options{
 		// A first answer takes two requests: the pool, then its jobs.
-		Engine: decisions, Timeout: 2 * s.timeout, Interval: s.pollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
+		Engine: decisions, Timeout: 2 * s.Timeout, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
 	})
 	duties, err := s.duties(view, decisions, registry, logger)
 	if err != nil {
@@ -83,11 +90,11 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
 	web := newWebServer(registry)
 	logger.Info("serving",
-		zap.String("version", currentVersion()),
+		zap.String("version", version.String()),
 		zap.Stringer("grpc", grpcListener.Addr()),
 		zap.Stringer("http", httpListener.Addr()),
 		zap.Strings("organizations", s.organizationNames()),
-		zap.Duration("pollingDelay", s.pollingDelay),
+		zap.Duration("pollingDelay", s.PollingDelay),
 		zap.Bool("kubernetes", view != nil))
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -120,7 +127,7 @@ func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []engine.
 			closeAll()
 			return nil, nil, err
 		}
-		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.staleFor, Timeout: s.timeout, Metrics: metrics})
+		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.StaleFor, Timeout: s.Timeout, Metrics: metrics})
 		caches = append(caches, cache)
 		organizations = append(organizations, engine.Organization{URL: o.url, Queue: cache})
 	}
@@ -137,8 +144,8 @@ func (s commonSettings) organizationNames() []string {
 
 func (s settings) engineOptions(organizations []engine.Organization, view *fleet.Fleet, logger *zap.Logger) engine.Options {
 	options := engine.Options{
-		Organizations: organizations, MaxAge: s.pollingDelay, Timeout: 2 * s.timeout, Logger: logger,
-		CapByParallelJobs: s.capByParallelJobs, Address: s.scalerAddress,
+		Organizations: organizations, MaxAge: s.PollingDelay, Timeout: 2 * s.Timeout, Logger: logger,
+		CapByParallelJobs: s.ParallelJobs, Address: s.scalerAddress,
 	}
 	if view != nil {
 		options.Cluster = view
@@ -163,7 +170,7 @@ func (s settings) duties(view *fleet.Fleet, decisions *engine.Engine, registry *
 	if s.scaledJobs == nil {
 		return duties, nil
 	}
-	config, err := kubernetesConfig().ClientConfig()
+	config, err := kubernetesClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("AGENT_POOLS (--agent-pools): %w", err)
 	}
@@ -174,11 +181,4 @@ func (s settings) duties(view *fleet.Fleet, decisions *engine.Engine, registry *
 		return nil, err
 	}
 	return append(duties, applier.Run), nil
-}
-
-func (f tlsFiles) config() (*tls.Config, error) {
-	if f.cert == "" {
-		return nil, nil //nolint:nilnil // crypto/tls: no configuration is no TLS
-	}
-	return scaler.TLSFiles{Cert: f.cert, Key: f.key, ClientCA: f.clientCA}.Config()
 }

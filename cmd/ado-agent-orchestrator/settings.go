@@ -1,117 +1,154 @@
 package main
 
 import (
+	"crypto/tls"
 	"time"
 
+	"github.com/alecthomas/kong"
 	kedav1alpha1 "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 )
 
-// commonFlags are the settings of all commands that work with Azure DevOps, as
-// given. They are texts, so that all mistakes in them are found before any is
-// reported.
-type commonFlags struct {
-	Org organizationFlags `embed:""`
-
-	HTTPAddr     string `name:"http-addr" env:"HTTP_ADDR" default:":8080" help:"Address of /metrics, /healthz and /readyz."`
-	PollingDelay string `name:"polling-delay" env:"POLLING_DELAY" default:"1000" help:"Milliseconds between two requests about one pool, at least; from 100."`
-	StaleFor     string `name:"stale-for" env:"STALE_FOR" default:"30s" help:"How old the last snapshot may grow while Azure DevOps fails."`
-	Timeout      string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"10s" help:"How long Azure DevOps may take to answer."`
-	ParallelJobs yesNo  `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" default:"false" help:"No more agents than the organization's parallel jobs let run."`
-	Election     string `name:"leader-election" env:"LEADER_ELECTION" default:"auto" help:"One of several replicas at a time writes to Kubernetes and to pools: on, off, or auto (on if leases may be written)."`
-
-	LogLevel  string `name:"log-level" env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
-	LogFormat string `name:"log-format" env:"LOG_FORMAT" default:"json" help:"json or console."`
+// settingGroups are the groups of settings, as --help and the documents have
+// them.
+var settingGroups = []kong.Group{
+	{Key: "azure-devops", Title: "Azure DevOps:"},
+	{Key: "kubernetes", Title: "Kubernetes:"},
+	{Key: "keda", Title: "KEDA:"},
+	{Key: "agents", Title: "Agents:"},
+	{Key: "housekeeping", Title: "Housekeeping:"},
+	{Key: "process", Title: "The process:"},
 }
 
-// commonSettings are checked ones.
+// commonFlags are the settings of all commands that work with Azure DevOps.
+type commonFlags struct {
+	Org organizationFlags `embed:"" group:"azure-devops"`
+
+	PollingDelay time.Duration `name:"polling-delay" env:"POLLING_DELAY" group:"azure-devops" default:"1000" unit:"ms" min:"100ms" help:"Milliseconds between two requests about the same pool, at least 100."`
+	StaleFor     time.Duration `name:"stale-for" env:"STALE_FOR" group:"azure-devops" default:"30s" min:"1s" max:"1h" help:"How long the last list of a pool's jobs is used while Azure DevOps fails. After that KEDA gets an error, never a zero."`
+	Timeout      time.Duration `name:"request-timeout" env:"REQUEST_TIMEOUT" group:"azure-devops" default:"10s" min:"100ms" max:"5m" help:"Timeout of a request to Azure DevOps."`
+	ParallelJobs bool          `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" group:"azure-devops" default:"false" help:"Start no more agents than the organization's parallel jobs allow, over all of its pools. It applies to count exact and to run, and takes one more request to Azure DevOps for each list of jobs."`
+
+	Election string `name:"leader-election" env:"LEADER_ELECTION" group:"kubernetes" default:"auto" enum:"auto,on,off" help:"With several replicas, let only the leader write to Kubernetes and to pools: on, off, or auto, which is on if the process may write leases."`
+}
+
+func (f *commonFlags) check(p *setting.Problems) {
+	f.Org.check(p)
+	p.CheckProxy()
+}
+
+// commonSettings are what the commands that run for long have in common.
 type commonSettings struct {
-	organizations     []organization
-	httpAddr          string
-	pollingDelay      time.Duration
-	staleFor          time.Duration
-	timeout           time.Duration
-	capByParallelJobs bool
-	election          string
+	commonFlags
+	processFlags
+	organizations []organization
 	// serves tells this program from others that serve the same organizations.
 	serves []string
-	log    logSettings
 }
 
-func (m *mistakes) common(f commonFlags) commonSettings {
-	m.choice("LEADER_ELECTION (--leader-election)", f.Election, ifPossible, on, off)
-	return commonSettings{
-		organizations:     m.organizations(f.Org),
-		httpAddr:          f.HTTPAddr,
-		pollingDelay:      m.milliseconds("POLLING_DELAY (--polling-delay)", f.PollingDelay, 100),
-		staleFor:          m.duration("STALE_FOR (--stale-for)", f.StaleFor),
-		timeout:           m.duration("REQUEST_TIMEOUT (--request-timeout)", f.Timeout),
-		capByParallelJobs: m.yesNo("CAP_BY_PARALLEL_JOBS (--cap-by-parallel-jobs)", f.ParallelJobs),
-		election:          f.Election,
-		log:               m.log(f.LogLevel, f.LogFormat),
+// processFlags are about the process itself.
+type processFlags struct {
+	HTTPAddr  setting.Address `name:"http-addr" env:"HTTP_ADDR" default:":8080" help:"Address of /metrics, /healthz and /readyz."`
+	LogLevel  string          `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severe level that is logged: debug, info, warn or error."`
+	LogFormat string          `name:"log-format" env:"LOG_FORMAT" default:"json" enum:"json,console" help:"Format of the log: json or console."`
+}
+
+// kedaFlags are about how KEDA reaches the scaler.
+type kedaFlags struct {
+	GRPCAddr        setting.Address `name:"grpc-addr" env:"GRPC_ADDR" default:":9090" help:"Address of the gRPC service that KEDA calls."`
+	TLSCertFile     setting.File    `name:"tls-cert-file" env:"TLS_CERT_FILE" placeholder:"FILE" help:"Certificate (PEM) of the gRPC service, which switches TLS on. It is read again for each connection."`
+	TLSKeyFile      setting.File    `name:"tls-key-file" env:"TLS_KEY_FILE" placeholder:"FILE" help:"Key (PEM) of the gRPC service's certificate."`
+	TLSClientCAFile setting.File    `name:"tls-client-ca-file" env:"TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"Certificate authorities (PEM) of KEDA's certificate, which switches mutual TLS on."`
+}
+
+func (f *kedaFlags) check(p *setting.Problems) {
+	files := []any{&f.TLSCertFile, &f.TLSKeyFile, &f.TLSClientCAFile}
+	switch {
+	case (f.TLSCertFile == "") != (f.TLSKeyFile == ""):
+		p.AddAll(files[:2], "go together; one of them is missing")
+	case f.TLSClientCAFile != "" && f.TLSCertFile == "":
+		p.AddAll([]any{&f.TLSClientCAFile, &f.TLSCertFile, &f.TLSKeyFile}, "mutual TLS needs a certificate and its key")
+	case p.Sound(files...):
+		if _, err := f.tls(); err != nil {
+			p.AddAll(files, "%w", err)
+		}
 	}
 }
 
-// serveFlags are the settings of serve as given.
-type serveFlags struct {
-	commonFlags
-
-	GRPCAddr        string `name:"grpc-addr" env:"GRPC_ADDR" default:":9090" help:"Address on which KEDA is answered."`
-	TLSCertFile     string `name:"tls-cert-file" env:"TLS_CERT_FILE" help:"Certificate (PEM) for TLS towards KEDA; re-read on change."`
-	TLSKeyFile      string `name:"tls-key-file" env:"TLS_KEY_FILE" help:"Its key (PEM)."`
-	TLSClientCAFile string `name:"tls-client-ca-file" env:"TLS_CLIENT_CA_FILE" help:"Authority (PEM) whose certificate KEDA must show: mutual TLS."`
-
-	Kube           string `name:"kube" env:"KUBE" default:"auto" help:"View of Kubernetes, for count exact: on, off, or auto (on if it can be read)."`
-	KubeNamespaces string `name:"kube-namespaces" env:"KUBE_NAMESPACES" help:"Comma list of the namespaces to view; empty means all."`
-
-	scaledJobFlags
-	agentFlags
-	housekeepingFlags
+// tls returns the TLS configuration of the gRPC service, nil if it has none.
+func (f *kedaFlags) tls() (*tls.Config, error) {
+	if f.TLSCertFile == "" {
+		return nil, nil //nolint:nilnil // crypto/tls: no configuration is no TLS
+	}
+	return scaler.TLSFiles{Cert: string(f.TLSCertFile), Key: string(f.TLSKeyFile), ClientCA: string(f.TLSClientCAFile)}.Config()
 }
 
-// settings are the checked settings of serve.
+// viewFlags are about the view of Kubernetes.
+type viewFlags struct {
+	Kube           string   `name:"kube" env:"KUBE" default:"auto" enum:"auto,on,off" help:"Watch ScaledJobs and Jobs, which count exact needs: on, off, or auto, which is on if the process may list them. In a cluster the service account is used, elsewhere KUBECONFIG."`
+	KubeNamespaces []string `name:"kube-namespaces" env:"KUBE_NAMESPACES" placeholder:"NAMESPACE" unset:"all" help:"Comma-separated namespaces to watch."`
+}
+
+func (f *viewFlags) check(p *setting.Problems) {
+	for _, namespace := range f.KubeNamespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			p.Add(&f.KubeNamespaces, "%q is not a namespace: %s", namespace, problems[0])
+		}
+	}
+}
+
+// serveFlags are the settings of serve.
+type serveFlags struct {
+	Common       commonFlags       `embed:""`
+	KEDA         kedaFlags         `embed:"" group:"keda"`
+	ScaledJobs   scaledJobFlags    `embed:"" group:"keda"`
+	View         viewFlags         `embed:"" group:"kubernetes"`
+	Agents       agentFlags        `embed:"" group:"agents"`
+	Housekeeping housekeepingFlags `embed:"" group:"housekeeping"`
+	Process      processFlags      `embed:"" group:"process"`
+}
+
+// Check reports what is wrong with the settings of serve.
+func (f *serveFlags) Check(p *setting.Problems) {
+	f.Common.check(p)
+	f.KEDA.check(p)
+	f.View.check(p)
+	if len(f.Agents.Pools) > 0 || !p.Sound(&f.Agents.Pools) {
+		f.Agents.checkScaledJobs(p, &f.Common.Org, &f.ScaledJobs)
+	}
+	f.Housekeeping.check(p, &f.ScaledJobs)
+}
+
+// settings are what serve works with.
 type settings struct {
 	commonSettings
-	grpcAddr string
-	tls      tlsFiles
-
-	kube           string
-	kubeNamespaces []string
-
+	keda          kedaFlags
+	view          viewFlags
 	agents        agents
 	scaledJobs    []*kedav1alpha1.ScaledJob // of AGENT_POOLS
 	scalerAddress string
 	housekeeper   housekeeper
 }
 
-type tlsFiles struct{ cert, key, clientCA string }
-
-// check gives the settings, or an error that holds every mistake.
-func (f serveFlags) check() (settings, error) {
-	m := &mistakes{}
+// settings returns what serve works with, once the flags are checked.
+func (f *serveFlags) settings() (settings, error) {
 	s := settings{
-		commonSettings: m.common(f.commonFlags),
-		grpcAddr:       f.GRPCAddr,
-		tls: tlsFiles{
-			cert:     m.file("TLS_CERT_FILE (--tls-cert-file)", f.TLSCertFile),
-			key:      m.file("TLS_KEY_FILE (--tls-key-file)", f.TLSKeyFile),
-			clientCA: m.file("TLS_CLIENT_CA_FILE (--tls-client-ca-file)", f.TLSClientCAFile),
+		commonSettings: commonSettings{
+			commonFlags: f.Common, processFlags: f.Process, organizations: f.Common.Org.organizations(),
 		},
-
-		kube:           f.Kube,
-		kubeNamespaces: splitList(f.KubeNamespaces),
-
-		scalerAddress: f.Address,
-		housekeeper:   m.housekeeping(f.housekeepingFlags, f.Address),
+		keda: f.KEDA, view: f.View,
+		scalerAddress: f.ScaledJobs.Address,
+		housekeeper:   f.Housekeeping.housekeeper(),
 	}
-	m.choice("KUBE (--kube)", f.Kube, ifPossible, on, off)
-	if (s.tls.cert == "") != (s.tls.key == "") {
-		m.add("TLS_CERT_FILE and TLS_KEY_FILE", "go together; one of them is missing")
+	if len(f.Agents.Pools) == 0 {
+		return s, nil
 	}
-	if s.tls.clientCA != "" && s.tls.cert == "" {
-		m.add("TLS_CLIENT_CA_FILE (--tls-client-ca-file)", "needs TLS_CERT_FILE and TLS_KEY_FILE")
-	}
-	if f.Pools != "" {
-		s.agents, s.scaledJobs = m.scaledJobs(f.agentFlags, f.scaledJobFlags, s.organizations)
-	}
-	return s, m.err()
+	s.agents = f.Agents.agents(&f.Common.Org, &f.ScaledJobs)
+	var err error
+	s.scaledJobs, err = each(s.agents.pools, jobtemplate.ScaledJob)
+	return s, err
 }
