@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
@@ -46,7 +47,19 @@ type commandLine struct {
 }
 
 // outputs are where a command writes: what was asked for, and the log.
-type outputs struct{ out, log io.Writer }
+type outputs struct {
+	out, log io.Writer
+	// warnings are for the log once it is open.
+	warnings []string
+}
+
+// warned logs the warnings.
+func (o outputs) warned(logger *zap.Logger) *zap.Logger {
+	for _, warning := range o.warnings {
+		logger.Warn(warning)
+	}
+	return logger
+}
 
 // newParser returns the parser of the command line.
 func newParser(line *commandLine, options ...kong.Option) (*setting.Parser, error) {
@@ -61,13 +74,13 @@ func newParser(line *commandLine, options ...kong.Option) (*setting.Parser, erro
 func run(args []string, out, log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return runUntil(ctx, args, outputs{out, log})
+	return runUntil(ctx, args, outputs{out: out, log: log})
 }
 
 func runUntil(ctx context.Context, args []string, o outputs) int {
 	exited := -1
 	parser, err := newParser(&commandLine{}, kong.Writers(o.out, o.log), kong.Exit(func(code int) { exited = code }),
-		kong.Bind(o), kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)
 		return exitUsage
@@ -81,7 +94,8 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 		code = exitFailure
 	}
 	if err == nil {
-		err, code = parsed.Run(), exitFailure
+		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), "ORG_")
+		err, code = parsed.Run(o), exitFailure
 	}
 	if err != nil {
 		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)

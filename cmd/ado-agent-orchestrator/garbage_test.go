@@ -18,7 +18,7 @@ func TestGarbage(t *testing.T) {
 		New:  func() (*setting.Parser, error) { return newParser(&commandLine{}) },
 		Run: func(args []string) (int, string) {
 			var log bytes.Buffer
-			exit := runUntil(t.Context(), args, outputs{&log, &log})
+			exit := runUntil(t.Context(), args, outputs{out: &log, log: &log})
 			return exit, log.String()
 		},
 		Exit: exitFailure,

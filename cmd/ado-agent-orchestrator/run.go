@@ -113,7 +113,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return err
 	}
-	logger := s.logger(o.log)
+	logger := o.warned(s.logger(o.log))
 	bindKubernetesLog(logger)
 	registry := newRegistry()
 	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))

@@ -35,7 +35,7 @@ func (c *serveCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return err
 	}
-	logger := s.logger(o.log)
+	logger := o.warned(s.logger(o.log))
 	grpcListener, httpListener, err := s.listen(ctx)
 	if err != nil {
 		return err

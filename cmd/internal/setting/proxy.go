@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 )
 
 // proxyVariables name the proxies for requests to Azure DevOps.
@@ -21,11 +22,12 @@ func (p *Problems) CheckProxy() {
 	}
 }
 
-// validProxy applies the rules of net/http, which takes a HOST:PORT as well.
+// validProxy reports whether a value is a URL or HOST:PORT of a proxy. net/http
+// also takes a broken URL, for a strange host.
 func validProxy(value string) bool {
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		u, err = url.Parse("http://" + value)
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
 	}
+	u, err := url.Parse(value)
 	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
 }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// inProcess runs the program with just this environment of its own.
+func inProcess(t *testing.T, env []string, args ...string) (stdout, log string, exit int) {
+	t.Helper()
+	for _, variable := range append([]string{"AGENT_POOLS=", "SCALER_ADDRESS=", "KUBECONFIG=" + filepath.Join(t.TempDir(), "none")}, env...) {
+		name, value, _ := strings.Cut(variable, "=")
+		t.Setenv(name, value)
+	}
+	if !strings.Contains(strings.Join(env, "\n"), "AGENT_POOLS=") {
+		_ = os.Unsetenv("AGENT_POOLS")
+	}
+	// It ends by itself, unless a mistake is not found.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var out, errs bytes.Buffer
+	exit = runUntil(ctx, args, outputs{out: &out, log: &errs})
+	return out.String(), errs.String(), exit
+}
+
+// TestFieldCases are settings as they were seen in the field, each with what the
+// program must say.
+func TestFieldCases(t *testing.T) {
+	const project = "ORG_URL (--org-url): must be https://dev.azure.com/ORGANIZATION, without a project"
+	agents := []string{"ORG_PAT=s3cr3t", "AGENT_POOLS=linux", "JOB_IMAGE=i"}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		env  []string
+		args []string
+		want string
+	}{
+		"a project's URL":         {agents, []string{"render", "--org-url=https://dev.azure.com/contoso/project", "--scaler-address=s:9090"}, project},
+		"a URL without a scheme":  {agents, []string{"render", "--org-url=dev.azure.com/contoso", "--scaler-address=s:9090"}, "ORG_URL (--org-url): does not begin with https://HOST"},
+		"run":                     {agents, []string{"run", "--org-url=https://dev.azure.com/contoso/project"}, project},
+		"serve with pools":        {agents, []string{"serve", "--org-url=https://dev.azure.com/contoso/project", "--scaler-address=s:9090"}, project},
+		"serve without pools":     {[]string{"ORG_PAT=s3cr3t"}, []string{"serve", "--org-url=https://dev.azure.com/contoso/project"}, project},
+		"without an organization": {agents, []string{"run", "--org-url=https://dev.azure.com"}, project},
+		"a project of the older URL": {
+			agents, []string{"run", "--org-url=https://contoso.visualstudio.com/project"},
+			"ORG_URL (--org-url): must be https://ORGANIZATION.visualstudio.com, without a project",
+		},
+		"a long life of the last list":     {agents, []string{"run", "--org-url=https://dev.azure.com/contoso", "--stale-for=2h"}, `STALE_FOR (--stale-for): "2h" is too large; the maximum is 1h0m0s`},
+		"a pipe in place of a token file":  {[]string{"ORG_PAT_FILE=" + pipe}, []string{"serve", "--org-url=https://dev.azure.com/contoso"}, "ORG_PAT_FILE (--org-pat-file): read " + pipe + ": it is not a regular file"},
+		"a token with a line break in it":  {[]string{"ORG_PAT=s3cr3t\nx"}, []string{"serve", "--org-url=https://dev.azure.com/contoso"}, "ORG_PAT: contains a control character"},
+		"a token as a flag":                {nil, []string{"serve", "--org-url=https://dev.azure.com/contoso", "--org-pat", "s3cr3t"}, "ORG_PAT: is not accepted as a flag"},
+		"a client secret as a flag":        {nil, []string{"serve", "--azure-client-secret=s3cr3t"}, "AZURE_CLIENT_SECRET: is not accepted as a flag"},
+		"a password as a flag":             {nil, []string{"serve", "--azure-client-certificate-password=s3cr3t"}, "AZURE_CLIENT_CERTIFICATE_PASSWORD: is not accepted as a flag"},
+		"a proxy that is none":             {[]string{"ORG_PAT=x", "HTTPS_PROXY=http://user:s3cr3t@[::1"}, []string{"serve", "--org-url=https://dev.azure.com/contoso"}, "HTTPS_PROXY: is not a URL such as http://proxy.example.com:3128"},
+		"a proxy of an unknown kind":       {[]string{"ORG_PAT=x", "http_proxy=ftp://s3cr3t"}, []string{"serve", "--org-url=https://dev.azure.com/contoso"}, "http_proxy: is not a URL"},
+		"a definition for another pool":    {append(agents, "JOB_DEFINITION_FILE="+definitionFor(t, "windows")), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[0].env[0]: AZP_POOL must be "linux"`},
+		"a namespace that is none":         {append(agents, "JOB_NAMESPACE=Ado_1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_NAMESPACE (--job-namespace): "Ado_1": a lowercase RFC 1123 label`},
+		"more requested than the limit":    {append(agents, "JOB_REQUESTS=cpu=2", "JOB_LIMITS=cpu=1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, "JOB_REQUESTS (--job-requests), JOB_LIMITS (--job-limits): 2 must not be more than 1"},
+		"a cluster file that is not there": {agents, []string{"run", "--org-url=https://dev.azure.com/contoso"}, "agents need Kubernetes: KUBECONFIG names "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, log, exit := inProcess(t, tt.env, tt.args...)
+			if exit != 1 || !strings.Contains(log, tt.want) || strings.Contains(log, "s3cr3t") {
+				t.Errorf("exit %d: %s\nwant %s", exit, log, tt.want)
+			}
+		})
+	}
+}
+
+func definitionFor(t *testing.T, pool string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "job.yaml")
+	writeFile(t, path, `
+apiVersion: batch/v1
+kind: Job
+spec:
+  template:
+    spec:
+      containers:
+      - name: agent
+        env: [{name: AZP_POOL, value: `+pool+`}]
+`)
+	return path
+}
+
+// TestPoolWithComma lists two pools, one of them with a comma in its name.
+func TestPoolWithComma(t *testing.T) {
+	out, log, exit := inProcess(t, []string{
+		"ORG_URL=https://dev.azure.com/contoso", `AGENT_POOLS=a\,b, c`, "JOB_IMAGE=i", "SCALER_ADDRESS=s:9090",
+	}, "render")
+	var pools []string
+	for _, match := range regexp.MustCompile(`poolName: (.*)`).FindAllStringSubmatch(out, -1) {
+		pools = append(pools, match[1])
+	}
+	if got := strings.Join(pools, ";"); exit != 0 || got != "a,b;c" {
+		t.Errorf("exit %d, %s: %s", exit, got, log)
+	}
+}
+
+// TestZero is 0 in any spelling where 0 disables.
+func TestZero(t *testing.T) {
+	for _, zero := range []string{"0", "0s", "0m", "0h0m", "00"} {
+		line := &commandLine{}
+		parser, err := newParser(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("ORG_PAT", "x")
+		t.Setenv("STUCK_AFTER", zero)
+		if _, err := parser.Parse([]string{
+			"serve", "--org-url=https://dev.azure.com/contoso", "--agent-pools=a", "--job-image=i", "--scaler-address=s:1", "--job-idle-timeout=" + zero,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := line.Serve.Flags.settings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.housekeeper.StuckAfter != 0 || s.agents.pools[0].IdleTimeout >= 0 {
+			t.Errorf("%s: stuck after %s, idle timeout %s", zero, s.housekeeper.StuckAfter, s.agents.pools[0].IdleTimeout)
+		}
+	}
+}
+
+func TestRememberedLongerThanStale(t *testing.T) {
+	s := commonSettings{commonFlags: commonFlags{StaleFor: time.Hour, Timeout: time.Minute}}
+	if s.rememberFor() <= s.StaleFor+s.Timeout {
+		t.Errorf("deleted Jobs are remembered for %s", s.rememberFor())
+	}
+}
+
+func TestUnknownCommandIsCorrected(t *testing.T) {
+	for typed, want := range map[string]string{
+		"serv": `unexpected argument serv, did you mean "serve"?`, "qery": `did you mean "query"?`, "ask": "unexpected argument ask",
+	} {
+		_, log, exit := inProcess(t, nil, typed)
+		if exit != exitUsage || !strings.Contains(log, want) {
+			t.Errorf("%s: exit %d, %s", typed, exit, log)
+		}
+	}
+}
+
+// TestNearMissIsWarnedOf lets run fail after it has opened its log.
+func TestNearMissIsWarnedOf(t *testing.T) {
+	_, log, exit := inProcess(t, []string{
+		"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=x", "AGENT_POOL=linux", "JOB_IMAGE=i", "LOG_FORMAT=console",
+	}, "run", "--agent-pools=linux")
+	if want := "the variable AGENT_POOL is not a setting; did you mean AGENT_POOLS?"; exit != 1 || !strings.Contains(log, want) {
+		t.Errorf("exit %d, the log lacks %q: %s", exit, want, log)
+	}
+}
+
+// TestReleasedBuildHasNoStandIn builds nothing: it asks what the build in the
+// Dockerfile would link.
+func TestReleasedBuildHasNoStandIn(t *testing.T) {
+	dockerfile, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := regexp.MustCompile(`-tags (\S+)`).FindSubmatch(dockerfile)
+	if tags == nil {
+		t.Fatal("the Dockerfile builds without tags")
+	}
+	list, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", string(tags[1]), ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, list)
+	}
+	if strings.Contains(string(list), "adotest") || !strings.Contains(string(list), "/scaler") {
+		t.Errorf("a build with -tags %s links the stand-in, or is not the scaler:\n%s", tags[1], list)
+	}
+}
