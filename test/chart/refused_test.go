@@ -41,6 +41,9 @@ func TestRefused(t *testing.T) {
 		{"", []string{"organization.url: is needed, such as https://dev.azure.com/contoso", "organization.existingSecret: is needed"}},
 		{"organization: {url: 'https://dev.azure.com/contoso', auth: {kind: service-principal}}", []string{"organization: a service principal needs existingSecret, auth.tenantID and auth.clientID"}},
 		{"organization: {url: 'https://dev.azure.com/contoso', existingSecret: x, auth: {kind: workload-identity}}", []string{"organization.existingSecret: is not used with auth.kind workload-identity"}},
+		{"organization: {url: 'https://dev.azure.com/contoso/project', existingSecret: x}", []string{"organization.url: must be https://dev.azure.com/ORGANIZATION, without a project"}},
+		{"organization: {url: 'https://dev.azure.com', existingSecret: x}", []string{"organization.url: must be https://dev.azure.com/ORGANIZATION, without a project"}},
+		{"organizations: [{url: 'https://contoso.visualstudio.com/project', existingSecret: x}]", []string{"organizations[0].url: must be https://ORGANIZATION.visualstudio.com, without a project"}},
 		{"organization: {url: 'http://tfs/tfs/x', existingSecret: x}", []string{"organization.url: would send the credential over plain http"}},
 		{
 			basis + "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/A/', existingSecret: x}, {url: 'https://dev.azure.com/b'}]",

@@ -21,7 +21,7 @@ import (
 const (
 	chartDir = "../../deploy/helm/ado-agent-orchestrator"
 	notes    = "ado-agent-orchestrator/templates/NOTES.txt"
-	testPod  = "ado-agent-orchestrator/templates/tests/ask.yaml"
+	testPod  = "ado-agent-orchestrator/templates/tests/query.yaml"
 )
 
 // release is what the chart is rendered for.

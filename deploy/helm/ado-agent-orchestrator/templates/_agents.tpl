@@ -53,6 +53,22 @@
 {{- join "," $items -}}
 {{- end -}}
 
+{{- /* The metadata of a pool's trigger, as YAML. Given are root and pool. */ -}}
+{{- define "ado.triggerMetadata" -}}
+scalerAddress: {{ include "ado.scalerAddress" .root | quote }}
+organizationURL: {{ .pool.organizationURL | quote }}
+poolName: {{ .pool.pool | quote }}
+{{- with include "ado.capabilities" .pool }}
+capabilities: {{ . | quote }}
+{{- end }}
+{{- with .pool.priority }}
+priority: {{ . | int64 | quote }}
+{{- end }}
+{{- with .pool.minIdle }}
+minIdle: {{ . | int64 | quote }}
+{{- end }}
+{{- end -}}
+
 {{- /* The agents' variables, in jobtemplate's order. */ -}}
 {{- define "ado.agentEnv" -}}
 - name: AZP_URL

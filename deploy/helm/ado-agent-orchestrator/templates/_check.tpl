@@ -37,11 +37,24 @@
 {{- if and (hasPrefix "http://" $o.url) (not $.Values.allowHTTP) (not (or (eq $host "localhost") (hasPrefix "127." $host))) -}}
 {{- println (printf "%s.url: would send the credential over plain http; use https, or set allowHTTP" $path) -}}
 {{- end -}}
+{{- include "ado.projectMistakes" (dict "path" $path "url" $o.url) -}}
 {{- $url := lower $o.url | trimSuffix "/" -}}
 {{- if hasKey $urls $url -}}
 {{- println (printf "%s.url: %s is listed twice" $path $o.url) -}}
 {{- end -}}
 {{- $_ := set $urls $url true -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A URL of Azure DevOps Services without an organization, or with a project,
+       which the scaler refuses too. */ -}}
+{{- define "ado.projectMistakes" -}}
+{{- $host := lower (urlParse .url).hostname -}}
+{{- $parts := (urlParse .url).path | trimAll "/" | splitList "/" | compact -}}
+{{- if and (eq $host "dev.azure.com") (ne (len $parts) 1) -}}
+{{- println (printf "%s.url: must be https://dev.azure.com/ORGANIZATION, without a project" .path) -}}
+{{- else if and (hasSuffix ".visualstudio.com" $host) $parts (ne (lower (join "/" $parts)) "defaultcollection") -}}
+{{- println (printf "%s.url: must be https://ORGANIZATION.visualstudio.com, without a project" .path) -}}
 {{- end -}}
 {{- end -}}
 
