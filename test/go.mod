@@ -20,6 +20,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/kedacore/keda/v2 v2.21.0
 	go.uber.org/zap v1.28.0
+	google.golang.org/grpc v1.85.0
 	helm.sh/helm/v4 v4.2.4
 )
 
@@ -63,6 +64,7 @@ require (
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	gomodules.xyz/jsonpatch/v2 v2.5.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260904194346-d0f1323225a4 // indirect
 	k8s.io/apiextensions-apiserver v0.36.4 // indirect
 	sigs.k8s.io/controller-runtime v0.24.1 // indirect
 )
