@@ -141,7 +141,7 @@ func (c *ControlPlane) startControllers(ctx context.Context) error {
 		args: []string{
 			"--kubeconfig=" + c.Kubeconfig(), "--service-account-private-key-file=" + c.keyFile(),
 			"--controllers=job-controller,garbage-collector-controller,namespace-controller," +
-				"serviceaccount-controller,ttl-after-finished-controller,cronjob-controller",
+				"serviceaccount-controller,ttl-after-finished-controller,cronjob-controller,disruption-controller",
 			"--leader-elect=false", "--use-service-account-credentials=false", "--secure-port=0",
 			"--kube-api-qps=200", "--kube-api-burst=400",
 		},

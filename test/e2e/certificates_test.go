@@ -43,9 +43,14 @@ func newAuthority(t *testing.T) *authority {
 // issue makes a certificate for 127.0.0.1, good for servers and clients.
 func (a *authority) issue(t *testing.T) pair {
 	t.Helper()
+	return a.issueUntil(t, time.Now().Add(24*time.Hour))
+}
+
+func (a *authority) issueUntil(t *testing.T, end time.Time) pair {
+	t.Helper()
 	files, _ := sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a)
 	return files

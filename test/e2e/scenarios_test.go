@@ -46,6 +46,7 @@ func TestScenarios(t *testing.T) {
 		"paused ScaledJob":                 paused,
 		"mistake in the trigger":           mistakeInTheTrigger,
 		"AGENT_POOLS with KEDA":            agentPools,
+		"eviction":                         eviction,
 	} {
 		if testing.Short() && !onEveryKEDA[name] {
 			continue
@@ -61,7 +62,7 @@ func TestScenarios(t *testing.T) {
 // and KEDA's restart are all that is run. See [components.KEDAVariable].
 var onEveryKEDA = map[string]bool{
 	"ten jobs": true, "scaler restarted": true, "TLS with a TriggerAuthentication": true,
-	"paused ScaledJob": true, "AGENT_POOLS with KEDA": true,
+	"paused ScaledJob": true, "AGENT_POOLS with KEDA": true, "eviction": true,
 }
 
 // notInShort skips what does not depend on KEDA's version.
@@ -252,21 +253,32 @@ func mutualTLS(t *testing.T, b *bench.Bench) {
 	server, client := authority.issue(t), authority.issue(t)
 	s := newSite(t, b, bench.SiteOptions{},
 		"TLS_CERT_FILE="+server.certFile, "TLS_KEY_FILE="+server.keyFile, "TLS_CLIENT_CA_FILE="+authority.certFile)
-	if err := s.CreateSecret(t.Context(), "scaler-tls", map[string]string{
-		"ca.crt": content(t, authority.certFile), "tls.crt": content(t, client.certFile), "tls.key": content(t, client.keyFile),
-	}); err != nil {
-		t.Fatal(err)
-	}
-	authentication := workload.TriggerAuthentication(s.Namespace, "scaler", "scaler-tls",
-		map[string]string{"caCert": "ca.crt", "tlsClientCert": "tls.crt", "tlsClientKey": "tls.key"})
-	if err := s.CreateAuthentication(t.Context(), authentication); err != nil {
-		t.Fatal(err)
-	}
+	s.authenticate(authority, client)
 	job := s.scaledJob()
 	job.Authentication = "scaler"
 	s.deploy(job)
 	s.served(s.queue(2, time.Second))
 	s.settled(2)
+}
+
+// authenticate makes the TriggerAuthentication "scaler" of a client's certificate.
+func (s *site) authenticate(authority *authority, client pair) {
+	s.t.Helper()
+	if err := s.CreateSecret(s.t.Context(), "scaler-tls", clientSecret(s.t, authority, client)); err != nil {
+		s.t.Fatal(err)
+	}
+	authentication := workload.TriggerAuthentication(s.Namespace, "scaler", "scaler-tls",
+		map[string]string{"caCert": "ca.crt", "tlsClientCert": "tls.crt", "tlsClientKey": "tls.key"})
+	if err := s.CreateAuthentication(s.t.Context(), authentication); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func clientSecret(t *testing.T, authority *authority, client pair) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"ca.crt": content(t, authority.certFile), "tls.crt": content(t, client.certFile), "tls.key": content(t, client.keyFile),
+	}
 }
 
 // jobsThatFail has the first Job fail before its agent could take the request;

@@ -1,0 +1,92 @@
+package e2e_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+)
+
+// validity is how long the first certificates are valid. What they are good for
+// has to be done by then on two busy cores.
+const validity = 90 * time.Second
+
+// TestCertificatesRenewed is the drill for certificates that run out: both sides
+// get new ones in time. The scaler goes by its new one at once. KEDA up to 2.19
+// keeps its connection, which outlives the certificate, but once it breaks it
+// shows the old certificate for ever: only a restart of the operator helps.
+func TestCertificatesRenewed(t *testing.T) {
+	t.Parallel()
+	b := startBench(t, controlplane.Options{})
+	authority := newAuthority(t)
+	end := time.Now().Add(validity)
+	server, client := authority.issueUntil(t, end), authority.issueUntil(t, end)
+	s := newSite(t, b, bench.SiteOptions{},
+		"TLS_CERT_FILE="+server.certFile, "TLS_KEY_FILE="+server.keyFile, "TLS_CLIENT_CA_FILE="+authority.certFile)
+	s.authenticate(authority, client)
+	job := s.scaledJob()
+	job.Authentication = "scaler"
+	s.deploy(job)
+	s.served(s.queue(1, time.Second))
+	if time.Now().After(end) {
+		t.Fatal("the first certificates ran out too early: this shows nothing")
+	}
+
+	s.renew(authority, server)
+	<-time.After(time.Until(end.Add(time.Second)))
+	// The connection is older than that.
+	s.served(s.queue(1, time.Second))
+
+	s.scaler.stop()
+	s.scaler = startScaler(t, append(s.scaler.env, "GRPC_ADDR="+s.scaler.Addr))
+	ids := s.queue(1, time.Second)
+	if keepsCredentials(t) {
+		s.eventually(func() string {
+			if !strings.Contains(content(t, b.Plane.KEDALog()), "tls: expired certificate") {
+				return "KEDA does not show the old certificate"
+			}
+			return ""
+		})
+		if err := b.Plane.StopKEDA(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Plane.StartKEDA(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.served(ids)
+	s.settled(3)
+}
+
+// keepsCredentials reports whether KEDA goes on with the certificate that it has
+// first connected with.
+func keepsCredentials(t *testing.T) bool {
+	t.Helper()
+	return version.MustParseGeneric(components.KEDAVersion()).LessThan(version.MustParseGeneric("2.20"))
+}
+
+// renew does what cert-manager does: it puts new certificates in the place of
+// those that run out, in the scaler's files and in KEDA's Secret.
+func (s *site) renew(authority *authority, server pair) {
+	s.t.Helper()
+	renewed := authority.issue(s.t)
+	for from, to := range map[string]string{renewed.certFile: server.certFile, renewed.keyFile: server.keyFile} {
+		if err := os.WriteFile(to, []byte(content(s.t, from)), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "scaler-tls"}, StringData: clientSecret(s.t, authority, authority.issue(s.t)),
+	}
+	if _, err := s.Kube.CoreV1().Secrets(s.Namespace).Update(s.t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
