@@ -9,11 +9,9 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -52,8 +50,7 @@ func NewServer(service *Service, options ServerOptions) *Server {
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	options.Registerer.MustRegister(metrics)
-	logger, level := adapt(options.Logger), logging.WithLevels(levelOf)
-	finished := logging.WithLogOnEvents(logging.FinishCall)
+	calls := callLog{options.Logger}
 	recovered := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 		options.Logger.Error("panic in a call", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 		return status.Error(codes.Internal, "internal error, see the scaler's log")
@@ -61,14 +58,13 @@ func NewServer(service *Service, options ServerOptions) *Server {
 	serverOptions := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(
 			metrics.UnaryServerInterceptor(),
-			nameTrigger,
-			logging.UnaryServerInterceptor(logger, level, finished),
+			calls.unary,
 			recovery.UnaryServerInterceptor(recovered),
 		),
 		grpc.ChainStreamInterceptor(
 			metrics.StreamServerInterceptor(),
 			s.boundStream,
-			logging.StreamServerInterceptor(logger, level, finished),
+			calls.stream,
 			recovery.StreamServerInterceptor(recovered),
 		),
 		// KEDA keeps one connection for good; ending it now and then lets it
@@ -117,44 +113,4 @@ func (s *Server) boundStream(service any, stream grpc.ServerStream, _ *grpc.Stre
 	wrapped := middleware.WrapServerStream(stream)
 	wrapped.WrappedContext = ctx
 	return handler(service, wrapped)
-}
-
-// nameTrigger puts into the log whose call it is.
-func nameTrigger(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	var ref *externalscaler.ScaledObjectRef
-	switch r := request.(type) {
-	case *externalscaler.ScaledObjectRef:
-		ref = r
-	case *externalscaler.GetMetricsRequest:
-		ref = r.GetScaledObjectRef()
-	default:
-		return handler(ctx, request)
-	}
-	fields := logging.Fields{"namespace", ref.GetNamespace(), "name", ref.GetName()}
-	return handler(logging.InjectFields(ctx, fields), request)
-}
-
-// levelOf keeps the log quiet when all is well.
-func levelOf(code codes.Code) logging.Level {
-	switch code {
-	case codes.OK, codes.Canceled:
-		return logging.LevelDebug
-	case codes.Internal, codes.Unknown, codes.DataLoss:
-		return logging.LevelError
-	default:
-		return logging.LevelWarn
-	}
-}
-
-// adapt lets the middleware write to a zap logger. Its levels are those of
-// log/slog.
-func adapt(logger *zap.Logger) logging.Logger {
-	levels := map[logging.Level]zapcore.Level{
-		logging.LevelDebug: zap.DebugLevel, logging.LevelInfo: zap.InfoLevel,
-		logging.LevelWarn: zap.WarnLevel, logging.LevelError: zap.ErrorLevel,
-	}
-	sugared := logger.WithOptions(zap.AddCallerSkip(1)).Sugar()
-	return logging.LoggerFunc(func(_ context.Context, level logging.Level, message string, fields ...any) {
-		sugared.Logw(levels[level], message, fields...)
-	})
 }
