@@ -27,6 +27,11 @@ import (
 // stopWithin bounds how long calls under way may take when the server stops.
 const stopWithin = 10 * time.Second
 
+// streamWorkers is the number of calls at a time that are served by goroutines
+// which are there already; more start new ones. KEDA asks for some ScaledJobs at a
+// time, and while Azure DevOps answers, calls wait.
+const streamWorkers = 32
+
 // ServerOptions are how a Server is reached and watched.
 type ServerOptions struct {
 	// TLS makes the server speak TLS; nil means plain text.
@@ -67,6 +72,8 @@ func NewServer(service *Service, options ServerOptions) *Server {
 			calls.stream,
 			recovery.StreamServerInterceptor(recovered),
 		),
+		// A new goroutine for each call would have to grow its stack each time.
+		grpc.NumStreamWorkers(streamWorkers),
 		// KEDA keeps one connection for good; ending it now and then lets it
 		// see new replicas. Calls under way are not disturbed.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
