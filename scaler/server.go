@@ -32,6 +32,9 @@ const stopWithin = 10 * time.Second
 // time, and while Azure DevOps answers, calls wait.
 const streamWorkers = 32
 
+// minWindow is the smallest flow-control window that gRPC accepts.
+const minWindow = 64 << 10
+
 // ServerOptions are how a Server is reached and watched.
 type ServerOptions struct {
 	// TLS makes the server speak TLS; nil means plain text.
@@ -74,6 +77,8 @@ func NewServer(service *Service, options ServerOptions) *Server {
 		),
 		// A new goroutine for each call would have to grow its stack each time.
 		grpc.NumStreamWorkers(streamWorkers),
+		// Messages are small. Windows that grow need a ping with each call.
+		grpc.StaticStreamWindowSize(minWindow),
 		// KEDA keeps one connection for good; ending it now and then lets it
 		// see new replicas. Calls under way are not disturbed.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
