@@ -76,7 +76,7 @@ func startWith(t testing.TB, options benchOptions, organizations []engine.Organi
 	})
 	t.Cleanup(decisions.Close)
 	service := scaler.New(scaler.Options{
-		Engine: decisions, Timeout: 5 * time.Second, Interval: options.maxAge, Metrics: scaler.NewMetrics(prometheus.NewRegistry(), decisions),
+		Engine: decisions, Interval: options.maxAge, Metrics: scaler.NewMetrics(prometheus.NewRegistry(), decisions),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{
 		TLS: options.tls, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),

@@ -4,7 +4,6 @@ package scaler
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -16,8 +15,6 @@ import (
 // Options say how a Service answers.
 type Options struct {
 	Engine *engine.Engine
-	// Timeout bounds one call; KEDA itself sets no deadline.
-	Timeout time.Duration
 	// Interval is how often an open StreamIsActive looks for a change.
 	Interval time.Duration
 	// Metrics counts answers; nil counts nothing.
@@ -70,8 +67,6 @@ func (s *Service) IsActive(ctx context.Context, ref *externalscaler.ScaledObject
 }
 
 func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRef, half engine.Half) (engine.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
 	answer, err := s.options.Engine.Answer(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
 	if err != nil {
 		return engine.Answer{}, statusOf(err)
@@ -83,6 +78,9 @@ func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRe
 func keyOf(ref *externalscaler.ScaledObjectRef) plan.Key {
 	return plan.Key{Namespace: ref.GetNamespace(), Name: ref.GetName()}
 }
+
+// maxPoolName bounds what of a pool's name is in the metric's.
+const maxPoolName = 40
 
 // metricName is made of the metadata alone, in the letters that Kubernetes
 // accepts. KEDA puts the trigger's index before it.
@@ -102,5 +100,5 @@ func metricName(ref *externalscaler.ScaledObjectRef) string {
 			return '-'
 		}
 	}, pool)
-	return strings.TrimRight(fmt.Sprintf("azure-pipelines-%.40s", name), "-")
+	return strings.TrimRight("azure-pipelines-"+name[:min(len(name), maxPoolName)], "-")
 }

@@ -80,8 +80,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	decisions := engine.New(s.engineOptions(organizations, view, logger))
 	defer decisions.Close()
 	service := scaler.New(scaler.Options{
-		// A first answer takes two requests: the pool, then its jobs.
-		Engine: decisions, Timeout: 2 * s.Timeout, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
+		Engine: decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
 	})
 	duties, err := s.duties(view, decisions, registry, logger)
 	if err != nil {
@@ -144,6 +143,7 @@ func (s commonSettings) organizationNames() []string {
 
 func (s settings) engineOptions(organizations []engine.Organization, view *fleet.Fleet, logger *zap.Logger) engine.Options {
 	options := engine.Options{
+		// A first answer takes two requests: the pool, then its jobs.
 		Organizations: organizations, MaxAge: s.PollingDelay, Timeout: 2 * s.Timeout, Logger: logger,
 		CapByParallelJobs: s.ParallelJobs, Address: s.scalerAddress,
 	}

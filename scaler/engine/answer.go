@@ -98,34 +98,72 @@ func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error)
 // answerTrigger counts for a trigger, exactly if it asks for that and its
 // ScaledJob has a part in the decision about the pool.
 func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan.Key, planned bool) (Answer, error) {
+	planned = planned && t.Count.Kubernetes
+	if planned {
+		if p, d := e.ready(t); d != nil {
+			if a, ok := e.answerPlanned(p, d, t, key); ok {
+				return a, nil
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
+	defer cancel()
 	o := e.organizations[t.Organization]
 	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name}
-	if planned && t.Count.Kubernetes {
+	if planned {
 		p := e.poolOf(o, snapshot.Pool)
 		d, err := e.decide(ctx, p, snapshot)
 		if err != nil {
 			return Answer{}, err
 		}
-		if group, ok := d.Plan.Groups[key]; ok {
-			if d.Busy {
-				e.refresher.watch(p, e.refresh(p, t.Pool))
-			}
-			a.Value, a.Active = group.Metric, group.Metric > t.Activation
+		if a, ok := e.answerPlanned(p, d, t, key); ok {
 			return a, nil
 		}
 	}
 	count := t.Count
 	if count.Kubernetes {
 		count = trigger.Owned
-		a.Used = count.Name
 	}
+	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: count.Name}
 	a.Value = value(t, count, snapshot, key.Name)
 	a.Active = a.Value > t.Activation
 	return a, nil
+}
+
+// ready returns the decision about the pool of a trigger if it holds and its
+// snapshot is good for an answer. Nearly all questions are answered so, without a
+// deadline, whose timer costs as much as the rest of the answer.
+func (e *Engine) ready(t *trigger.Trigger) (*pool, *Decision) {
+	e.mu.RLock()
+	p := e.pools[refOf(t)]
+	e.mu.RUnlock()
+	if p == nil {
+		return nil, nil
+	}
+	d := p.current.Load()
+	if d == nil || d.Snapshot.Err != nil || time.Since(d.Snapshot.RequestedAt) >= e.options.MaxAge || !d.holds(p, d.Snapshot) {
+		return nil, nil
+	}
+	return p, d
+}
+
+// answerPlanned returns what a ScaledJob gets by a decision; ok is false if it has
+// no part in it.
+func (e *Engine) answerPlanned(p *pool, d *Decision, t *trigger.Trigger, key plan.Key) (a Answer, ok bool) {
+	group, ok := d.Plan.Groups[key]
+	if !ok {
+		return Answer{}, false
+	}
+	if d.Busy {
+		e.refresher.watch(p, e.refresh(p, t.Pool))
+	}
+	return Answer{
+		Pool: d.Snapshot.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name,
+		Value: group.Metric, Active: group.Metric > t.Activation,
+	}, true
 }
 
 // Target returns how many requests one agent stands for by a trigger's metadata, 1

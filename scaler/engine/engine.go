@@ -53,7 +53,8 @@ type Options struct {
 	Organizations []Organization
 	// MaxAge is the age up to which a snapshot is good for a decision.
 	MaxAge time.Duration
-	// Timeout bounds the refresh of a pool between two polls.
+	// Timeout bounds how long an answer may wait for Azure DevOps, and the refresh
+	// of a pool between two polls; KEDA itself sets no deadline.
 	Timeout time.Duration
 	// Cluster is the view of Kubernetes; nil means that there is none, and that
 	// count exact falls back to owned.
