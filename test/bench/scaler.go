@@ -28,17 +28,27 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 	if err != nil {
 		return Programs{}, err
 	}
-	source, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
+	source, err := Source(ctx)
 	if err != nil {
-		return Programs{}, fmt.Errorf("find our programs: %w", err)
+		return Programs{}, err
 	}
 	p := Programs{Scaler: filepath.Join(dir, "ado-agent-orchestrator"), Agent: filepath.Join(dir, "ado-agent")}
-	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(source)), "-o", dir+"/", //nolint:gosec // the paths are those of this repository
+	build := exec.CommandContext(ctx, "go", "build", "-C", source, "-o", dir+"/", //nolint:gosec // the paths are those of this repository
 		"./cmd/ado-agent-orchestrator", "./cmd/ado-agent")
 	if output, err := build.CombinedOutput(); err != nil {
 		return Programs{}, fmt.Errorf("build our programs: %w: %s", err, output)
 	}
 	return p, nil
+}
+
+// Source returns the root of this repository. The working directory has to be
+// within the module of the tests.
+func Source(ctx context.Context) (string, error) {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", product).Output()
+	if err != nil {
+		return "", fmt.Errorf("find our programs: %w", err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // Scaler is our program, running as a process.
@@ -84,6 +94,9 @@ func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
 	}()
 	return s, nil
 }
+
+// PID returns the id of the process.
+func (s *Scaler) PID() int { return s.command.Process.Pid }
 
 // Polls is how often KEDA has asked for a metric and got an answer, be it an
 // error.
