@@ -227,7 +227,7 @@ func TestLastSnapshotServesWhileAzureDevOpsFails(t *testing.T) {
 	})
 }
 
-func TestRefusalIsToldAtOnce(t *testing.T) {
+func TestRefusalIsReturnedAtOnce(t *testing.T) {
 	for status, want := range map[int]error{401: ErrUnauthorized, 203: ErrUnauthorized, 302: ErrUnauthorized, 403: ErrForbidden, 404: ErrPoolNotFound} {
 		inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
 			mustSnapshot(t, cache)

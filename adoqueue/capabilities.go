@@ -62,7 +62,7 @@ func (c Capabilities) UnmetIfNamed(demands []Demand, mayBeNamed func(name string
 		if d.MetBy(c) {
 			continue
 		}
-		if name, ok := d.Names(); ok && mayBeNamed != nil && c[strings.ToLower(d.Name)] == "" && mayBeNamed(name) {
+		if name, ok := d.Names(); ok && mayBeNamed != nil && c[d.key] == "" && mayBeNamed(name) {
 			continue
 		}
 		unmet = append(unmet, d)

@@ -114,7 +114,7 @@ func (c *Client) do(ctx context.Context, q call, decode func(io.Reader) error) e
 
 func (c *Client) try(ctx context.Context, q call, decode func(io.Reader) error) error {
 	start := time.Now()
-	exchange := &exchange{operation: q.name}
+	exchange := &exchange{operation: q.name, limit: maxBody}
 	request, err := c.request(exchange.attach(ctx), q)
 	if err != nil {
 		return exchange.failure(q, err)

@@ -24,12 +24,13 @@ const (
 // the rest of the line.
 var demandForm = regexp.MustCompile(`^(\S+)(?:\s+-(\S+)\s+(.*))?$`)
 
-// Demand is one thing a job needs of its agent.
+// Demand is one thing a job needs of its agent, made by ParseDemand.
 type Demand struct {
 	Name     string
 	Operator Operator
 	Value    string
 	text     string
+	key      string // Name in lower case
 }
 
 // ParseDemand reads a demand as Azure DevOps writes it. It accepts any text: one
@@ -42,6 +43,7 @@ func ParseDemand(text string) Demand {
 		return d
 	}
 	d.Name, d.Value = parts[1], strings.TrimSpace(parts[3])
+	d.key = strings.ToLower(d.Name)
 	switch parts[2] {
 	case "":
 		d.Operator = Exists
@@ -60,15 +62,14 @@ func (d Demand) String() string { return d.text }
 // and values are compared ignoring case. The capabilities that every agent has,
 // such as Agent.OS, need not be stated: see Capabilities.WithSystem.
 func (d Demand) MetBy(capabilities Capabilities) bool {
-	name := strings.ToLower(d.Name)
-	value, has, known := capabilities.value(name)
+	value, has, known := capabilities.value(d.key)
 	switch {
 	case !has:
 		return false
 	case d.Operator == Exists:
 		return true
 	case !known:
-		return d.Operator == AtLeast && name == agentVersion
+		return d.Operator == AtLeast && d.key == agentVersion
 	case d.Operator == Equals:
 		return strings.EqualFold(value, d.Value)
 	case d.Operator == AtLeast:
@@ -81,7 +82,7 @@ func (d Demand) MetBy(capabilities Capabilities) bool {
 // Names returns the name that the demand requires the agent or its machine to
 // have, if it requires one.
 func (d Demand) Names() (agent string, ok bool) {
-	pins := strings.EqualFold(d.Name, "Agent.Name") || strings.EqualFold(d.Name, "Agent.ComputerName")
+	pins := d.key == "agent.name" || d.key == "agent.computername"
 	return d.Value, pins && d.Operator == Equals
 }
 

@@ -31,6 +31,9 @@ const (
 	// maxBody bounds a successful answer once it is decompressed; it is decoded
 	// as a stream. 100,000 job requests have some 350 MiB.
 	maxBody = 512 << 20
+	// maxTokenAnswer bounds the answer to a request that is not a client's own, such as
+	// one for an access token, which is read as a whole.
+	maxTokenAnswer = 1 << 20
 	// maxCompressed bounds an answer before it is decompressed.
 	maxCompressed = 64 << 20
 	// maxFailure bounds the body of any other answer, which is read for its
@@ -50,6 +53,11 @@ type boundedTransport struct {
 	large   *semaphore.Weighted // of answers with large items
 	metrics *Metrics
 }
+
+// Bounded returns a transport that bounds what one request through next may cost,
+// for requests beside those of a Client: the ones of an Entra credential. Their
+// answers have at most 1 MiB.
+func Bounded(next policy.Transporter) policy.Transporter { return newBoundedTransport(next, nil) }
 
 func newBoundedTransport(next policy.Transporter, metrics *Metrics) *boundedTransport {
 	return &boundedTransport{
@@ -90,8 +98,8 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 	t.metrics.count(exchange.operation, response.StatusCode)
 	exchange.body = &boundedBody{
 		ctx: ctx, source: response.Body, release: release, large: t.large,
-		encoding: response.Header.Get("Content-Encoding"),
-		whole:    succeeded(request.Method, response.StatusCode),
+		limit: exchange.limit, encoding: response.Header.Get("Content-Encoding"),
+		whole: succeeded(request.Method, response.StatusCode),
 	}
 	response.Body = exchange.body
 	return response, nil
@@ -130,6 +138,7 @@ func (t *tries) failed(err error) int32 {
 // exchange is what is known about a call on its way down to the network.
 type exchange struct {
 	operation     string // as in the metrics
+	limit         int64  // of the answer
 	authorization string // what was sent, so that it can be taken out of errors
 	body          *boundedBody
 }
@@ -144,13 +153,14 @@ func exchangeOf(ctx context.Context) *exchange {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return x
 	}
-	return &exchange{}
+	return &exchange{limit: maxTokenAnswer}
 }
 
 // boundedBody is the body of an answer, decompressed.
 type boundedBody struct {
 	ctx      context.Context // of the request, which the body belongs to
 	source   io.ReadCloser
+	limit    int64 // of the body, decompressed
 	encoding string
 	whole    bool // else only the beginning is of use
 	release  func()
@@ -203,7 +213,7 @@ func (b *boundedBody) open() (io.Reader, error) {
 		return nil, &readError{errors.New("its content encoding was not requested")}
 	}
 	if b.whole {
-		return &bounded{source: plain, left: maxBody, limit: maxBody}, nil
+		return &bounded{source: plain, left: b.limit, limit: b.limit}, nil
 	}
 	return io.LimitReader(plain, maxFailure), nil
 }

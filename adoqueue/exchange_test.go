@@ -61,9 +61,9 @@ func TestServerThatSaysGoAway(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = nil
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": goAway(&connections)}
 	s.StartTLS()
 	defer s.Close()
-	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": goAway(&connections)}
 
 	transport := s.Client().Transport.(*http.Transport)
 	metrics := NewMetrics(prometheus.NewPedanticRegistry())
@@ -79,8 +79,9 @@ func TestServerThatSaysGoAway(t *testing.T) {
 	}
 	counted := testutil.ToFloat64(metrics.requests.WithLabelValues("jobrequests", "0"))
 	t.Logf("%d connections in %v, %v counted: %v", connections.Load(), time.Since(start), counted, err)
-	if n := connections.Load(); n > maxTries || float64(n) != counted {
-		t.Errorf("%d connections and %v counted requests, want the same and at most %d", n, counted, maxTries)
+	// The last connection may not be served yet.
+	if n := connections.Load(); n < 2 || n > maxTries || counted != maxTries {
+		t.Errorf("%d connections and %v counted requests, want %d", n, counted, maxTries)
 	}
 	transport.CloseIdleConnections()
 }
@@ -211,6 +212,23 @@ func TestHeadersAreBounded(t *testing.T) {
 	})
 	if _, err := newClient(t, s.URL, PAT(secret)).JobRequests(once(t.Context()), Pool{ID: 1}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v, want an error", err)
+	}
+}
+
+// TestAccessTokensAreBounded covers requests that are not a client's own.
+func TestAccessTokensAreBounded(t *testing.T) {
+	s := server(t, serveGzip(200, gzipped(t, "", "aaaa", "", 1_000_000)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := Bounded(s.Client()).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err == nil || len(body) > maxTokenAnswer {
+		t.Errorf("%d bytes, %v", len(body), err)
 	}
 }
 

@@ -88,7 +88,7 @@ func (s *Server) AddAgent(pool string, a Agent) (id int, err error) {
 	return added.id, nil
 }
 
-// registerAgent gives an agent its id; names are unique in a pool.
+// registerAgent assigns an id; names are unique in a pool.
 func (s *Server) registerAgent(p *pool, a *agent) (*agent, *Error) {
 	if p.agentByName(a.name) != nil {
 		return nil, nameTaken(p, a.name)
@@ -256,7 +256,7 @@ func (a *agent) changed() {
 	a.pool.generation++
 }
 
-// ready says whether the agent would take a request now.
+// ready reports whether the agent would take a request now.
 func (a *agent) ready() bool {
 	return a.online && a.enabled && a.holding == nil && (a.session == nil || !a.session.leaving)
 }

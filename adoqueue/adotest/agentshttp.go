@@ -14,7 +14,7 @@ import (
 // with its private key instead, which takes more than curl.
 const tokenHeader = "X-Adotest-Agent-Token" //nolint:gosec // the name of a header
 
-// agentBody is what clients send about an agent. Pointers tell what a PATCH
+// agentBody is what clients send about an agent. Pointers show what a PATCH
 // leaves alone.
 type agentBody struct {
 	Name               *string
@@ -214,7 +214,7 @@ func (s *Server) deleteAgent(c *call) *answer {
 	return &answer{}
 }
 
-// setUserCapabilities replaces the capabilities that users give to an agent.
+// setUserCapabilities replaces the capabilities that users add to an agent.
 func (s *Server) setUserCapabilities(c *call) *answer {
 	var in map[string]string
 	if err := json.NewDecoder(c.Body).Decode(&in); err != nil {

@@ -61,7 +61,7 @@ func requestedVersion(r *http.Request) string {
 }
 
 // negotiate returns the version to echo in the content type, or an answer that
-// refuses the one asked for.
+// refuses the requested one.
 func (s *Server) negotiate(c *call) (echo string, refused *answer) {
 	accepted := s.opts.Flavour.versions()
 	text := requestedVersion(c.Request)

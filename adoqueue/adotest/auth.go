@@ -44,7 +44,7 @@ func (s *Server) RevokePAT(pat string) {
 }
 
 // ExpirePAT makes a token fail with the header X-TFS-ServiceError, by which
-// Azure DevOps tells an expired token from a wrong one.
+// Azure DevOps distinguishes an expired token from a wrong one.
 func (s *Server) ExpirePAT(pat string) {
 	s.setCredential(pat, &credential{expired: true})
 }
@@ -55,7 +55,7 @@ func (s *Server) setCredential(token string, c *credential) {
 	s.credentials[token] = c
 }
 
-// access is the least that a route asks of a credential.
+// access is the least that a route requires of a credential.
 type access int
 
 const (
@@ -117,7 +117,7 @@ const signInPage = `<!DOCTYPE html>
 `
 
 // unauthenticated has the shapes seen in recorded traffic: nothing but headers
-// when the client asks for no redirects, a page to sign in for other reads, and
+// when the client wants no redirects, a page to sign in for other reads, and
 // an error in JSON for other writes.
 func (s *Server) unauthenticated(c *call, expired bool) *answer {
 	h := make(http.Header)

@@ -36,7 +36,7 @@ type callLog struct {
 }
 
 // Calls returns the latest 10,000 requests, oldest first. Their Authorization
-// headers are kept so that a test can tell where a credential went.
+// headers are kept so that a test can see where a credential went.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()

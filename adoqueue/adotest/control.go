@@ -107,7 +107,7 @@ type (
 	nothing struct{}
 )
 
-// controlEndpoint does what a request asks and returns the body of the answer.
+// controlEndpoint does what a request demands and returns the body of the answer.
 type controlEndpoint func(r *http.Request) (any, error)
 
 func (s *Server) controlHandler() http.Handler {
@@ -136,7 +136,7 @@ func (s *Server) controlHandler() http.Handler {
 	return onlyLoopback(mux)
 }
 
-// onlyLoopback keeps the control API, which asks for no credential, to this
+// onlyLoopback keeps the control API, which needs no credential, to this
 // machine even if the stand-in listens everywhere.
 func onlyLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +186,7 @@ func (s *Server) controlAddPool(r *http.Request) (any, error) {
 	return map[string]int{"id": s.AddPool(p)}, nil
 }
 
-// controlQueue queues all jobs or none: the first one tells whether they match.
+// controlQueue queues all jobs or none: the first one shows whether they match.
 func (s *Server) controlQueue(r *http.Request) (any, error) {
 	in, err := decode[controlJobs](r)
 	if err != nil {

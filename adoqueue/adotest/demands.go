@@ -10,7 +10,7 @@ import (
 // or a name, an operator and the rest of the line as its value.
 var demandForm = regexp.MustCompile(`^(\S+)(?:\s+-(\S+)\s+(.*))?$`)
 
-// versionCapability is the capability that a service-made demand asks for.
+// versionCapability is the capability of the demand that the service adds.
 const versionCapability = "Agent.Version"
 
 // demand is a parsed demand. What does not parse has no name, which no
@@ -27,7 +27,7 @@ func parseDemands(texts []string) []demand {
 	return demands
 }
 
-// meets says whether capabilities (names in lower case) satisfy all demands.
+// meets reports whether capabilities (names in lower case) satisfy all demands.
 // It shares no code with the product on purpose: the two check each other.
 func meets(capabilities map[string]string, demands []demand) bool {
 	for _, d := range demands {

@@ -17,9 +17,9 @@
 //
 // # Who runs the jobs
 //
-// Nobody, unless asked: a test moves requests on with [Server.Assign],
+// Nobody, by default: a test moves requests on with [Server.Assign],
 // [Server.Receive] and [Server.Finish]. With Options.AutoAssign the stand-in
-// gives queued requests to agents that are online, enabled, idle and matching.
+// assigns queued requests to agents that are online, enabled, idle and matching.
 // Agents come in two kinds. Those of [Server.AddAgent] are played by the
 // stand-in: with Options.ReceiveDelay they receive requests, and they finish
 // those whose Job has a Duration. Others are processes that register, open a
@@ -51,6 +51,6 @@
 // # Where it follows what
 //
 // Shapes and texts are those of recorded traffic and of Microsoft's swagger and
-// typed clients. Where nothing is known, the choice is told in the comment of
+// typed clients. Where nothing is known, the choice is explained in the comment of
 // the code that makes it.
 package adotest

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// changeRequest is an agent's renewal of a lock; a first one also tells that
+// changeRequest is an agent's renewal of a lock; a first one also says that
 // the request was received. With updateOptions=bumpRequestToTop it is a user's
 // "run next" instead, which needs no lock.
 func (s *Server) changeRequest(c *call) *answer {

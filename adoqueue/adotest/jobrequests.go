@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// pageCap is the most that $top returns, whatever is asked for (KEDA's
+	// pageCap is the most that $top returns, however much is requested (KEDA's
 	// issues 6148 and 6819).
 	pageCap = 200
 	// defaultCompleted is how many finished requests per agent come without
@@ -133,7 +133,7 @@ func (s *Server) requestOf(c *call) (*request, *Error) {
 	return q, nil
 }
 
-// matchDetail says whether an answer names the agents that could run a request.
+// matchDetail reports whether an answer names the agents that could run a request.
 type matchDetail bool
 
 const (

@@ -58,7 +58,7 @@ func (s *Server) Finish(id int64, result string) error {
 }
 
 // Cancel cancels a job. The request ends at once, unless it is with an agent
-// that has a session: that one is told, and ends it.
+// that has a session: that one is notified, and ends it.
 func (s *Server) Cancel(id int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Server) later(d time.Duration, do func()) *time.Timer {
 	})
 }
 
-// played says whether the stand-in itself is the agent and keeps the lock alive.
+// played reports whether the stand-in itself is the agent and keeps the lock alive.
 func (q *request) played() bool {
 	return q.agent != nil && q.agent.session == nil && q.agent.online
 }
@@ -233,7 +233,7 @@ func (s *Server) lapse(q *request) {
 	}
 }
 
-// dispatch gives queued requests to agents that are ready, if that is asked for.
+// dispatch assigns queued requests to agents that are ready, with AutoAssign.
 func (s *Server) dispatch() {
 	if !s.opts.AutoAssign {
 		return
@@ -270,8 +270,8 @@ func (p *pool) waiting() []*request {
 	return queued
 }
 
-// limited says whether a request waits for a parallel job. Azure DevOps limits
-// those of private projects; nothing in the request tells of it.
+// limited reports whether a request waits for a parallel job. Azure DevOps limits
+// those of private projects; nothing in the request shows it.
 func (s *Server) limited(q *request) bool {
 	return s.opts.ParallelJobs > 0 && !q.pool.Hosted && !q.job.Public && s.usedParallelJobs() >= s.opts.ParallelJobs
 }

@@ -40,7 +40,7 @@ type Options struct {
 
 	ShuffleUnfinished bool // answer unfinished requests in random order, since no order is documented
 	AllowUnmatched    bool // queue jobs that no registered agent could run, where Azure DevOps fails them
-	AutoAssign        bool // give queued requests to online, enabled, idle, matching agents unasked
+	AutoAssign        bool // assign queued requests to online, enabled, idle, matching agents
 	ParallelJobs      int  // self-hosted parallel jobs of the organization, 0: unlimited
 
 	// ReceiveDelay is the time from assigning a request to an agent without a

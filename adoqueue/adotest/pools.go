@@ -52,7 +52,7 @@ func (s *Server) AddPool(p Pool) (id int) {
 }
 
 // SetJobRequestsBody makes the list of a pool's requests answer 200 with body,
-// verbatim, whatever is asked for; a nil body ends that. It panics if there is
+// verbatim, whatever is requested; a nil body ends that. It panics if there is
 // no such pool, which is a mistake in the test.
 func (s *Server) SetJobRequestsBody(pool string, body []byte, contentType string) {
 	s.mu.Lock()
@@ -106,7 +106,7 @@ type wirePool struct {
 	CreatedOn     wireTime     `json:"createdOn"`
 	AutoProvision bool         `json:"autoProvision"`
 	AutoUpdate    bool         `json:"autoUpdate"`
-	AutoSize      *bool        `json:"autoSize"` // null when asked for by id
+	AutoSize      *bool        `json:"autoSize"` // null when requested by id
 	TargetSize    *int         `json:"targetSize"`
 	AgentCloudID  *int         `json:"agentCloudId"`
 	CreatedBy     wireIdentity `json:"createdBy"`
@@ -182,7 +182,7 @@ func (s *Server) getPool(c *call) *answer {
 	return ok(w)
 }
 
-// listed says whether a comma list has the number.
+// listed reports whether a comma list has the number.
 func listed(csv string, id int) bool {
 	for field := range strings.SplitSeq(csv, ",") {
 		if strings.TrimSpace(field) == strconv.Itoa(id) {

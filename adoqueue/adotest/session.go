@@ -24,7 +24,7 @@ type session struct {
 	timeout  *time.Timer
 }
 
-// message tells an agent about a request, or that it has to update itself.
+// message informs an agent about a request, or that it has to update itself.
 type message struct {
 	id      int64
 	kind    string
@@ -68,7 +68,7 @@ func (s *Server) endSession(x *session) {
 	x.signal()
 }
 
-// touch starts the time anew after which an agent counts as gone.
+// touch restarts the time after which an agent counts as gone.
 func (s *Server) touch(x *session) {
 	if x.timeout != nil {
 		x.timeout.Stop()
@@ -124,7 +124,7 @@ func (x *session) signal() {
 	}
 }
 
-// forget drops what was not yet told about a request.
+// forget drops the undelivered messages about a request.
 func (x *session) forget(q *request) {
 	x.messages = slices.DeleteFunc(x.messages, func(m *message) bool { return m.request == q })
 }
