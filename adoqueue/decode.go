@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,20 +20,20 @@ import (
 
 // wireJobRequest is an item of the list of job requests.
 type wireJobRequest struct {
-	RequestID        int64       `json:"requestId"`
-	JobID            string      `json:"jobId"`
-	QueueTime        wireTime    `json:"queueTime"`
-	AssignTime       wireTime    `json:"assignTime"`
-	ReceiveTime      wireTime    `json:"receiveTime"`
-	FinishTime       wireTime    `json:"finishTime"`
-	Result           wireResult  `json:"result"`
-	Demands          wireDemands `json:"demands"`
-	ReservedAgent    *wireNamed  `json:"reservedAgent"`
-	MatchedAgents    wireAgents  `json:"matchedAgents"`
-	MatchesAllAgents bool        `json:"matchesAllAgentsInPool"`
-	Definition       wireNamed   `json:"definition"`
-	Owner            wireNamed   `json:"owner"`
-	Priority         wireNumber  `json:"priority"`
+	RequestID        int64        `json:"requestId"`
+	JobID            string       `json:"jobId"`
+	QueueTime        wireTime     `json:"queueTime"`
+	AssignTime       wireTime     `json:"assignTime"`
+	ReceiveTime      wireTime     `json:"receiveTime"`
+	FinishTime       wireTime     `json:"finishTime"`
+	Result           wireResult   `json:"result"`
+	Demands          []wireDemand `json:"demands"`
+	ReservedAgent    *wireNamed   `json:"reservedAgent"`
+	MatchedAgents    []wireNamed  `json:"matchedAgents"`
+	MatchesAllAgents bool         `json:"matchesAllAgentsInPool"`
+	Definition       wireNamed    `json:"definition"`
+	Owner            wireNamed    `json:"owner"`
+	Priority         wireNumber   `json:"priority"`
 }
 
 type wireNamed struct {
@@ -132,31 +133,14 @@ func decodeEnum(data []byte) (number *int, text string, err error) {
 		err = json.Unmarshal(data, &text)
 		return nil, text, err
 	}
+	if n, err := strconv.Atoi(string(data)); err == nil { // nearly always
+		return &n, "", nil
+	}
 	err = json.Unmarshal(data, &number)
 	return number, "", err
 }
 
-// wireDemands are the demands of a request, as text; some answers hold objects
-// {"name","value"}.
-type wireDemands []string
-
-func (d *wireDemands) UnmarshalJSON(data []byte) error {
-	if bytes.Count(data, []byte(",")) > maxDemandCommas {
-		return errors.New("it has too many demands")
-	}
-	if !bytes.Contains(data, []byte("{")) {
-		return json.Unmarshal(data, (*[]string)(d))
-	}
-	var list []wireDemand
-	if err := json.Unmarshal(data, &list); err != nil {
-		return err
-	}
-	for _, demand := range list {
-		*d = append(*d, string(demand))
-	}
-	return nil
-}
-
+// wireDemand is the text of a demand; some answers hold {"name","value"}.
 type wireDemand string
 
 func (d *wireDemand) UnmarshalJSON(data []byte) error {
@@ -171,33 +155,12 @@ func (d *wireDemand) UnmarshalJSON(data []byte) error {
 		}
 		return nil
 	}
+	if plain := bytes.Trim(data, `"`); len(plain) == len(data)-2 && !bytes.Contains(plain, []byte(`\`)) {
+		*d = wireDemand(plain) // it needs no unquoting
+		return nil
+	}
 	return json.Unmarshal(data, (*string)(d))
 }
-
-// wireAgents are the names of the agents that match a request.
-type wireAgents []string
-
-func (a *wireAgents) UnmarshalJSON(data []byte) error {
-	if bytes.Count(data, []byte(",")) > maxAgentCommas {
-		return errors.New("it has too many matched agents")
-	}
-	var list []wireNamed
-	if err := json.Unmarshal(data, &list); err != nil || list == nil {
-		return err
-	}
-	*a = make([]string, len(list))
-	for i := range list {
-		(*a)[i] = list[i].Name
-	}
-	return nil
-}
-
-// Lists inside a request are bounded by their commas, which costs less than to
-// decode them: an agent has about ten, a demand rarely more than one.
-const (
-	maxDemandCommas = 5_000
-	maxAgentCommas  = 300_000
-)
 
 type wirePool struct {
 	ID       int         `json:"id"`

@@ -142,8 +142,9 @@ func (s *shared) jobRequest(w *wireJobRequest) (JobRequest, error) {
 		Run:              s.own(w.Owner.Name),
 		Priority:         int(w.Priority),
 	}
-	r.Demands = s.demands.list(w.Demands, func(text string) Demand { return ParseDemand(s.common(text)) })
-	r.MatchedAgents = s.agents.list(w.MatchedAgents, s.common)
+	r.Demands = s.demands.list(len(w.Demands), func(i int) string { return string(w.Demands[i]) },
+		func(text string) Demand { return ParseDemand(s.common(text)) })
+	r.MatchedAgents = s.agents.list(len(w.MatchedAgents), func(i int) string { return w.MatchedAgents[i].Name }, s.common)
 	if w.ReservedAgent != nil {
 		r.Agent = s.common(w.ReservedAgent.Name)
 	}
@@ -188,27 +189,27 @@ func newSharedLists[T any](limit int) sharedLists[T] {
 	return sharedLists[T]{known: map[uint64][]T{}, seed: maphash.MakeSeed(), left: limit}
 }
 
-// list returns the list for these texts. The seed is random, so that no two
-// lists can be made to have one hash.
-func (l *sharedLists[T]) list(texts []string, entry func(string) T) []T {
-	if len(texts) == 0 {
+// list returns the list for n texts. The seed is random, so that no two lists can
+// be made to have one hash.
+func (l *sharedLists[T]) list(n int, text func(int) string, entry func(string) T) []T {
+	if n == 0 {
 		return nil
 	}
 	var hash maphash.Hash
 	hash.SetSeed(l.seed)
-	for _, text := range texts {
-		_, _ = hash.WriteString(text) // never fails
+	for i := range n {
+		_, _ = hash.WriteString(text(i)) // never fails
 		_ = hash.WriteByte(0)
 	}
-	if known, ok := l.known[hash.Sum64()]; ok && len(known) == len(texts) {
+	if known, ok := l.known[hash.Sum64()]; ok && len(known) == n {
 		return known
 	}
-	if l.left -= len(texts); l.left < 0 {
+	if l.left -= n; l.left < 0 {
 		return nil
 	}
-	entries := make([]T, len(texts))
-	for i, text := range texts {
-		entries[i] = entry(text)
+	entries := make([]T, n)
+	for i := range entries {
+		entries[i] = entry(text(i))
 	}
 	l.known[hash.Sum64()] = entries
 	return entries

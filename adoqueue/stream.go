@@ -17,6 +17,9 @@ const (
 	// maxItem bounds one item of a list, and an answer that is one object. A job
 	// request that names 10,000 matching agents has 4 MiB.
 	maxItem = 8 << 20
+	// maxCommas bounds the parts of an item. The same 10,000 agents have some
+	// 200,000 commas; a list of {} would become far larger in memory.
+	maxCommas = 400_000
 	// smallItem is the size up to which any number of answers is decoded at once.
 	smallItem = 1 << 20
 	// maxItems bounds a list. 100,000 job requests are known to fit into 256 MiB.
@@ -31,6 +34,7 @@ const (
 
 var (
 	byteOrderMark = []byte("\xef\xbb\xbf")
+	comma         = []byte(",")
 
 	errNoList = errors.New("the answer holds no list")
 )
@@ -217,10 +221,11 @@ type turnTaker interface{ takeTurn() error }
 type rationed struct {
 	source     io.Reader
 	used, most int
+	commas     int
 	turns      turnTaker // nil: no need to wait
 }
 
-func (r *rationed) allow(most int) { r.used, r.most = 0, most }
+func (r *rationed) allow(most int) { r.used, r.most, r.commas = 0, most, 0 }
 
 func (r *rationed) Read(p []byte) (int, error) {
 	if r.used >= r.most {
@@ -234,5 +239,8 @@ func (r *rationed) Read(p []byte) (int, error) {
 	}
 	n, err := r.source.Read(p[:min(len(p), r.most-r.used)])
 	r.used += n
+	if r.commas += bytes.Count(p[:n], comma); r.commas > maxCommas {
+		return n, fmt.Errorf("an item of it has more than %d parts", maxCommas)
+	}
 	return n, err
 }
