@@ -31,6 +31,7 @@ type polls struct {
 	reported []string      // warnings
 	blocked  bool          // it counted as one that KEDA does not ask for
 	answer   Answer        // the last
+	answered time.Time     // when that was
 	pair     pair
 }
 
@@ -137,7 +138,7 @@ func (p *polls) put(half Half, asked uint64, answer Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pair.put(half, asked, answer)
-	p.answer = answer
+	p.answer, p.answered = answer, time.Now()
 }
 
 // strangers keeps the half answers of callers that are not in view, of a bounded

@@ -30,24 +30,28 @@ func (e *Engine) Members() []Member {
 // Status is what a ScaledJob in view got last.
 type Status struct {
 	Key plan.Key
-	// Answer is what KEDA got when it asked last; Polled is when.
-	Answer Answer
-	Polled time.Time
+	// Answer is what KEDA got last; Answered is when. A poll that ended with an
+	// error has no answer.
+	Answer   Answer
+	Answered time.Time
 	// BackoffUntil is until when the ScaledJob gets no new Jobs since its last ones
 	// failed, zero if it is not held back.
 	BackoffUntil time.Time
 }
 
-// Statuses returns the ScaledJobs in view that KEDA has asked for, in no order.
+// statusFor is how long an answer counts as the present one.
+const statusFor = 10 * time.Minute
+
+// Statuses returns the ScaledJobs in view that got an answer lately, in no order.
 func (e *Engine) Statuses() []Status {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	statuses := make([]Status, 0, len(e.members))
 	for key, m := range e.members {
 		m.polls.mu.Lock()
-		s := Status{Key: key, Answer: m.polls.answer, Polled: m.polls.last}
+		s := Status{Key: key, Answer: m.polls.answer, Answered: m.polls.answered}
 		m.polls.mu.Unlock()
-		if s.Polled.IsZero() || m.gone || m.trigger == nil {
+		if time.Since(s.Answered) > statusFor || m.gone || m.trigger == nil {
 			continue
 		}
 		if p := e.pools[refOf(m.trigger)]; p != nil {
