@@ -12,7 +12,7 @@ import (
 
 // container makes of a container's spec what its process is started with.
 func (p *pod) container(spec corev1.Container) (Container, error) {
-	home := filepath.Join(p.dir, "home")
+	home := filepath.Join(p.dir, "home", spec.Name)
 	if err := os.MkdirAll(home, 0o750); err != nil {
 		return Container{}, err
 	}

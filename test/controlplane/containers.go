@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -17,10 +18,27 @@ const retryDelay = time.Second
 // startErrorCode is the exit code of a container whose command cannot be run.
 const startErrorCode = 128
 
+// runAll runs the pod's containers: those of init one after the other, then the
+// others side by side. Sidecars begin among the former and end after the latter.
+func (p *pod) runAll() error {
+	sidecars := p.newSidecars()
+	err := p.runInitContainers(sidecars)
+	if err == nil {
+		err = p.runContainers()
+	}
+	return errors.Join(err, sidecars.stop())
+}
+
 // runInitContainers runs one after the other. It returns errNotStarted if one
 // failed for good.
-func (p *pod) runInitContainers() error {
+func (p *pod) runInitContainers(sidecars *sidecars) error {
 	for _, c := range p.spec.Spec.InitContainers {
+		if isSidecar(c) {
+			if !sidecars.start(c) {
+				return errNotStarted
+			}
+			continue
+		}
 		code, err := p.runContainer(c, p.spec.Spec.RestartPolicy != corev1.RestartPolicyNever, false)
 		if err != nil {
 			return err
@@ -45,16 +63,40 @@ func (p *pod) runContainers() error {
 	return group.Wait()
 }
 
+// life says until when a container runs.
+type life struct {
+	ending context.Context // ends when the container is asked to end
+	grace  func() time.Duration
+}
+
+func (l life) over() bool { return l.ending.Err() != nil }
+
+// ordinary is the life of a container that is no sidecar.
+func (p *pod) ordinary() life {
+	return life{p.terminating, func() time.Duration {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.grace
+	}}
+}
+
 // runContainer runs a container until it has ended for good, and returns its
 // exit code. Whether that is so depends on its having failed or not.
 func (p *pod) runContainer(c corev1.Container, againIfFailed, againIfDone bool) (int32, error) {
+	return p.rerun(c, p.ordinary(), func(end *corev1.ContainerStateTerminated) bool {
+		return end.ExitCode != 0 && againIfFailed || end.ExitCode == 0 && againIfDone
+	}, func() {})
+}
+
+// rerun runs a container for as long as its end asks for another run. It calls
+// started each time that it runs.
+func (p *pod) rerun(c corev1.Container, l life, again func(*corev1.ContainerStateTerminated) bool, started func()) (int32, error) {
 	for {
-		end, err := p.runOnce(c)
+		end, err := p.runOnce(c, l, started)
 		if err != nil {
 			return 0, err
 		}
-		again := end.ExitCode != 0 && againIfFailed || end.ExitCode == 0 && againIfDone
-		if !again || p.ending() {
+		if !again(end) || l.over() {
 			return end.ExitCode, nil
 		}
 		if err := p.update(func(s *corev1.PodStatus) {
@@ -64,7 +106,7 @@ func (p *pod) runContainer(c corev1.Container, againIfFailed, againIfDone bool) 
 		}); err != nil {
 			return 0, err
 		}
-		if !p.pause(retryDelay) {
+		if !pause(l.ending, retryDelay) {
 			return end.ExitCode, nil
 		}
 	}
@@ -72,7 +114,7 @@ func (p *pod) runContainer(c corev1.Container, againIfFailed, againIfDone bool) 
 
 // runOnce starts the container, as soon as all it needs is there, and reports
 // its state until it has ended.
-func (p *pod) runOnce(c corev1.Container) (*corev1.ContainerStateTerminated, error) {
+func (p *pod) runOnce(c corev1.Container, l life, started func()) (*corev1.ContainerStateTerminated, error) {
 	e, err := p.startContainer(c)
 	var unready *unreadyError
 	for errors.As(err, &unready) {
@@ -81,7 +123,7 @@ func (p *pod) runOnce(c corev1.Container) (*corev1.ContainerStateTerminated, err
 		}); err != nil {
 			return nil, err
 		}
-		if !p.pause(retryDelay) {
+		if !pause(l.ending, retryDelay) {
 			return nil, errNotStarted
 		}
 		e, err = p.startContainer(c)
@@ -93,7 +135,8 @@ func (p *pod) runOnce(c corev1.Container) (*corev1.ContainerStateTerminated, err
 			status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: end.StartedAt}}
 			status.Ready, status.Started = true, new(true)
 		})
-		end.ExitCode, end.Reason = int32(p.await(e)), "Completed" //nolint:gosec // an exit code is a small number
+		started()
+		end.ExitCode, end.Reason = int32(p.await(e, c.Name, l)), "Completed" //nolint:gosec // an exit code is a small number
 		if end.ExitCode != 0 {
 			end.Reason = "Error"
 		}
@@ -109,11 +152,11 @@ func (p *pod) runOnce(c corev1.Container) (*corev1.ContainerStateTerminated, err
 	}))
 }
 
-// await returns the exit code of what runs. Should the pod be to end first, it
-// asks it to end, and kills it after the grace period.
-func (p *pod) await(e *execution) int {
+// await returns the exit code of what runs. Should the container be to end first,
+// it asks it to end, and kills it after the grace period.
+func (p *pod) await(e *execution, name string, l life) int {
 	p.mu.Lock()
-	p.executions[e] = struct{}{}
+	p.executions[e] = name
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
@@ -123,15 +166,12 @@ func (p *pod) await(e *execution) int {
 	select {
 	case <-e.done:
 		return e.code
-	case <-p.terminating.Done():
+	case <-l.ending.Done():
 	}
 	e.terminate()
-	p.mu.Lock()
-	grace := p.grace
-	p.mu.Unlock()
 	select {
 	case <-e.done:
-	case <-time.After(grace):
+	case <-time.After(l.grace()):
 	case <-p.dead.Done():
 	}
 	e.kill()
@@ -139,12 +179,12 @@ func (p *pod) await(e *execution) int {
 	return e.code
 }
 
-// pause waits, and returns false if the pod is to end.
-func (p *pod) pause(delay time.Duration) bool {
+// pause waits, and returns false if that has to end.
+func pause(ending context.Context, delay time.Duration) bool {
 	select {
 	case <-time.After(delay):
 		return true
-	case <-p.terminating.Done():
+	case <-ending.Done():
 		return false
 	}
 }

@@ -32,7 +32,7 @@ type KubeletOptions struct {
 // their state, and honours the pod's deletion with its grace period.
 //
 // A process has the environment of the pod's spec and little else, and starts in
-// a directory of the pod, its HOME. There is no file system of its own, and so
+// a directory of its container, its HOME. There is no file system of its own, and so
 // a volume's mountPath is not there: where an environment variable, an argument
 // or the command is such a path or one below it, it is rewritten to the
 // directory that stands for it. Volumes are made once, of the types emptyDir,
@@ -133,17 +133,21 @@ func (k *Kubelet) gone(object any) {
 	}
 }
 
-// Kill ends the processes of a pod by SIGKILL, as the kernel does when memory is
-// short. It is an error if the pod has none.
-func (k *Kubelet) Kill(namespace, name string) error {
+// Kill ends the processes of a pod by SIGKILL, as the loss of its node does. It is
+// an error if the pod has none.
+func (k *Kubelet) Kill(namespace, name string) error { return k.KillContainer(namespace, name, "") }
+
+// KillContainer ends the processes of one container by SIGKILL, as the kernel does
+// when memory is short.
+func (k *Kubelet) KillContainer(namespace, name, container string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, p := range k.pods {
-		if p.spec.Namespace == namespace && p.spec.Name == name && p.kill() {
+		if p.spec.Namespace == namespace && p.spec.Name == name && p.kill(container) {
 			return nil
 		}
 	}
-	return fmt.Errorf("pod %s/%s runs no container", namespace, name)
+	return fmt.Errorf("pod %s/%s runs no container %s", namespace, name, container)
 }
 
 // Stop kills all containers, and returns once none is left. Their pods stay as

@@ -1,15 +1,18 @@
 package controlplane
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // summarize sets the pod's phase and conditions by its containers, as the
 // kubelet does.
-func summarize(s *corev1.PodStatus, policy corev1.RestartPolicy, terminating bool) {
-	initialized := allTerminated(s.InitContainerStatuses, succeeded)
-	s.Phase = phase(s, policy, terminating)
+func summarize(s *corev1.PodStatus, spec *corev1.PodSpec, terminating bool) {
+	inits, sidecars := splitInits(s, spec)
+	initialized := allTerminated(inits, succeeded) && allStarted(sidecars)
+	s.Phase = phase(s, spec, terminating)
 
 	condition := corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue}
 	if !initialized {
@@ -36,9 +39,11 @@ func summarize(s *corev1.PodStatus, policy corev1.RestartPolicy, terminating boo
 }
 
 // phase follows the kubelet's own rules.
-func phase(s *corev1.PodStatus, policy corev1.RestartPolicy, terminating bool) corev1.PodPhase {
+func phase(s *corev1.PodStatus, spec *corev1.PodSpec, terminating bool) corev1.PodPhase {
+	policy := spec.RestartPolicy
 	restartsNot := terminating || policy == corev1.RestartPolicyNever
-	for _, c := range s.InitContainerStatuses {
+	inits, sidecars := splitInits(s, spec)
+	for _, c := range inits {
 		if c.State.Terminated == nil || c.State.Terminated.ExitCode != 0 {
 			if c.State.Terminated != nil && restartsNot {
 				return corev1.PodFailed
@@ -47,9 +52,9 @@ func phase(s *corev1.PodStatus, policy corev1.RestartPolicy, terminating bool) c
 		}
 	}
 	switch {
-	case !anyStarted(s.ContainerStatuses):
+	case !allStarted(sidecars), !anyStarted(s.ContainerStatuses):
 		return corev1.PodPending
-	case !allTerminated(s.ContainerStatuses, always):
+	case !allTerminated(s.ContainerStatuses, always), anyRuns(sidecars):
 		return corev1.PodRunning
 	case policy == corev1.RestartPolicyAlways && !terminating:
 		return corev1.PodRunning
@@ -60,6 +65,32 @@ func phase(s *corev1.PodStatus, policy corev1.RestartPolicy, terminating bool) c
 	default:
 		return corev1.PodRunning
 	}
+}
+
+// splitInits parts the init containers that have to end from those that run beside
+// the others, whose ends say nothing about the pod.
+func splitInits(s *corev1.PodStatus, spec *corev1.PodSpec) (inits, sidecars []corev1.ContainerStatus) {
+	for i, c := range s.InitContainerStatuses {
+		if isSidecar(spec.InitContainers[i]) {
+			sidecars = append(sidecars, c)
+		} else {
+			inits = append(inits, c)
+		}
+	}
+	return inits, sidecars
+}
+
+func allStarted(sidecars []corev1.ContainerStatus) bool {
+	for _, c := range sidecars {
+		if !anyStarted([]corev1.ContainerStatus{c}) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyRuns(sidecars []corev1.ContainerStatus) bool {
+	return slices.ContainsFunc(sidecars, func(c corev1.ContainerStatus) bool { return c.State.Running != nil })
 }
 
 func succeeded(t *corev1.ContainerStateTerminated) bool { return t.ExitCode == 0 }

@@ -19,6 +19,7 @@ func TestPhase(t *testing.T) {
 	for name, test := range map[string]struct {
 		policy       corev1.RestartPolicy
 		inits, mains states
+		sidecars     states // before the other init containers
 		terminating  bool
 		want         corev1.PodPhase
 	}{
@@ -35,18 +36,30 @@ func TestPhase(t *testing.T) {
 		"failed, deleted":            {policy: onFailure, mains: states{failed}, terminating: true, want: corev1.PodFailed},
 		"finished, will restart":     {policy: always, mains: states{finished}, want: corev1.PodRunning},
 		"finished, deleted":          {policy: always, mains: states{finished}, terminating: true, want: corev1.PodSucceeded},
+		"sidecar is created":         {policy: never, sidecars: states{waits}, mains: states{waits}, want: corev1.PodPending},
+		"sidecar runs":               {policy: never, sidecars: states{runs}, mains: states{waits}, want: corev1.PodPending},
+		"sidecar before init":        {policy: never, sidecars: states{runs}, inits: states{runs}, mains: states{waits}, want: corev1.PodPending},
+		"sidecar beside":             {policy: never, sidecars: states{runs}, inits: states{finished}, mains: states{runs}, want: corev1.PodRunning},
+		"sidecar is last":            {policy: never, sidecars: states{runs}, mains: states{finished}, want: corev1.PodRunning},
+		"sidecar failed":             {policy: never, sidecars: states{failed}, mains: states{finished}, want: corev1.PodSucceeded},
 		"finished, not to run again": {policy: onFailure, mains: states{finished}, want: corev1.PodSucceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			status := &corev1.PodStatus{}
+			spec := &corev1.PodSpec{RestartPolicy: test.policy}
+			for _, state := range test.sidecars {
+				spec.InitContainers = append(spec.InitContainers, corev1.Container{RestartPolicy: new(corev1.ContainerRestartPolicyAlways)})
+				status.InitContainerStatuses = append(status.InitContainerStatuses, corev1.ContainerStatus{State: state})
+			}
 			for _, state := range test.inits {
+				spec.InitContainers = append(spec.InitContainers, corev1.Container{})
 				status.InitContainerStatuses = append(status.InitContainerStatuses, corev1.ContainerStatus{State: state})
 			}
 			for _, state := range test.mains {
 				status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{State: state})
 			}
-			if got := phase(status, test.policy, test.terminating); got != test.want {
+			if got := phase(status, spec, test.terminating); got != test.want {
 				t.Errorf("phase %s, want %s", got, test.want)
 			}
 		})

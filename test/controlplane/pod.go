@@ -33,7 +33,8 @@ type pod struct {
 
 	mu         sync.Mutex
 	grace      time.Duration
-	executions map[*execution]struct{}
+	deadline   time.Time             // when the grace period is over
+	executions map[*execution]string // by the container's name
 
 	statusMu sync.Mutex // held while the status is written, to keep the order
 	status   corev1.PodStatus
@@ -42,7 +43,7 @@ type pod struct {
 func newPod(k *Kubelet, spec *corev1.Pod) *pod {
 	p := &pod{
 		kubelet: k, spec: spec, dir: filepath.Join(k.podsDir(), string(spec.UID)),
-		executions: make(map[*execution]struct{}),
+		executions: make(map[*execution]string),
 	}
 	p.dead, p.endNow = context.WithCancel(k.ctx)
 	p.terminating, p.endGracefully = context.WithCancel(p.dead)
@@ -87,10 +88,7 @@ func (p *pod) play() error {
 	if p.plan.Waiting != "" {
 		return errors.Join(errNotStarted, p.reportWaiting(p.plan.Waiting))
 	}
-	if err := p.runInitContainers(); err != nil {
-		return err
-	}
-	return p.runContainers()
+	return p.runAll()
 }
 
 // bind does the scheduler's work.
@@ -119,7 +117,7 @@ func (p *pod) wait() error {
 			return errNotStarted
 		}
 	}
-	if !p.pause(p.plan.Delay) {
+	if !pause(p.terminating, p.plan.Delay) {
 		return errNotStarted
 	}
 	return nil
@@ -132,6 +130,7 @@ func (p *pod) terminate(graceSeconds *int64) {
 	defer p.mu.Unlock()
 	if !p.ending() {
 		p.grace = time.Duration(ptr.Deref(graceSeconds, 0)) * time.Second
+		p.deadline = time.Now().Add(p.grace)
 		p.endGracefully()
 	}
 }
@@ -142,14 +141,19 @@ func (p *pod) ending() bool { return p.terminating.Err() != nil }
 // removed tells that the pod's object is gone.
 func (p *pod) removed() { p.endNow() }
 
-// kill ends what runs by SIGKILL, and tells whether anything did.
-func (p *pod) kill() bool {
+// kill ends what runs in a container by SIGKILL, in all of them if it has no name,
+// and tells whether anything did.
+func (p *pod) kill(container string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for e := range p.executions {
-		e.kill()
+	ran := false
+	for e, name := range p.executions {
+		if container == "" || container == name {
+			e.kill()
+			ran = true
+		}
 	}
-	return len(p.executions) > 0
+	return ran
 }
 
 // remove deletes the object, the containers being gone. Finalizers, such as that

@@ -80,7 +80,7 @@ func (p *pod) reportEnd() error {
 func (p *pod) update(change func(*corev1.PodStatus)) error {
 	return p.report(func(s *corev1.PodStatus) {
 		change(s)
-		summarize(s, p.spec.Spec.RestartPolicy, p.ending())
+		summarize(s, &p.spec.Spec, p.ending())
 	})
 }
 

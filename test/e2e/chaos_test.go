@@ -30,13 +30,23 @@ type chaos struct {
 	ids       []int64
 	cancelAt  map[int64]time.Time
 	cancelled map[int64]bool
-	killed    map[string]bool // agents that got SIGKILL
+	killed    map[string]bool // agents whose pods got SIGKILL
+	crashed   map[string]bool // agents whose container alone got it
 	evicted   int
+	isolated  bool
 }
 
 // TestChaos wants each job to be run but those that were cancelled or whose
 // agent was killed, and nothing left in the pool but killed agents.
-func TestChaos(t *testing.T) {
+func TestChaos(t *testing.T) { unleash(t, false) }
+
+// TestChaosIsolated does the same with the credential in a sidecar. It also kills
+// the agents' containers alone, as happens where memory is short: of these nothing
+// stays, since the sidecar lives.
+func TestChaosIsolated(t *testing.T) { unleash(t, true) }
+
+func unleash(t *testing.T, isolated bool) {
+	t.Helper()
 	notInShort(t)
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -46,14 +56,19 @@ func TestChaos(t *testing.T) {
 		site:     newSite(t, b, bench.SiteOptions{Azure: adotest.Options{LockDuration: 10 * time.Second}}),
 		random:   rand.New(rand.NewPCG(seed, 0)),
 		cancelAt: map[int64]time.Time{}, cancelled: map[int64]bool{}, killed: map[string]bool{},
+		crashed: map[string]bool{}, isolated: isolated,
 	}
 	job := c.scaledJob()
 	job.MaxReplicas = 25
 	job.Env = map[string]string{"AZP_IDLE_TIMEOUT": "5s"}
+	if isolated {
+		// Azure DevOps keeps an agent whose job was lost for as long as the lock.
+		job.Isolated, job.GracePeriod, job.Env["AZP_LEAVE_TIMEOUT"] = true, 40*time.Second, "20s"
+	}
 	c.deploy(job)
 	c.rage()
-	t.Logf("%d jobs cancelled, %d agents killed, %d evicted", len(c.cancelled), len(c.killed), c.evicted)
-	if len(c.cancelled) < chaosJobs/6 || len(c.killed) == 0 || c.evicted == 0 {
+	t.Logf("%d jobs cancelled, %d agents killed, %d containers killed, %d evicted", len(c.cancelled), len(c.killed), len(c.crashed), c.evicted)
+	if len(c.cancelled) < chaosJobs/6 || len(c.killed) == 0 || c.evicted == 0 || isolated && len(c.crashed) == 0 {
 		t.Error("it was not random enough to show anything")
 	}
 	c.account()
@@ -125,6 +140,12 @@ func (c *chaos) strike() {
 		return
 	}
 	victim := running[c.random.IntN(len(running))].Name
+	if c.isolated && c.random.IntN(3) == 0 {
+		if err := c.Kubelet.KillContainer(c.Namespace, victim, "agent"); err == nil {
+			c.crashed[victim] = true
+		}
+		return
+	}
 	if c.random.IntN(2) == 0 {
 		if err := c.Kubelet.Kill(c.Namespace, victim); err == nil { // else it has just ended
 			c.killed[victim] = true
@@ -141,7 +162,7 @@ func (c *chaos) account() {
 	c.t.Helper()
 	for _, id := range c.ids {
 		r, _ := c.Azure.Request(id)
-		if r.Result != "succeeded" && !c.cancelled[id] && !c.killed[r.Agent] {
+		if r.Result != "succeeded" && !c.cancelled[id] && !c.killed[r.Agent] && !c.crashed[r.Agent] {
 			c.t.Errorf("request %d was lost: %+v", id, r)
 		}
 	}

@@ -4,7 +4,9 @@ package workload
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +51,14 @@ type ScaledJob struct {
 	MaxReplicas int64
 	// Env is added to the agents' environment.
 	Env map[string]string
+	// Isolated keeps the agents' token in a sidecar.
+	Isolated bool
+	// GracePeriod is the pods', by default ten seconds.
+	GracePeriod time.Duration
 }
+
+// KeeperContainer is the sidecar of isolated agents.
+const KeeperContainer = "keeper"
 
 // Object is the ScaledJob in KEDA's form.
 func (s ScaledJob) Object() *unstructured.Unstructured {
@@ -76,11 +85,7 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 			"triggers":                   []any{trigger},
 			"jobTargetRef": map[string]any{
 				"backoffLimit": int64(0),
-				"template": map[string]any{"spec": map[string]any{
-					"restartPolicy":                 "Never",
-					"terminationGracePeriodSeconds": int64(10),
-					"containers":                    []any{s.agent()},
-				}},
+				"template":     map[string]any{"spec": s.pod()},
 			},
 		},
 	}}
@@ -94,23 +99,44 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 	return object
 }
 
-func (s ScaledJob) agent() map[string]any {
-	env := []any{
-		map[string]any{"name": "AZP_URL", "value": s.OrganizationURL},
-		map[string]any{"name": "AZP_POOL", "value": s.Pool},
+func (s ScaledJob) pod() map[string]any {
+	grace := int64(cmp.Or(s.GracePeriod, 10*time.Second) / time.Second)
+	pod := map[string]any{"restartPolicy": "Never", "terminationGracePeriodSeconds": grace}
+	times := []any{variable("AZP_GRACE_PERIOD", fmt.Sprintf("%ds", grace)), variable("AZP_LEAVE_TIMEOUT", "4s")}
+	for name, value := range s.Env {
+		times = append(times, variable(name, value))
+	}
+	access := append([]any{
+		variable("AZP_URL", s.OrganizationURL),
+		variable("AZP_POOL", s.Pool),
 		map[string]any{"name": "AZP_AGENT_NAME", "valueFrom": map[string]any{
 			"fieldRef": map[string]any{"fieldPath": "metadata.name"},
 		}},
 		map[string]any{"name": "AZP_TOKEN", "valueFrom": map[string]any{
 			"secretKeyRef": map[string]any{"name": TokenSecret, "key": "token"},
 		}},
-		map[string]any{"name": "AZP_GRACE_PERIOD", "value": "10s"},
-		map[string]any{"name": "AZP_LEAVE_TIMEOUT", "value": "4s"},
+	}, times...)
+	if !s.Isolated {
+		pod["containers"] = []any{container("agent", access)}
+		return pod
 	}
-	for name, value := range s.Env {
-		env = append(env, map[string]any{"name": name, "value": value})
+	keeper, agent := container(KeeperContainer, access), container("agent", times)
+	keeper["restartPolicy"] = "Always"
+	for c, role := range map[string]map[string]any{"keeper": keeper, "runner": agent} {
+		role["env"] = append(role["env"].([]any), variable("AZP_ROLE", c), variable("AZP_SHARED_DIR", "/azp/shared"))
+		role["volumeMounts"] = []any{map[string]any{"name": "keeper", "mountPath": "/azp/shared"}}
 	}
-	return map[string]any{"name": "agent", "image": AgentImage, "env": env}
+	pod["initContainers"], pod["containers"] = []any{keeper}, []any{agent}
+	pod["volumes"] = []any{map[string]any{"name": "keeper", "emptyDir": map[string]any{}}}
+	return pod
+}
+
+func variable(name, value string) map[string]any {
+	return map[string]any{"name": name, "value": value}
+}
+
+func container(name string, env []any) map[string]any {
+	return map[string]any{"name": name, "image": AgentImage, "env": slices.Clone(env)}
 }
 
 // TriggerAuthentication gives KEDA parameters of a trigger by the keys of a
