@@ -98,9 +98,10 @@ func testNoSuchCommand(t *testing.T, n namespace) {
 func testInitContainers(t *testing.T, n namespace) {
 	pod := shellPod("echo never")
 	pod.Spec.InitContainers = []corev1.Container{
-		{Name: "first", Image: "shell", Command: []string{"sh", "-c", "echo first > order"}},
-		{Name: "second", Image: "shell", Command: []string{"sh", "-c", "cat order; exit 1"}},
+		{Name: "first", Image: "shell", Command: []string{"sh", "-c", `echo first > "$DIR/order"`}},
+		{Name: "second", Image: "shell", Command: []string{"sh", "-c", `cat "$DIR/order"; exit 1`}},
 	}
+	shareFolder(&pod.Spec)
 	made := n.create(t, pod)
 	last := n.awaitPod(t, pod.Name, hasPhase(corev1.PodFailed))
 	if log := n.log(t, made, "second"); log != "first\n" {
@@ -108,6 +109,63 @@ func testInitContainers(t *testing.T, n namespace) {
 	}
 	if last.Status.ContainerStatuses[0].State.Waiting == nil || conditionOf(last, corev1.PodInitialized) != corev1.ConditionFalse {
 		t.Errorf("status: %+v", last.Status)
+	}
+}
+
+// shareFolder gives all containers of a pod a folder, DIR.
+func shareFolder(spec *corev1.PodSpec) {
+	spec.Volumes = []corev1.Volume{{Name: "shared", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			containers[i].Env = append(containers[i].Env, corev1.EnvVar{Name: "DIR", Value: "/shared"})
+			containers[i].VolumeMounts = []corev1.VolumeMount{{Name: "shared", MountPath: "/shared"}}
+		}
+	}
+}
+
+// A sidecar begins before the containers that follow, is restarted when it ends,
+// and is ended after them; its exit code says nothing about the pod.
+func testSidecar(t *testing.T, n namespace) {
+	pod := shellPod(`until test -e "$DIR/again"; do sleep 0.05; done; echo main`)
+	pod.Spec.InitContainers = []corev1.Container{
+		{
+			Name: "sidecar", Image: "shell", RestartPolicy: new(corev1.ContainerRestartPolicyAlways),
+			Command: []string{"sh", "-c", `
+				trap 'echo told; exit 3' TERM
+				echo begin; touch "$DIR/begun"
+				until test -e "$DIR/init"; do sleep 0.05; done
+				test -e once || { touch once; exit 1; }
+				touch "$DIR/again"
+				sleep 1000 & wait`},
+		},
+		{Name: "init", Image: "shell", Command: []string{"sh", "-c", `until test -e "$DIR/begun"; do sleep 0.05; done; touch "$DIR/init"`}},
+	}
+	shareFolder(&pod.Spec)
+	made := n.create(t, pod)
+	last := n.awaitPod(t, pod.Name, hasPhase(corev1.PodSucceeded))
+	if log := n.log(t, made, "sidecar"); log != "begin\nbegin\ntold\n" {
+		t.Errorf("log of the sidecar: %q", log)
+	}
+	status := last.Status.InitContainerStatuses[0]
+	if end := status.State.Terminated; end == nil || end.ExitCode != 3 || status.RestartCount != 1 {
+		t.Errorf("status: %+v", status)
+	}
+}
+
+// When its pod is deleted, a sidecar is told to end after the other containers.
+func testSidecarOfDeletedPod(t *testing.T, n namespace) {
+	pod := shellPod(`trap 'sleep 0.3; touch "$DIR/main"; exit' TERM; touch "$DIR/ready"; sleep 1000 & wait`)
+	pod.Spec.InitContainers = []corev1.Container{{
+		Name: "sidecar", Image: "shell", RestartPolicy: new(corev1.ContainerRestartPolicyAlways),
+		Command: []string{"sh", "-c", `trap 'ls "$DIR"; exit' TERM; sleep 1000 & wait`},
+	}}
+	shareFolder(&pod.Spec)
+	made := n.create(t, pod)
+	n.awaitPod(t, pod.Name, hasPhase(corev1.PodRunning))
+	n.delete(t, made, 10)
+	n.awaitRemoval(t, made)
+	if log := n.log(t, made, "sidecar"); log != "main\nready\n" {
+		t.Errorf("log of the sidecar: %q", log)
 	}
 }
 

@@ -78,6 +78,8 @@ func TestKubelet(t *testing.T) {
 		"late-secret":         {run: testLateSecret},
 		"no-such-command":     {run: testNoSuchCommand},
 		"init-containers":     {run: testInitContainers},
+		"sidecar":             {run: testSidecar},
+		"sidecar-of-deleted":  {run: testSidecarOfDeletedPod},
 		"restart-on-failure":  {run: testRestartOnFailure},
 		"deletion-is-heard":   {run: testDeletionIsHeard},
 		"deletion-is-ignored": {run: testDeletionIsIgnored},

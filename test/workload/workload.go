@@ -102,7 +102,10 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 func (s ScaledJob) pod() map[string]any {
 	grace := int64(cmp.Or(s.GracePeriod, 10*time.Second) / time.Second)
 	pod := map[string]any{"restartPolicy": "Never", "terminationGracePeriodSeconds": grace}
-	times := []any{variable("AZP_GRACE_PERIOD", fmt.Sprintf("%ds", grace)), variable("AZP_LEAVE_TIMEOUT", "4s")}
+	times := []any{variable("AZP_GRACE_PERIOD", fmt.Sprintf("%ds", grace))}
+	if _, given := s.Env["AZP_LEAVE_TIMEOUT"]; !given {
+		times = append(times, variable("AZP_LEAVE_TIMEOUT", "4s"))
+	}
 	for name, value := range s.Env {
 		times = append(times, variable(name, value))
 	}
