@@ -77,13 +77,26 @@ func (c *Client) Agent(ctx context.Context, pool Pool, id int) (Agent, error) {
 // If the name is taken the error is ErrAgentExists.
 func (c *Client) AddAgent(ctx context.Context, pool Pool, agent NewAgent) (Agent, error) {
 	q := agentsCall(pool, fmt.Sprintf("register agent %q in %s", agent.Name, pool))
-	q.method = http.MethodPost
-	q.body = map[string]any{
-		"name": agent.Name, "version": agent.Version, "osDescription": agent.OS, "enabled": true,
-		"status": "offline", "provisioningState": "Provisioned",
-		"systemCapabilities": agent.System, "userCapabilities": agent.User,
-	}
+	q.method, q.body = http.MethodPost, agent.registration()
 	return c.oneAgent(ctx, q)
+}
+
+// ReplaceAgent registers an agent that no process runs for in place of what it was
+// registered as.
+func (c *Client) ReplaceAgent(ctx context.Context, pool Pool, id int, agent NewAgent) error {
+	q := agentsCall(pool, fmt.Sprintf("replace agent %d of %s", id, pool), strconv.Itoa(id))
+	body := agent.registration()
+	body["id"] = id
+	q.method, q.body = http.MethodPut, body
+	return c.change(ctx, q)
+}
+
+func (a NewAgent) registration() map[string]any {
+	return map[string]any{
+		"name": a.Name, "version": a.Version, "osDescription": a.OS, "enabled": true,
+		"status": "offline", "provisioningState": "Provisioned",
+		"systemCapabilities": a.System, "userCapabilities": a.User,
+	}
 }
 
 // SetAgentEnabled enables or disables an agent. A disabled one gets no new job

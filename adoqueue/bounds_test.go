@@ -102,9 +102,12 @@ func TestEveryReaderIsBounded(t *testing.T) {
 		"pool by name": func(c *Client, ctx context.Context) error { _, err := c.Pool(ctx, PoolRef{Name: "x"}); return err },
 		"pool by id":   func(c *Client, ctx context.Context) error { _, err := c.Pool(ctx, PoolRef{ID: 1}); return err },
 		"pools":        func(c *Client, ctx context.Context) error { _, err := c.ManagedPools(ctx); return err },
-		"packages":     func(c *Client, ctx context.Context) error { _, err := c.LatestPackage(ctx, AgentPackage, "linux-x64"); return err },
-		"parallel":     func(c *Client, ctx context.Context) error { _, err := c.ParallelJobs(ctx); return err },
-		"change":       func(c *Client, ctx context.Context) error { return c.SetAgentEnabled(ctx, Pool{ID: 1}, 1, true) },
+		"packages": func(c *Client, ctx context.Context) error {
+			_, err := c.LatestPackage(ctx, AgentPackage, "linux-x64")
+			return err
+		},
+		"parallel": func(c *Client, ctx context.Context) error { _, err := c.ParallelJobs(ctx); return err },
+		"change":   func(c *Client, ctx context.Context) error { return c.SetAgentEnabled(ctx, Pool{ID: 1}, 1, true) },
 	} {
 		for kind, body := range map[string][]byte{"list": list, "object": object} {
 			s := server(t, serveGzip(200, body))

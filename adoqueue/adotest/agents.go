@@ -20,6 +20,9 @@ type Agent struct {
 	// Capabilities add to those that every agent has: Agent.Name, Agent.Version,
 	// Agent.OS and so on, which can be overridden.
 	Capabilities map[string]string `json:"capabilities,omitempty"`
+	// System are capabilities that the agent found out itself, besides or instead
+	// of those that every agent has.
+	System map[string]string `json:"system,omitempty"`
 }
 
 // AgentState is what the stand-in knows about a registered agent, whoever
@@ -29,8 +32,6 @@ type AgentState struct {
 	ID      int   `json:"id"`
 	Request int64 `json:"request,omitzero"` // the unfinished request that it holds
 	Session bool  `json:"session,omitzero"` // a process polls for messages
-	// System are the capabilities that the agent found out itself.
-	System map[string]string `json:"system,omitempty"`
 }
 
 // agent is a registered agent.
@@ -64,6 +65,16 @@ func (s *Server) AddAgent(pool string, a Agent) (id int, err error) {
 		return 0, err
 	}
 	version := cmp.Or(a.Version, defaultAgentVersion)
+	system := map[string]string{
+		"Agent.Name":           a.Name,
+		"Agent.Version":        version,
+		"Agent.ComputerName":   a.Name,
+		"Agent.OS":             "Linux",
+		"Agent.OSArchitecture": "X64",
+		"Agent.OSVersion":      "6.8.0",
+		"Agent.HomeDirectory":  "/azp",
+	}
+	maps.Copy(system, a.System)
 	added, refused := s.registerAgent(p, &agent{
 		name:         a.Name,
 		version:      version,
@@ -71,16 +82,8 @@ func (s *Server) AddAgent(pool string, a Agent) (id int, err error) {
 		provisioning: "Provisioned",
 		enabled:      !a.Disabled,
 		online:       !a.Offline,
-		system: map[string]string{
-			"Agent.Name":           a.Name,
-			"Agent.Version":        version,
-			"Agent.ComputerName":   a.Name,
-			"Agent.OS":             "Linux",
-			"Agent.OSArchitecture": "X64",
-			"Agent.OSVersion":      "6.8.0",
-			"Agent.HomeDirectory":  "/azp",
-		},
-		user: maps.Clone(a.Capabilities),
+		system:       system,
+		user:         maps.Clone(a.Capabilities),
 	})
 	if refused != nil {
 		return 0, refused
@@ -194,10 +197,12 @@ func (p *pool) agentStates() []AgentState {
 	states := make([]AgentState, len(p.agents))
 	for i, a := range p.agents {
 		states[i] = AgentState{
-			Agent:   Agent{Name: a.name, Version: a.version, Offline: !a.online, Disabled: !a.enabled, Capabilities: maps.Clone(a.user)},
+			Agent: Agent{
+				Name: a.name, Version: a.version, Offline: !a.online, Disabled: !a.enabled,
+				Capabilities: maps.Clone(a.user), System: maps.Clone(a.system),
+			},
 			ID:      a.id,
 			Session: a.session != nil,
-			System:  maps.Clone(a.system),
 		}
 		if a.holding != nil {
 			states[i].Request = a.holding.id

@@ -17,7 +17,8 @@ type actionKind int
 const (
 	addPlaceholder actionKind = iota
 	updatePlaceholder
-	nameTaken // a placeholder that cannot be added, which is only reported
+	modelPlaceholder // gets the system capabilities of a real agent
+	nameTaken        // a placeholder that cannot be added, which is only reported
 	markAgent
 	removePlaceholder
 	removeAgent
@@ -33,6 +34,8 @@ type action struct {
 	capabilities adoqueue.Capabilities
 	// scaledJobs are the ScaledJobs that the action is for.
 	scaledJobs []plan.Key
+	// system are the system capabilities of a placeholder to add or to model.
+	system map[string]string
 }
 
 // id identifies an action within its pool.
@@ -92,16 +95,26 @@ func (o *observation) placeholderActions() (actions []action) {
 		case isWanted && record.identity != placeholder:
 			actions = append(actions, action{kind: nameTaken, agent: agent, scaledJobs: w.scaledJobs})
 		case isWanted && !maps.Equal(record.userCapabilities, placeholderCapabilities(o.owner, w.capabilities)):
-			actions = append(actions, action{updatePlaceholder, agent, w.capabilities, w.scaledJobs})
+			actions = append(actions, action{kind: updatePlaceholder, agent: agent, capabilities: w.capabilities, scaledJobs: w.scaledJobs})
+		case isWanted && !maps.Equal(record.system, o.system(name, w.capabilities, record.system)):
+			actions = append(actions, o.asModelled(modelPlaceholder, agent, w, record.system))
 		case !isWanted && record.identity == placeholder && o.removable(&agent, record):
 			actions = append(actions, action{kind: removePlaceholder, agent: agent, scaledJobs: record.scaledJobs})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		w := missing[name]
-		actions = append(actions, action{addPlaceholder, adoqueue.Agent{Name: name}, w.capabilities, w.scaledJobs})
+		actions = append(actions, o.asModelled(addPlaceholder, adoqueue.Agent{Name: name}, w, nil))
 	}
 	return actions
+}
+
+// asModelled returns an action that makes a placeholder like its model.
+func (o *observation) asModelled(kind actionKind, agent adoqueue.Agent, w wantedPlaceholder, has map[string]string) action {
+	return action{
+		kind: kind, agent: agent, capabilities: w.capabilities, scaledJobs: w.scaledJobs,
+		system: o.system(strings.ToLower(agent.Name), w.capabilities, has),
+	}
 }
 
 // leftoverActions returns what to do with agents whose Job ended without

@@ -71,7 +71,11 @@ func TestStatusUnknown(t *testing.T) {
 // TestStatedCapability checks that the default system capabilities of a placeholder
 // do not contradict those that the ScaledJob states.
 func TestStatedCapability(t *testing.T) {
-	agent := newPlaceholder("owner", adoqueue.Capabilities{"agent.os": "Windows_NT"})
+	capabilities := adoqueue.Capabilities{"agent.os": "Windows_NT"}
+	agent := newPlaceholder("owner", capabilities, placeholderSystem(nil, capabilities))
+	if _, ok := agent.System["sh"]; ok {
+		t.Error("Windows has no sh")
+	}
 	if _, ok := agent.System["Agent.OS"]; ok || agent.System["Agent.Version"] == "" || agent.User["agent.os"] != "Windows_NT" {
 		t.Errorf("got %+v", agent)
 	}

@@ -17,6 +17,14 @@ type memory struct {
 	// recentMembers are the ScaledJobs that serve the pool or did so recently,
 	// with the time until which agents of their Jobs count as ours.
 	recentMembers map[plan.Key]time.Time
+	// models are real agents that placeholders, by their name, are made like.
+	models map[string]model
+}
+
+// model is the real agent that a placeholder is made like.
+type model struct {
+	system map[string]string // its capabilities
+	readAt time.Time
 }
 
 // agentRecord is what is known of an agent that was read, or that belongs to one
@@ -26,6 +34,7 @@ type agentRecord struct {
 	marked           bool       // as left behind; only if identity is own
 	scaledJobs       []plan.Key // that it was registered for
 	userCapabilities map[string]string
+	system           map[string]string // capabilities of a placeholder
 	readAt           time.Time
 	// unusedSince is when a placeholder was first seen without a ScaledJob, or
 	// an agent of ours offline.
@@ -33,7 +42,7 @@ type agentRecord struct {
 }
 
 func newMemory() *memory {
-	return &memory{agents: map[int]*agentRecord{}, recentMembers: map[plan.Key]time.Time{}}
+	return &memory{agents: map[int]*agentRecord{}, recentMembers: map[plan.Key]time.Time{}, models: map[string]model{}}
 }
 
 // refreshMembers extends the time of the members that serve the pool now, and

@@ -100,6 +100,51 @@ func (o *observation) agentsToRead() (ids []int) {
 	return ids
 }
 
+// modelsToRead returns the IDs of online agents to make placeholders like, by the name
+// of the placeholder: one of each set of capabilities whose model is unknown or
+// old. It is one of the first that come online, with all that its image has.
+func (o *observation) modelsToRead() map[string]int {
+	if !o.settings.Placeholders {
+		return nil
+	}
+	names := map[plan.Key]string{}
+	for name, w := range o.wantedPlaceholders() {
+		for _, key := range w.scaledJobs {
+			names[key] = name
+		}
+	}
+	ids := map[string]int{}
+	for i := range o.agents {
+		jobs := o.jobsOf(&o.agents[i])
+		if jobs == nil || !o.agents[i].Online {
+			continue
+		}
+		name, wanted := names[jobs.scaledJob]
+		if known, ok := o.memory.models[name]; wanted && (!ok || o.now.Sub(known.readAt) >= rereadInterval) {
+			ids[name] = o.agents[i].ID
+		}
+	}
+	return ids
+}
+
+// setModel records the agent that a placeholder is made like.
+func (o *observation) setModel(name string, agent *adoqueue.Agent) {
+	if len(agent.System) > 0 {
+		o.memory.models[name] = model{agent.System, o.now}
+	}
+}
+
+// system returns the capabilities that a placeholder has to have by its model.
+// Without one, after a restart for example, they are those that it has.
+func (o *observation) system(name string, capabilities adoqueue.Capabilities, has map[string]string) map[string]string {
+	known, ok := o.memory.models[name]
+	modelled := has["Agent.OSArchitecture"] != "" // which every real agent has
+	if !ok && modelled {
+		return has
+	}
+	return placeholderSystem(known.system, capabilities)
+}
+
 // maybeLeftover reports whether a Job that is not known any more could have left
 // the agent behind, for example before a restart of this process.
 func (o *observation) maybeLeftover(agent *adoqueue.Agent) bool {
@@ -109,7 +154,7 @@ func (o *observation) maybeLeftover(agent *adoqueue.Agent) bool {
 
 // recordAgent records an agent that was read.
 func (o *observation) recordAgent(agent *adoqueue.Agent) {
-	record := &agentRecord{identity: identify(o.owner, agent), userCapabilities: agent.User, readAt: o.now}
+	record := &agentRecord{identity: identify(o.owner, agent), userCapabilities: agent.User, system: agent.System, readAt: o.now}
 	if old := o.memory.agents[agent.ID]; old != nil {
 		record.unusedSince, record.scaledJobs = old.unusedSince, old.scaledJobs
 	}

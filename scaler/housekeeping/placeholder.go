@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -52,19 +53,41 @@ func placeholderCapabilities(owner string, capabilities adoqueue.Capabilities) m
 	return user
 }
 
-// newPlaceholder returns the agent to register. Its system capabilities are set
-// because a job may demand them although the ScaledJob does not state them.
-func newPlaceholder(owner string, capabilities adoqueue.Capabilities) adoqueue.NewAgent {
-	system := map[string]string{"Agent.Version": placeholderVersion, "Agent.OS": "Linux"}
+// newPlaceholder returns the agent to register.
+func newPlaceholder(owner string, capabilities adoqueue.Capabilities, system map[string]string) adoqueue.NewAgent {
+	return adoqueue.NewAgent{
+		Name: PlaceholderName(owner, capabilities), Version: placeholderVersion, OS: "none (placeholder)",
+		System: system, User: placeholderCapabilities(owner, capabilities),
+	}
+}
+
+// knownPrograms are the capabilities that every agent on Linux finds out itself
+// with the image of this project, and in practice with any other.
+var knownPrograms = map[string]string{"sh": "/usr/bin/sh", "git": "/usr/bin/git", "curl": "/usr/bin/curl"}
+
+// ofOneAgent are system capabilities that are particular to an agent.
+var ofOneAgent = []string{"Agent.Name", "Agent.Version", "Agent.ComputerName", "Agent.HomeDirectory", "HOSTNAME", "AZP_AGENT_NAME"}
+
+// placeholderSystem returns the system capabilities of a placeholder that stands
+// for agents like a real one: jobs demand some that nobody states, and tasks
+// demand programs of their own accord. Without a real one yet, real is nil.
+func placeholderSystem(real map[string]string, capabilities adoqueue.Capabilities) map[string]string {
+	system := map[string]string{"Agent.OS": "Linux"}
+	if os := cmp.Or(capabilities["agent.os"], "Linux"); real == nil && strings.EqualFold(os, "Linux") {
+		maps.Copy(system, knownPrograms)
+	}
+	for name, value := range real {
+		if !slices.ContainsFunc(ofOneAgent, func(own string) bool { return strings.EqualFold(own, name) }) {
+			system[name] = value
+		}
+	}
+	system["Agent.Version"] = placeholderVersion
 	for name := range system {
 		if _, stated := capabilities[strings.ToLower(name)]; stated {
 			delete(system, name)
 		}
 	}
-	return adoqueue.NewAgent{
-		Name: PlaceholderName(owner, capabilities), Version: placeholderVersion, OS: "none (placeholder)",
-		System: system, User: placeholderCapabilities(owner, capabilities),
-	}
+	return system
 }
 
 // identity is the relation of an agent to this scaler.

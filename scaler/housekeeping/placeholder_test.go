@@ -52,12 +52,82 @@ func TestScaleFromEmpty(t *testing.T) {
 			t.Errorf("%d lines in the log, want 3", n)
 		}
 		want := fmt.Sprintf(`
-# HELP ado_agent_orchestrator_housekeeping_actions_total Housekeeping actions: add_placeholder, update_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job.
+# HELP ado_agent_orchestrator_housekeeping_actions_total Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job.
 # TYPE ado_agent_orchestrator_housekeeping_actions_total counter
 ado_agent_orchestrator_housekeeping_actions_total{action="add_placeholder",organization=%q,outcome="done",pool="linux"} 3
 `, w.ado.URL())
 		if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want)); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestModel has a task demand a program of its own accord. The first agent that
+// comes online shows that its image has it; the placeholder has it from then on,
+// also after that agent and this process are gone.
+func TestModel(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.serve("build", "docker", "twin", "docker", "other", "gpu")
+		queue := func(demand string) error {
+			_, err := w.ado.Queue("linux", adotest.Job{Demands: []string{"docker", demand}})
+			return err
+		}
+		w.during(time.Second)
+		if err := queue("sh"); err != nil { // which every image has
+			t.Error(err)
+		}
+		if queue("npm") == nil || queue("Agent.OSArchitecture -equals ARM64") == nil {
+			t.Fatal("the job was not refused")
+		}
+		w.job("build-bcdfg", nil)
+		w.add(adotest.Agent{Name: "build-bcdfg-hjklm", System: map[string]string{
+			"npm": "/usr/bin/npm", "HOSTNAME": "build-bcdfg-hjklm", "Agent.OSArchitecture": "ARM64", "Docker": "/usr/bin/docker",
+		}})
+		w.during(time.Minute + time.Second)
+		w.wantEvents(1, "Normal ado/build PlaceholderModelled: completed placeholder", "found in its image")
+		w.wantEvents(1, "Normal ado/twin PlaceholderModelled")
+		if err := w.ado.RemoveAgent("linux", "build-bcdfg-hjklm"); err != nil {
+			t.Fatal(err)
+		}
+		w.removeJobs()
+		w.during(2 * time.Hour) // another process
+		for _, demand := range []string{"npm", "Agent.OSArchitecture -equals ARM64", "Agent.Version -gtVersion 4.300.0", "docker -equals true"} {
+			if err := queue(demand); err != nil {
+				t.Error(err)
+			}
+		}
+		w.wantEvents(2, "PlaceholderModelled")
+		for _, agent := range w.ado.Agents("linux") {
+			if agent.System["HOSTNAME"] != "" || agent.System["Agent.Name"] != "" || !agent.Offline {
+				t.Errorf("got %+v", agent)
+			}
+			if agent.Name == w.placeholder("gpu") && agent.System["npm"] != "" {
+				t.Error("the placeholder of another image has it too")
+			}
+		}
+	})
+}
+
+// A placeholder follows its image: its model is read anew each hour.
+func TestModelChanges(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.serve("build", "")
+		agent := adotest.Agent{Name: "build-bcdfg-hjklm", System: map[string]string{"npm": "/usr/bin/npm"}}
+		w.job("build-bcdfg", nil)
+		w.add(agent)
+		stop := w.keep(t.Context())
+		defer stop()
+		pass(2 * time.Minute)
+		if err := w.ado.RemoveAgent("linux", agent.Name); err != nil {
+			t.Fatal(err)
+		}
+		agent.System = map[string]string{"java": "/usr/bin/java"}
+		w.add(agent)
+		pass(2 * time.Hour)
+		for _, a := range w.ado.Agents("linux") {
+			if a.Name == w.placeholder("") && (a.System["npm"] != "" || a.System["java"] == "") {
+				t.Errorf("got %+v", a)
+			}
 		}
 	})
 }

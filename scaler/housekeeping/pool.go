@@ -78,6 +78,16 @@ func (p *poolKeeper) observe(ctx context.Context, now time.Time, membersIncomple
 			o.recordAgent(&agent)
 		}
 	}
+	for name, id := range o.modelsToRead() {
+		agent, err := p.client.Agent(ctx, p.pool, id)
+		switch {
+		case errors.Is(err, adoqueue.ErrAgentNotFound): // the next one then
+		case err != nil:
+			return nil, err
+		default:
+			o.setModel(name, &agent)
+		}
+	}
 	o.trackUnused()
 	return o, nil
 }
@@ -116,9 +126,9 @@ func (p *poolKeeper) execute(ctx context.Context, o *observation, a *action) (do
 	switch a.kind {
 	case addPlaceholder:
 		var added adoqueue.Agent
-		if added, err = p.client.AddAgent(ctx, p.pool, newPlaceholder(p.options.Owner, a.capabilities)); err == nil {
+		if added, err = p.client.AddAgent(ctx, p.pool, newPlaceholder(p.options.Owner, a.capabilities, a.system)); err == nil {
 			o.memory.agents[added.ID] = &agentRecord{
-				identity: placeholder, scaledJobs: a.scaledJobs, readAt: o.now,
+				identity: placeholder, scaledJobs: a.scaledJobs, readAt: o.now, system: a.system,
 				userCapabilities: placeholderCapabilities(p.options.Owner, a.capabilities),
 			}
 		}
@@ -126,6 +136,10 @@ func (p *poolKeeper) execute(ctx context.Context, o *observation, a *action) (do
 		user := placeholderCapabilities(p.options.Owner, a.capabilities)
 		if err = p.client.SetAgentCapabilities(ctx, p.pool, a.agent.ID, user); err == nil {
 			o.memory.agents[a.agent.ID].userCapabilities = user
+		}
+	case modelPlaceholder:
+		if err = p.client.ReplaceAgent(ctx, p.pool, a.agent.ID, newPlaceholder(p.options.Owner, a.capabilities, a.system)); err == nil {
+			o.memory.agents[a.agent.ID].system = a.system
 		}
 	case markAgent:
 		return p.mark(ctx, o, a)

@@ -34,6 +34,7 @@ func (r reporter) warn(reason, message string, scaledJobs ...plan.Key) {
 var actionNames = map[actionKind]struct{ label, reason, done, planned string }{
 	addPlaceholder:    {"add_placeholder", "PlaceholderAdded", "registered", "would register"},
 	updatePlaceholder: {"update_placeholder", "PlaceholderUpdated", "restored the capabilities of", "would restore the capabilities of"},
+	modelPlaceholder:  {"model_placeholder", "PlaceholderModelled", "completed", "would complete"},
 	removePlaceholder: {"remove_placeholder", "PlaceholderRemoved", "removed", "would remove"},
 	nameTaken:         {"name_taken", "PlaceholderNameTaken", "", "cannot register"},
 	markAgent:         {"mark_agent", "AgentLeft", "marked", "would mark"},
@@ -50,6 +51,8 @@ func (p *poolKeeper) describe(a *action) string {
 			capabilities = "none"
 		}
 		return fmt.Sprintf("placeholder %s, so that jobs can be queued for agents with the capabilities: %s", agent, capabilities)
+	case modelPlaceholder:
+		return fmt.Sprintf("placeholder %s by what an agent of the ScaledJob has found in its image, so that tasks can demand it", agent)
 	case removePlaceholder:
 		return fmt.Sprintf("placeholder %s, which no ScaledJob needs any more", agent)
 	case nameTaken:
