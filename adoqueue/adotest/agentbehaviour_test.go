@@ -118,7 +118,7 @@ func TestAJobMayBeAScript(t *testing.T) {
 	ado := agentServer(t, Options{})
 	d := unpack(t, ado)
 	d.wantExit(d.configure(ado))(0, "")
-	file := filepath.Join(t.TempDir(), "it's \"there\"")
+	file := t.TempDir() + `/it's "there"`
 	id := must1(ado.Queue("linux", Job{Script: "echo 'said \"so\"' > \"" + strings.ReplaceAll(file, `"`, `\"`) + "\"\nexit 3"}))(t)
 	d.wantExit(d.exit("run.sh", "--once"))(0, "completed with result: Failed")
 	wantState(t, ado, id, Finished, "failed", "pod-1")

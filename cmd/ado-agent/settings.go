@@ -127,6 +127,9 @@ const (
 	roleRunner = "runner"
 )
 
+// mistakes gathers what is wrong with settings.
+type mistakes []error
+
 // access checks where the agent goes, and by what right.
 func (m *mistakes) access(f flags, s *settings) {
 	s.auth = m.auth(f)
@@ -144,9 +147,6 @@ func (m *mistakes) noCredential(f flags) {
 		m.add("AZP_TOKEN, AZP_TOKEN_FILE", "must not be given to the container that runs jobs (AZP_ROLE=runner); give it to the keeper only")
 	}
 }
-
-// mistakes gathers what is wrong with settings.
-type mistakes []error
 
 func (m *mistakes) add(setting, format string, args ...any) {
 	*m = append(*m, fmt.Errorf("%s: %w", setting, fmt.Errorf(format, args...)))

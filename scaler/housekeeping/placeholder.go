@@ -70,13 +70,13 @@ var ofOneAgent = []string{"Agent.Name", "Agent.Version", "Agent.ComputerName", "
 
 // placeholderSystem returns the system capabilities of a placeholder that stands
 // for agents like a real one: jobs demand some that nobody states, and tasks
-// demand programs of their own accord. Without a real one yet, real is nil.
-func placeholderSystem(real map[string]string, capabilities adoqueue.Capabilities) map[string]string {
+// demand programs of their own accord. Without a real one yet, found is nil.
+func placeholderSystem(found map[string]string, capabilities adoqueue.Capabilities) map[string]string {
 	system := map[string]string{"Agent.OS": "Linux"}
-	if os := cmp.Or(capabilities["agent.os"], "Linux"); real == nil && strings.EqualFold(os, "Linux") {
+	if os := cmp.Or(capabilities["agent.os"], "Linux"); found == nil && strings.EqualFold(os, "Linux") {
 		maps.Copy(system, knownPrograms)
 	}
-	for name, value := range real {
+	for name, value := range found {
 		if !slices.ContainsFunc(ofOneAgent, func(own string) bool { return strings.EqualFold(own, name) }) {
 			system[name] = value
 		}

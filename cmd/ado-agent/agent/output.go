@@ -46,17 +46,17 @@ func (o *output) pipe(to *lines) (*os.File, error) {
 func (o *output) close() {
 	for _, end := range []*os.File{o.out, o.err} {
 		if end != nil {
-			end.Close()
+			_ = end.Close() // nothing is buffered
 		}
 	}
 	timer := time.AfterFunc(quietTime, func() {
 		for _, from := range o.ends {
-			from.Close()
+			_ = from.Close()
 		}
 	})
 	o.flushed.Wait()
 	timer.Stop()
 	for _, from := range o.ends {
-		from.Close()
+		_ = from.Close()
 	}
 }

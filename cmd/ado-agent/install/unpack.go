@@ -43,6 +43,12 @@ func unpack(archive, folder string) error {
 	return to.checkLinks()
 }
 
+type unpacker struct {
+	root    *os.Root
+	left    int64 // bytes that may still come
+	entries int
+}
+
 // checkLinks refuses links that lead out of the folder once all others are in
 // place: a link may stay inside by its text, and not by way of another one.
 func (u *unpacker) checkLinks() error {
@@ -55,12 +61,6 @@ func (u *unpacker) checkLinks() error {
 		}
 		return nil
 	})
-}
-
-type unpacker struct {
-	root    *os.Root
-	left    int64 // bytes that may still come
-	entries int
 }
 
 func (u *unpacker) tar(from io.Reader) error {

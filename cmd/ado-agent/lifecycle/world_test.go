@@ -50,22 +50,22 @@ type world struct {
 }
 
 // newWorld starts an agent's life, with an agent that is changed as given.
-func newWorld(t *testing.T, net *network, limits lifecycle.Limits, change ...func(*agent)) *world {
+func newWorld(t *testing.T, through *network, limits lifecycle.Limits, change ...func(*agent)) *world {
 	t.Helper()
-	return startWorld(t, net, limits, oneContainer, change...)
+	return startWorld(t, through, limits, oneContainer, change...)
 }
 
 // containers says how an agent's process and what takes it through its life get
 // together: it returns the process, and a context that ends once it is told to.
-type containers func(w *world, told context.Context) (lifecycle.Process, context.Context)
+type containers func(told context.Context, w *world) (lifecycle.Process, context.Context)
 
-func oneContainer(w *world, told context.Context) (lifecycle.Process, context.Context) {
+func oneContainer(told context.Context, w *world) (lifecycle.Process, context.Context) {
 	return w.agent, told
 }
 
 // twoContainers has the agent in a container of its own, which is told to end, and
 // whose messages take their time.
-func twoContainers(w *world, told context.Context) (lifecycle.Process, context.Context) {
+func twoContainers(told context.Context, w *world) (lifecycle.Process, context.Context) {
 	keeper, runner := pair.NewKeeper(), pair.NewRunner(true)
 	one, other := net.Pipe()
 	var serving sync.WaitGroup
@@ -106,24 +106,24 @@ func (s slow) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-func startWorld(t *testing.T, net *network, limits lifecycle.Limits, by containers, change ...func(*agent)) *world {
+func startWorld(t *testing.T, through *network, limits lifecycle.Limits, by containers, change ...func(*agent)) *world {
 	t.Helper()
 	ado := adotest.New(adotest.Options{
 		AutoAssign: true, AllowUnmatched: true,
 		LockDuration: 48 * time.Hour, // the agent of these tests renews none
 	})
-	w := &world{t: t, ado: ado, net: net, hurry: make(chan struct{}), done: make(chan struct{})}
+	w := &world{t: t, ado: ado, net: through, hurry: make(chan struct{}), done: make(chan struct{})}
 	w.pool = adoqueue.Pool{ID: ado.AddPool(adotest.Pool{Name: "linux"}), Name: "linux"}
 	id, err := ado.AddAgent("linux", adotest.Agent{Name: podName, Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.id, net.ado = id, ado
+	w.id, through.ado = id, ado
 	organization, err := adoqueue.ParseOrganizationURL(ado.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := adoqueue.NewClient(organization, adoqueue.PAT("adotest-pat"), adoqueue.Options{HTTPClient: net})
+	client, err := adoqueue.NewClient(organization, adoqueue.PAT("adotest-pat"), adoqueue.Options{HTTPClient: through})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func startWorld(t *testing.T, net *network, limits lifecycle.Limits, by containe
 	go w.agent.run()
 	ctx, cancel := context.WithCancel(t.Context())
 	w.end = cancel
-	process, told := by(w, ctx)
+	process, told := by(ctx, w)
 	w.life = &lifecycle.Life{
 		Registry: client, Pool: w.pool, AgentID: id, Process: process, Limits: limits,
 		Hurry: w.hurry, OnJob: func() { w.marks++ }, Log: zap.NewNop(),
