@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,10 +128,16 @@ func (c *Client) try(ctx context.Context, q call, decode func(io.Reader) error) 
 		return exchange.failure(q, unanswered(err))
 	}
 	defer response.Body.Close()
-	err = read(q, response, &answer{bufio.NewReaderSize(response.Body, readSize), exchange.body}, decode)
+	buffered := readers.Get().(*bufio.Reader)
+	defer readers.Put(buffered)
+	buffered.Reset(response.Body)
+	err = read(q, response, &answer{buffered, exchange.body}, decode)
 	c.metrics.observe(q.name, time.Since(start))
 	return exchange.failure(q, err)
 }
+
+// readers are used again: most answers are shorter than their buffers.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
 
 // answer is the body of an answer that has been looked into.
 type answer struct {

@@ -163,7 +163,7 @@ type stream struct {
 }
 
 func newStream(body io.Reader) *stream {
-	buffered := bufio.NewReaderSize(body, readSize)
+	buffered := bufio.NewReaderSize(body, len(byteOrderMark)) // which longer reads pass by
 	if start, _ := buffered.Peek(len(byteOrderMark)); bytes.Equal(start, byteOrderMark) {
 		_, _ = buffered.Discard(len(byteOrderMark)) // they are in the buffer
 	}
