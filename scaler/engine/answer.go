@@ -66,6 +66,9 @@ func (e *Engine) answer(ctx context.Context, m *member, q Question) (Answer, err
 	if m != nil {
 		return e.answerMember(ctx, m, q)
 	}
+	if s := e.scaledObject(q.Key, q.Metadata); s != nil {
+		return e.answerObject(ctx, s, q)
+	}
 	a, err := e.answerStranger(ctx, q)
 	if err == nil {
 		e.noticeFallback(q.Key, a)
@@ -85,8 +88,8 @@ func (e *Engine) answerMember(ctx context.Context, m *member, q Question) (Answe
 	return e.answerTrigger(ctx, m.trigger, q.Key, m.group != nil)
 }
 
-// answerStranger answers for a caller that no ScaledJob in view can be: a
-// ScaledJob of another namespace, or one that has changed a moment ago.
+// answerStranger answers for a caller that nothing in view can be: of another
+// namespace, or changed a moment ago.
 func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error) {
 	t, err := e.Parse(q.Metadata)
 	if err != nil {
@@ -172,7 +175,11 @@ func (e *Engine) Target(key plan.Key, metadata map[string]string) int64 {
 	if m := e.member(key); m != nil && m.trigger != nil && maps.Equal(m.sent, metadata) {
 		return m.trigger.Target
 	}
-	t, err := e.Parse(metadata)
+	parse := e.Parse
+	if e.scaledObject(key, metadata) != nil {
+		parse = e.parseObject
+	}
+	t, err := parse(metadata)
 	if err != nil {
 		return 1
 	}

@@ -38,13 +38,14 @@ type Cluster interface {
 	OnChange(changed func(plan.Key))
 	ScaledJob(key plan.Key) (*fleet.ScaledJob, bool)
 	ScaledJobs() []*fleet.ScaledJob
+	ScaledObject(key plan.Key) (*fleet.ScaledObject, bool)
 	// JobsOf includes Jobs that ended, even if deleted, for as long as a snapshot
 	// from before may be used.
 	JobsOf(key plan.Key) []fleet.Job
 	// PodsInView reports whether Jobs show their pods.
 	PodsInView() bool
-	// Warn records a warning event on a ScaledJob.
-	Warn(namespace, scaledJob, reason, message string)
+	// Warn records a warning event on a ScaledJob or ScaledObject.
+	Warn(namespace, name, reason, message string)
 }
 
 // Options say what an Engine decides about.
@@ -78,6 +79,7 @@ type Engine struct {
 	organizations map[adoqueue.OrganizationURL]*organization
 	strangers     *strangers
 	fallbacks     *fallbacks
+	objects       *objects
 	refresher     *refresher
 
 	mu      sync.RWMutex
@@ -103,6 +105,7 @@ func New(options Options) *Engine {
 	e := &Engine{
 		options: options, started: time.Now(),
 		organizations: map[adoqueue.OrganizationURL]*organization{}, strangers: newStrangers(), fallbacks: newFallbacks(),
+		objects: newObjects(),
 		members: map[plan.Key]*member{}, byPool: map[poolRef]map[plan.Key]*member{}, pools: map[poolRef]*pool{},
 		addresses: map[string]bool{},
 	}

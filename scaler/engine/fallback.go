@@ -60,7 +60,8 @@ func (e *Engine) noticeFallback(key plan.Key, a Answer) {
 	}
 	reason := "the scaler has no view of Kubernetes (KUBE)"
 	if e.options.Cluster != nil {
-		reason = "it is no ScaledJob in view (KUBE_NAMESPACES)"
+		reason = "no ScaledJob or ScaledObject in view is it; check KUBE_NAMESPACES, and for a ScaledObject " +
+			"let the scaler list and watch scaledobjects, or set count unfinished"
 	}
 	message := fmt.Sprintf("count %s falls back to %s: %s", a.Asked, a.Used, reason)
 	e.options.Logger.Warn("a trigger gets another count than it asks for", zap.String("namespace", key.Namespace),

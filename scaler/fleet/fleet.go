@@ -1,5 +1,5 @@
 // Package fleet keeps a view of what Kubernetes holds: the ScaledJobs that ask
-// for agents, their Jobs, and the pods of these.
+// for agents, their Jobs and the pods of these, and the ScaledObjects.
 package fleet
 
 import (
@@ -24,7 +24,10 @@ import (
 // ScaledJobLabel is the label by which KEDA marks the Jobs of a ScaledJob.
 const ScaledJobLabel = "scaledjob.keda.sh/name"
 
-var scaledJobs = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
+var (
+	scaledJobs    = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledjobs"}
+	scaledObjects = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"}
+)
 
 // Options say what a Fleet follows.
 type Options struct {
@@ -35,8 +38,8 @@ type Options struct {
 	// JobLabel is the label whose value names what a Job belongs to; "" means
 	// ScaledJobLabel.
 	JobLabel string
-	// ScaledJobs are followed in Kubernetes if this is nil. Without KEDA, these
-	// stand for them.
+	// ScaledJobs are followed in Kubernetes, and ScaledObjects too, if this is nil.
+	// Without KEDA, these stand for them.
 	ScaledJobs []*ScaledJob
 }
 
@@ -45,6 +48,7 @@ type Fleet struct {
 	*Index
 
 	label     string
+	objects   bool // ScaledObjects are in view
 	kube      kubernetes.Interface
 	custom    dynamic.Interface
 	informers []cache.SharedIndexInformer
@@ -72,7 +76,8 @@ func New(config *rest.Config, options Options) (*Fleet, error) {
 }
 
 // Start returns a fleet once its view is complete. The context bounds the start.
-// It is an error if ScaledJobs and Jobs may not be read; pods may be out of view.
+// It is an error if ScaledJobs or Jobs may not be read; pods and ScaledObjects may
+// be out of view.
 func Start(ctx context.Context, config *rest.Config, options Options) (*Fleet, error) {
 	f, err := New(config, options)
 	if err != nil {
@@ -93,6 +98,7 @@ func Start(ctx context.Context, config *rest.Config, options Options) (*Fleet, e
 	if f.followPods(ctx, namespaces) {
 		f.ShowPods()
 	}
+	f.objects = options.ScaledJobs == nil && f.followScaledObjects(ctx, namespaces)
 	for _, s := range options.ScaledJobs {
 		f.SetScaledJob(s)
 	}
@@ -127,12 +133,16 @@ func (f *Fleet) Stop() {
 	f.running.Wait()
 }
 
+// ScaledObjectsInView reports whether ScaledObjects are in view.
+func (f *Fleet) ScaledObjectsInView() bool { return f.objects }
+
 // JobOf reads a Job that need not be in view yet.
 func (f *Fleet) JobOf(job *batchv1.Job) Job { return jobOf(job, f.label) }
 
-// Warn records a warning event on a ScaledJob; permission errors are ignored.
-func (f *Fleet) Warn(namespace, scaledJob, reason, message string) {
-	f.record(namespace, scaledJob, corev1.EventTypeWarning, reason, message)
+// Warn records a warning event on a ScaledJob, or on the ScaledObject if none has
+// this name; permission errors are ignored.
+func (f *Fleet) Warn(namespace, name, reason, message string) {
+	f.record(namespace, name, corev1.EventTypeWarning, reason, message)
 }
 
 // Note records a normal event on a ScaledJob; permission errors are ignored.

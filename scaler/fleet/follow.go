@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
@@ -113,10 +114,8 @@ func (f *Fleet) followJobs(ctx context.Context, namespace string) error {
 
 // followPods reports whether pods may be followed in all of the namespaces.
 func (f *Fleet) followPods(ctx context.Context, namespaces []string) bool {
-	for _, namespace := range namespaces {
-		if !f.mayWatchPods(ctx, namespace) {
-			return false
-		}
+	if !f.mayWatch(ctx, namespaces, schema.GroupResource{Resource: "pods"}) {
+		return false
 	}
 	for _, namespace := range namespaces {
 		informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
@@ -137,27 +136,70 @@ func (f *Fleet) followPods(ctx context.Context, namespaces []string) bool {
 	return true
 }
 
-// mayWatchPods asks for both rights: the one to list alone does not make a view.
-func (f *Fleet) mayWatchPods(ctx context.Context, namespace string) bool {
-	for _, verb := range []string{"list", "watch"} {
-		review, err := f.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Resource: "pods"},
-			},
-		}, metav1.CreateOptions{})
-		if err != nil || !review.Status.Allowed {
+// followScaledObjects reports whether ScaledObjects may be followed in all of the
+// namespaces.
+func (f *Fleet) followScaledObjects(ctx context.Context, namespaces []string) bool {
+	if !f.mayWatch(ctx, namespaces, scaledObjects.GroupResource()) {
+		return false
+	}
+	// All rights cover a kind that does not exist as well.
+	if _, err := f.custom.Resource(scaledObjects).Namespace(namespaces[0]).List(ctx, one); err != nil {
+		return false
+	}
+	for _, namespace := range namespaces {
+		informer := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledObjects, namespace, 0, cache.Indexers{}, nil).Informer()
+		err := follow(f, informer, func(object any) (*slim[*ScaledObject], bool) {
+			u, ok := object.(*unstructured.Unstructured)
+			if !ok {
+				return nil, false
+			}
+			return slimOf(u, scaledObjectOf(u)), true
+		}, f.setOrDeleteObject, func(o *ScaledObject) { f.DeleteScaledObject(o.Key) })
+		if err != nil {
 			return false
 		}
 	}
 	return true
 }
 
-func (f *Fleet) record(namespace, scaledJob, kind, reason, message string) {
-	regarding := &corev1.ObjectReference{
-		APIVersion: scaledJobs.GroupVersion().String(), Kind: "ScaledJob", Namespace: namespace, Name: scaledJob,
+// setOrDeleteObject leaves out ScaledObjects that no external scaler serves.
+func (f *Fleet) setOrDeleteObject(o *ScaledObject) {
+	if len(o.Triggers) == 0 {
+		f.DeleteScaledObject(o.Key)
+		return
 	}
-	if s, ok := f.ScaledJob(plan.Key{Namespace: namespace, Name: scaledJob}); ok {
+	f.SetScaledObject(o)
+}
+
+// mayWatch asks for both rights in all of the namespaces: the one to list alone
+// does not make a view.
+func (f *Fleet) mayWatch(ctx context.Context, namespaces []string, resource schema.GroupResource) bool {
+	for _, namespace := range namespaces {
+		for _, verb := range []string{"list", "watch"} {
+			review, err := f.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: namespace, Verb: verb, Group: resource.Group, Resource: resource.Resource,
+				}},
+			}, metav1.CreateOptions{})
+			if err != nil || !review.Status.Allowed {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// record writes an event about the ScaledJob of this name, or about the
+// ScaledObject if there is only that.
+func (f *Fleet) record(namespace, name, kind, reason, message string) {
+	key := plan.Key{Namespace: namespace, Name: name}
+	regarding := &corev1.ObjectReference{
+		APIVersion: scaledJobs.GroupVersion().String(), Kind: "ScaledJob", Namespace: namespace, Name: name,
+	}
+	if s, ok := f.ScaledJob(key); ok {
 		regarding.UID = s.UID
+	} else if o, ok := f.ScaledObject(key); ok {
+		regarding.Kind, regarding.UID = "ScaledObject", o.UID
 	}
 	f.recorder.Eventf(regarding, nil, kind, reason, "Scale", "%s", safetext.Printable(message))
 }

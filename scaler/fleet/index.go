@@ -18,6 +18,7 @@ type Index struct {
 
 	mu         sync.Mutex
 	scaledJobs map[plan.Key]*ScaledJob
+	objects    map[plan.Key]*ScaledObject
 	jobs       map[plan.Key]*jobSet
 	owners     map[string]plan.Key // by UID of the Job
 	orphans    map[string][]Pod    // pods that came before their Job, by its UID
@@ -46,7 +47,7 @@ type entry struct {
 func NewIndex(rememberFor time.Duration) *Index {
 	return &Index{
 		rememberFor: rememberFor, changed: func(plan.Key) {},
-		scaledJobs: map[plan.Key]*ScaledJob{}, jobs: map[plan.Key]*jobSet{},
+		scaledJobs: map[plan.Key]*ScaledJob{}, objects: map[plan.Key]*ScaledObject{}, jobs: map[plan.Key]*jobSet{},
 		owners: map[string]plan.Key{}, orphans: map[string][]Pod{}, swept: time.Now(),
 	}
 }
@@ -89,6 +90,23 @@ func (x *Index) DeleteScaledJob(key plan.Key) {
 	if known {
 		x.notify(key)
 	}
+}
+
+// SetScaledObject adds a ScaledObject or replaces the one of its name. No change
+// is notified: what a ScaledObject gets is no part of any other's.
+func (x *Index) SetScaledObject(o *ScaledObject) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old := x.objects[o.Key]; old == nil || !old.equal(o) {
+		x.objects[o.Key] = o
+	}
+}
+
+// DeleteScaledObject removes a ScaledObject.
+func (x *Index) DeleteScaledObject(key plan.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.objects, key)
 }
 
 // SetJob adds a Job or replaces the one of its UID.
@@ -181,6 +199,15 @@ func (x *Index) ScaledJob(key plan.Key) (s *ScaledJob, ok bool) {
 	defer x.mu.Unlock()
 	s, ok = x.scaledJobs[key]
 	return s, ok
+}
+
+// ScaledObject returns the ScaledObject of this name; ok is false if there is
+// none.
+func (x *Index) ScaledObject(key plan.Key) (o *ScaledObject, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	o, ok = x.objects[key]
+	return o, ok
 }
 
 // ScaledJobs returns all ScaledJobs, in no order.

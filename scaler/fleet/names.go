@@ -52,6 +52,29 @@ func OwnsAgent(scaledJob, agent string) bool {
 	return len(rest) == suffixLength+1 && isSuffix(rest[:suffixLength]) && rest[suffixLength] == '-'
 }
 
+// maxTemplateHash is the longest hash of a pod template, in suffixCharacters, that
+// the name of a ReplicaSet ends in.
+const maxTemplateHash = 10
+
+// isPodOfDeployment reports whether a name is one of a Deployment's pods:
+// `<deployment>-<hash of the template>-xxxxx`.
+func isPodOfDeployment(deployment, name string) bool {
+	prefix, base := generateName(deployment), BaseOfPod(name)
+	if len(base) > maxBase || !strings.HasPrefix(base, prefix) {
+		return false
+	}
+	hash, ended := strings.CutSuffix(base[len(prefix):], "-")
+	cut := len(base) == maxBase
+	return isSuffix(hash) && len(hash) <= maxTemplateHash && (cut || ended && hash != "")
+}
+
+// isPodOfStatefulSet reports whether a name is one of a StatefulSet's pods:
+// `<set>-<number>`.
+func isPodOfStatefulSet(set, name string) bool {
+	ordinal, ok := strings.CutPrefix(name, set+"-")
+	return ok && ordinal != "" && strings.Trim(ordinal, "0123456789") == ""
+}
+
 // IsGenerated reports whether Kubernetes could have generated a name from a base
 // that it did not have to cut.
 func IsGenerated(name string) bool {

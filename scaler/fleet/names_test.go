@@ -33,3 +33,37 @@ func TestOwnsAgent(t *testing.T) {
 		}
 	}
 }
+
+func TestPodsOfWorkloads(t *testing.T) {
+	longest := strings.Repeat("y", 63)
+	long := strings.Repeat("x", 50)
+	for _, tt := range []struct {
+		kind, name, agent string
+		want              bool
+	}{
+		{"Deployment", "build", "build-5854bbbf84-r86qv", true},
+		{"Deployment", "build", "build-gpu-5854bbbf84-r86qv", false},
+		{"Deployment", "build-gpu", "build-gpu-5854bbbf84-r86qv", true},
+		{"Deployment", "build", "build-r86qv", false},
+		{"Deployment", "build", "build--r86qv", false},
+		{"Deployment", "build", "build-0", false},
+		{"Deployment", "build", "build-5854bbbf841-r86qv", false}, // a letter that Kubernetes leaves out
+		{"Deployment", "build", "build-5854bbbf84b-r86qv", false}, // longer than a hash can be
+		{"Deployment", "build", "", false},
+		// The pod's name is cut at 58 characters before its suffix.
+		{"Deployment", long, long + "-5854bbbr86qv", true},
+		{"Deployment", long, long + "-5854bbbf84-r86qv", false},
+		{"Deployment", longest, longest[:58] + "r86qv", true},
+		{"StatefulSet", "build", "build-0", true},
+		{"StatefulSet", "build", "build-17", true},
+		{"StatefulSet", "build", "build-gpu-0", false},
+		{"StatefulSet", "build", "build-", false},
+		{"StatefulSet", "build", "build-5854bbbf84-r86qv", false},
+		{"Rollout", "build", "build-5854bbbf84-r86qv", false},
+	} {
+		o := ScaledObject{TargetKind: tt.kind, TargetName: tt.name}
+		if got := o.OwnsAgent(tt.agent); got != tt.want {
+			t.Errorf("%s %s owns %q: got %v, want %v", tt.kind, tt.name, tt.agent, got, tt.want)
+		}
+	}
+}

@@ -88,17 +88,13 @@ func scaledJobOf(u *unstructured.Unstructured) *ScaledJob {
 		Deleting:        u.GetDeletionTimestamp() != nil,
 		Template:        templateOf(u),
 	}
-	triggers, _, _ := unstructured.NestedSlice(u.Object, "spec", "triggers")
-	for _, item := range triggers {
-		fields, _ := item.(map[string]any)
-		kind, _ := fields["type"].(string)
-		if kind != "external" && kind != "external-push" {
-			s.OtherTriggers = append(s.OtherTriggers, kind)
-			continue
+	eachTrigger(u, func(t triggerFields) {
+		if t.external() {
+			s.Triggers = append(s.Triggers, t.metadata())
+		} else {
+			s.OtherTriggers = append(s.OtherTriggers, t.text("type"))
 		}
-		metadata, _, _ := unstructured.NestedStringMap(fields, "metadata")
-		s.Triggers = append(s.Triggers, metadata)
-	}
+	})
 	return s
 }
 

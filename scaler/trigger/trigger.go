@@ -73,6 +73,9 @@ type Context struct {
 	Organizations []adoqueue.OrganizationURL
 	// DefaultCount is for triggers that name no count.
 	DefaultCount Count
+	// ScaledObject reports whether the trigger is a ScaledObject's, whose agents
+	// run job after job.
+	ScaledObject bool
 }
 
 // ScalerAddress is the key by which a trigger names its scaler.
@@ -96,17 +99,29 @@ func Parse(values map[string]string, in Context) (*Trigger, error) {
 		Target:       m.integer("targetPipelinesQueueLength", 1, 1),
 		Activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0),
 	}
-	if t.Count.Agents && t.Target != 1 {
-		m.problem("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.Count.Name)
-	}
-	if !t.Count.Agents && t.MinIdle != 0 {
-		m.problem("minIdle", "requires count exact or owned, since the other counts cannot tell idle agents from busy ones")
-	}
+	m.checkCount(t, in)
 	m.checkIgnored()
 	if err := m.err(); err != nil {
 		return nil, err
 	}
 	return t, nil
+}
+
+// checkCount checks what the count, and what the trigger belongs to, allow.
+func (m *metadata) checkCount(t *Trigger, in Context) {
+	switch {
+	case in.ScaledObject && t.Count.Agents:
+		m.problem("count", "is for ScaledJobs, since it counts their Jobs; leave it out, which means unfinished for a ScaledObject")
+	case t.Count.Agents && t.Target != 1:
+		m.problem("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.Count.Name)
+	}
+	switch {
+	case t.MinIdle == 0:
+	case in.ScaledObject:
+		m.problem("minIdle", "is for ScaledJobs; set the ScaledObject's minReplicaCount")
+	case !t.Count.Agents:
+		m.problem("minIdle", "requires count exact or owned, since the other counts cannot tell idle agents from busy ones")
+	}
 }
 
 // Agrees reports whether metadata that a caller sends can be that of a trigger
