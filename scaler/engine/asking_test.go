@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +15,36 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
+// renewedQueue returns the same pool with the time of its last renewal. The engine
+// reads it between polls too.
+type renewedQueue struct {
+	mu   sync.Mutex
+	last *adoqueue.Snapshot
+}
+
+func (q *renewedQueue) renew() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.last = &adoqueue.Snapshot{Pool: q.last.Pool, Requests: q.last.Requests, RequestedAt: time.Now()}
+}
+
+func (q *renewedQueue) Snapshot(context.Context, adoqueue.PoolRef, time.Duration) (*adoqueue.Snapshot, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.last, nil
+}
+
+func (*renewedQueue) ParallelJobs(context.Context, time.Duration) (adoqueue.ParallelJobs, error) {
+	return adoqueue.ParallelJobs{}, nil
+}
+
 // TestShareOfWhatKEDAAsksFor has the ScaledJobs a and z on one pool with one
 // queued job. KEDA does not watch the namespace of a, so it never asks for it.
 func TestShareOfWhatKEDAAsksFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := queue{"linux": {Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now()}}
+		queue := &renewedQueue{last: &adoqueue.Snapshot{
+			Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
+		}}
 		index := fleet.NewIndex(2 * time.Minute)
 		newScaledJob := func(name string) *fleet.ScaledJob {
 			s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"})
@@ -37,8 +64,7 @@ func TestShareOfWhatKEDAAsksFor(t *testing.T) {
 		defer e.Close()
 		ask := func(s *fleet.ScaledJob) int64 {
 			t.Helper()
-			last := queue["linux"]
-			queue["linux"] = &adoqueue.Snapshot{Pool: last.Pool, Requests: last.Requests, RequestedAt: time.Now()}
+			queue.renew()
 			answer, err := e.Answer(t.Context(), engine.Question{Key: s.Key, Metadata: s.Triggers[0], Half: engine.Metric})
 			if err != nil {
 				t.Fatal(err)
