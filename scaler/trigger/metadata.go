@@ -16,7 +16,7 @@ import (
 // own are the keys of this scaler. Apart from the first line they are those of
 // KEDA's built-in azure-pipelines scaler.
 var own = []string{
-	"capabilities", "priority", "minIdle", "count",
+	"capabilities", "priority", "minIdle", "count", "shard",
 	"organizationURL", "poolName", "poolID",
 	"demands", "requireAllDemands", "requireAllDemandsAndIgnoreOthers", "caseInsensitiveDemandsProcessing", "parent",
 	"targetPipelinesQueueLength", "activationTargetPipelinesQueueLength", "scaleOnInFlight",
@@ -182,6 +182,17 @@ func (m *metadata) pool() adoqueue.PoolRef {
 	return ref
 }
 
+func (m *metadata) shard() adoqueue.Shard {
+	if !m.has("shard") {
+		return adoqueue.Shard{}
+	}
+	shard, err := adoqueue.ParseShard(m.values["shard"])
+	if err != nil {
+		m.problem("shard", "%s", err)
+	}
+	return shard
+}
+
 // readCount reads what to count: by our name for it, or by that of the built-in
 // scaler.
 func (m *metadata) readCount(unset Count) Count {
@@ -218,6 +229,7 @@ func countNames() []string {
 func (m *metadata) selector() Selector {
 	s := Selector{
 		Parent:     m.values["parent"],
+		Shard:      m.shard(),
 		demands:    splitDemands(m.values["demands"], m.has("demands")),
 		exact:      m.boolean("requireAllDemands", false),
 		superset:   m.boolean("requireAllDemandsAndIgnoreOthers", false),

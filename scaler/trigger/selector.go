@@ -8,12 +8,15 @@ import (
 )
 
 // Selector decides which job requests a trigger serves. Without parent, demands
-// and capabilities it serves all.
+// and capabilities it serves all of its shard.
 type Selector struct {
 	// Capabilities are what the agents offer; nil if the trigger does not say.
 	Capabilities adoqueue.Capabilities
 	// Parent is a registered agent that stands for the agents, "" if none does.
 	Parent string
+	// Shard is the share of the pool's requests that the trigger counts, out of
+	// those that its agents can run.
+	Shard adoqueue.Shard
 
 	// The rest is the matching of KEDA's built-in scaler, by text.
 	demands    []string
@@ -22,7 +25,10 @@ type Selector struct {
 	ignoreCase bool
 }
 
-// Serves reports whether the agents can run a request.
+// Counts reports whether the trigger counts a request, without regard to its state.
+func (s *Selector) Counts(r *adoqueue.JobRequest) bool { return s.Shard.Has(r) && s.Serves(r) }
+
+// Serves reports whether the agents can run a request, of whichever shard.
 func (s *Selector) Serves(r *adoqueue.JobRequest) bool {
 	switch {
 	case s.Parent != "" && s.matchedByParent(r):

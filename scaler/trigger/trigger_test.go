@@ -34,6 +34,7 @@ type described struct {
 	Priority             int
 	MinIdle              int
 	Target, Activation   int64
+	Shard                string
 }
 
 func TestParseTrigger(t *testing.T) {
@@ -71,6 +72,7 @@ func TestParseTrigger(t *testing.T) {
 			map[string]string{"poolName": "Linux", "capabilities": "docker, java=17", "priority": "-3", "minIdle": "2", "count": "owned"},
 			with(func(d *described) { d.Capabilities, d.Priority, d.MinIdle = "docker,java=17", -3, 2 }),
 		},
+		{"a shard", one, map[string]string{"poolName": "Linux", "shard": " 2/3 "}, with(func(d *described) { d.Shard = "2/3" })},
 		{"in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "true"}, with(func(d *described) { d.Count = "unfinished" })},
 		{"not in flight", one, map[string]string{"poolName": "Linux", "scaleOnInFlight": "false", "count": "queued"}, with(func(d *described) { d.Count = "queued" })},
 		{
@@ -99,6 +101,7 @@ func TestParseTrigger(t *testing.T) {
 				Organization: got.Organization.String(), Pool: got.Pool, Count: got.Count.Name,
 				Capabilities: got.Requests.Capabilities.String(), Parent: got.Requests.Parent, Demands: got.Requests.demands,
 				Priority: got.Priority, MinIdle: got.MinIdle, Target: got.Target, Activation: got.Activation,
+				Shard: got.Requests.Shard.String(),
 			}
 			if diff := cmp.Diff(tt.want, text); diff != "" {
 				t.Error(diff)
@@ -144,6 +147,11 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`jobsToFetch "many": and fetchUnfinishedJobsOnly exclude each other`,
 			`fetchUnfinishedJobsOnly "2": must be true or false`,
 		}},
+		{
+			"a shard that there is not, and a count",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "shard": "3/2", "count": "all"},
+			[]string{"2 mistakes", `shard "3/2": must be K/N, such as 1/2, with K from 1 to N and N up to 64`, `count "all": must be`},
+		},
 		{
 			"target with count owned",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "targetPipelinesQueueLength": "2"},
