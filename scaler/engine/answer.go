@@ -219,14 +219,14 @@ func value(t *trigger.Trigger, count trigger.Count, snapshot *adoqueue.Snapshot,
 func counts(t *trigger.Trigger, count trigger.Count, r *adoqueue.JobRequest, scaledJob string) bool {
 	switch count.Name {
 	case trigger.Queued.Name:
-		return r.State < adoqueue.Running && t.Requests.Serves(r)
+		return r.State < adoqueue.Running && t.Requests.Counts(r)
 	case trigger.Unfinished.Name:
-		return t.Requests.Serves(r)
+		return t.Requests.Counts(r)
 	default:
 		// A request that has an agent belongs to the owner of that agent,
 		// whoever else could have served it.
 		if r.State == adoqueue.Queued {
-			return t.Requests.Serves(r)
+			return t.Requests.Counts(r)
 		}
 		return fleet.OwnsAgent(scaledJob, r.Agent)
 	}

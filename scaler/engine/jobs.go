@@ -78,12 +78,13 @@ type unknownAgents struct{ reported map[plan.Key]bool }
 
 // warnOfUnknownAgents reports ScaledJobs whose Jobs wait while agents that belong
 // to no Job hold requests which came to them since: they are probably those of
-// these Jobs, under names that nothing can join with them.
+// these Jobs, under names that nothing can join with them. Those of another
+// cluster that serves the pool are expected.
 func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 	for i, m := range p.members {
 		key := m.group.Key
 		agent := ""
-		if d.Plan.Groups[key].Waiting > 0 {
+		if d.Plan.Groups[key].Waiting > 0 && m.group.Shard.All() {
 			agent = unknownAgent(d, jobs[i])
 		}
 		if agent == "" {

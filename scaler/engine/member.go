@@ -165,6 +165,7 @@ func (e *Engine) groupOf(m *member) *plan.Group {
 	g := &plan.Group{
 		Key: s.Key, Priority: m.trigger.Priority, Capabilities: len(requests.Capabilities),
 		MinIdle: m.trigger.MinIdle, MinReplicas: s.MinReplicas, MaxReplicas: s.MaxReplicas, Serves: requests.Serves,
+		Shard: requests.Shard,
 	}
 	if requests.Capabilities != nil && requests.Parent == "" {
 		g.Offers = requests.Capabilities.WithSystem(adoqueue.SystemDefaults{

@@ -109,8 +109,8 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	e.refreshMembers(p, snapshot.Pool)
 	jobs, all := e.jobsOf(p, snapshot)
 	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher, Jobs: all, Groups: make([]plan.Group, 0, len(p.members))}
-	p.history.Observe(snapshot, in.Jobs)
-	in.Held = p.history.Held
+	p.history.Observe(snapshot, in.Matcher, in.Jobs)
+	in.Held, in.Swaps = p.history.Held, p.history.Swaps()
 	for i, m := range p.members {
 		in.Groups = append(in.Groups, e.blocked(p, d, m, jobs[i]))
 	}

@@ -16,6 +16,7 @@ type assignment struct {
 	groups  []groupState     // the most preferred first
 	owners  map[string]owner // by name of the agent
 	queued  []int            // indexes of the queued requests, the first to be served first
+	adopted map[int]bool     // those of them that other shards would serve but for a swap
 
 	matching  matching
 	class     []int // of each request, -1 if it is not queued
@@ -50,6 +51,9 @@ func newAssignment(in *Input) *assignment {
 		if in.Snapshot.Requests[i].State == adoqueue.Queued {
 			a.queued = append(a.queued, i)
 		}
+	}
+	if a.matcher.shards != nil {
+		a.divide()
 	}
 	slices.SortStableFunc(a.queued, func(x, y int) int {
 		return -cmp.Compare(in.Snapshot.Requests[x].Priority, in.Snapshot.Requests[y].Priority)
@@ -149,15 +153,18 @@ func (s *groupState) room() int {
 // one more request that only this group can serve.
 func (a *assignment) match() {
 	n := len(a.groups)
-	a.matching.slots = make([]slot, 2*n)
+	a.matching.groups, a.matching.slots = n, make([]slot, 2*n)
 	for g := range a.groups {
 		a.matching.slots[g].size = len(a.groups[g].supply)
 		a.matching.slots[n+g].size = a.groups[g].room()
 	}
 	a.classify()
-	left := a.useWaiting()
+	left := a.place(a.queued)
 	lacking := a.keepIdle()
-	a.makeNew(left, lacking)
+	taken := len(a.queued) - len(left)
+	a.matching.open(owedJobs)
+	left = a.place(left)
+	a.makeNew(left, lacking, taken)
 }
 
 // classify finds the class of each queued request.
@@ -166,28 +173,47 @@ func (a *assignment) classify() {
 	for i := range a.class {
 		a.class[i] = none
 	}
-	classes := make(map[*int]int) // by the slice that the Matcher shares
+	type key struct {
+		able, share *int // by the slices that the Matcher shares
+		adopted     bool
+	}
+	classes := make(map[key]int)
+	owed := a.owed()
 	for _, i := range a.queued {
-		groups := a.matcher.serving(&a.in.Snapshot.Requests[i])
-		var same *int
-		if len(groups) > 0 {
-			same = &groups[0]
+		r := &a.in.Snapshot.Requests[i]
+		able := a.matcher.serving(r)
+		share := able
+		if !a.adopted[i] {
+			share = a.matcher.share(r, able)
 		}
+		same := key{first(able), first(share), a.adopted[i]}
 		c, ok := classes[same]
 		if !ok {
-			c = a.matching.addClass(groups)
+			var standIns []int
+			if !a.adopted[i] {
+				standIns = owed.of(able)
+			}
+			c = a.matching.addClass(able, standIns, share)
 			classes[same] = c
 		}
 		a.class[i] = c
 	}
 }
 
+func first(groups []int) *int {
+	if len(groups) == 0 {
+		return nil
+	}
+	return &groups[0]
+}
+
 // none is the class of a request that needs no Job.
 const none = -1
 
-// useWaiting matches requests with waiting Jobs and returns those left over.
-func (a *assignment) useWaiting() (left []int) {
-	for _, r := range a.queued {
+// place finds room for requests in the slots that are in use, and returns those
+// left over.
+func (a *assignment) place(requests []int) (left []int) {
+	for _, r := range requests {
 		if !a.matching.place(a.class[r]) {
 			left = append(left, r)
 		}
@@ -203,7 +229,7 @@ func (a *assignment) keepIdle() (lacking []int) {
 		if lacking[g] = max(0, a.groups[g].group.MinIdle); lacking[g] == 0 {
 			continue
 		}
-		keep := a.matching.addClass([]int{g})
+		keep := a.matching.addClass([]int{g}, nil, []int{g})
 		for lacking[g] > 0 && a.matching.place(keep) {
 			lacking[g]--
 		}
@@ -212,12 +238,11 @@ func (a *assignment) keepIdle() (lacking []int) {
 }
 
 // makeNew finds a group for each request left over, and then adds the idle Jobs
-// that are lacking.
-func (a *assignment) makeNew(left, lacking []int) {
+// that are lacking. Waiting Jobs have taken so many requests.
+func (a *assignment) makeNew(left, lacking []int, taken int) {
 	n := len(a.groups)
-	a.matching.openNewJobs()
+	a.matching.open(newJobs)
 	startable := math.MaxInt32 // by the organization, and not by a waiting Job
-	taken := len(a.queued) - len(left)
 	if a.in.ParallelJobs != nil {
 		startable = max(0, *a.in.ParallelJobs-taken)
 	}

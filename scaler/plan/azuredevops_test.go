@@ -31,9 +31,12 @@ type request struct {
 	here     bool // in the pool's list of unfinished requests
 	arrived  time.Duration
 	state    adoqueue.State
+	assigned time.Duration
 	job      *job   // that took it
 	foreign  *agent // of somebody else, that took it
 	verdict  int    // group that the last plan wanted to serve it, or -1
+	crossed  bool   // the Job is another scaler's than the one that is to serve it
+	seenBy   int    // scalers that have seen it with an agent, as a set of bits
 }
 
 // queued tells whether the request waits for an agent.
@@ -104,13 +107,13 @@ func (s *simulator) running() int {
 
 func (s *simulator) reserve(r *request, a *agent) {
 	s.leaveQueue(r)
-	r.state, a.busy = adoqueue.Assigned, true
+	r.state, r.assigned, a.busy = adoqueue.Assigned, s.now, true
 	if a.job == nil {
 		r.foreign = a
 		s.tally.lost.add(s.groupsOf(r))
 	} else {
 		r.job = a.job
-		s.tally.take(r, a.job, len(s.groupsOf(r)))
+		s.take(r, a.job)
 		s.tally.longestWait = max(s.tally.longestWait, s.now-r.arrived)
 	}
 	s.trace("%v request %d goes to %s", s.now, r.id, a.name)
@@ -155,6 +158,9 @@ func (s *simulator) finish(r *request, a *agent) {
 // leave takes a request off the list, which may let another one run.
 func (s *simulator) leave(r *request) {
 	r.here = false
+	if r.crossed && r.seenBy != 1<<len(s.scalers)-1 {
+		s.tally.unseen++
+	}
 	s.assign()
 }
 
@@ -198,9 +204,9 @@ func (s *simulator) read(sent time.Duration) poolView {
 		view := adoqueue.JobRequest{ID: r.id, State: r.state, Priority: r.priority, Demands: r.demands.demands()}
 		switch {
 		case r.job != nil:
-			view.Agent = r.job.agent
+			view.Agent, view.AssignTime = r.job.agent, at(r.assigned)
 		case r.foreign != nil:
-			view.Agent = r.foreign.name
+			view.Agent, view.AssignTime = r.foreign.name, at(r.assigned)
 		}
 		snapshot.Requests = append(snapshot.Requests, view)
 	}

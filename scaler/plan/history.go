@@ -4,13 +4,17 @@ import "github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 
 // History remembers which Jobs have held a request. An agent takes only one, so
 // such a Job is of no use for another, even when its request has left the
-// snapshot. The zero value is ready for use; it is not safe for concurrent use.
-type History struct{ held map[string]bool }
+// snapshot. It also remembers which requests went to agents of another shard; see
+// Swap. The zero value is ready for use; it is not safe for concurrent use.
+type History struct {
+	held  map[string]bool
+	swaps swaps
+}
 
 // Observe learns which Jobs hold a request and forgets those that are gone.
 // After a restart one call makes up for all the missed ones, apart from Jobs
-// that are about to end.
-func (h *History) Observe(snapshot *adoqueue.Snapshot, jobs []Job) {
+// that are about to end, and from swaps.
+func (h *History) Observe(snapshot *adoqueue.Snapshot, matcher *Matcher, jobs []Job) {
 	holders := holdersOf(snapshot)
 	held := make(map[string]bool, len(h.held))
 	for i := range jobs {
@@ -19,7 +23,11 @@ func (h *History) Observe(snapshot *adoqueue.Snapshot, jobs []Job) {
 		}
 	}
 	h.held = held
+	h.swaps.observe(snapshot, matcher, jobs)
 }
+
+// Swaps returns those that are open, the oldest first.
+func (h *History) Swaps() []Swap { return h.swaps.open() }
 
 // Held reports whether the Job has been seen with a request.
 func (h *History) Held(uid string) bool { return h.held[uid] }

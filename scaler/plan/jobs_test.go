@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
@@ -103,12 +102,13 @@ func (s *simulator) offline(j *job) {
 	s.agents = slices.DeleteFunc(s.agents, func(a *agent) bool { return a.job == j })
 }
 
-// jobsAt are the Jobs as they were then, as Kubernetes tells of them.
-func (s *simulator) jobsAt(then time.Duration) []plan.Job {
+// jobsAt are the Jobs of a scaler's groups as they were then, as Kubernetes tells
+// of them.
+func (s *simulator) jobsAt(then time.Duration, scaler int) []plan.Job {
 	const kept = time.Minute // the Job's time to live after its end
 	var jobs []plan.Job
 	for _, j := range s.jobs {
-		if j.created > then || j.ended < then-kept {
+		if s.groups[j.group].scaler != scaler || j.created > then || j.ended < then-kept {
 			continue
 		}
 		view := plan.Job{UID: j.uid, Group: s.groups[j.group].key(), Created: at(j.created).Truncate(time.Second)}
@@ -122,54 +122,3 @@ func (s *simulator) jobsAt(then time.Duration) []plan.Job {
 	}
 	return jobs
 }
-
-// group is a ScaledJob of the scenario.
-type group struct {
-	name     string
-	skills   skills
-	priority int
-	minIdle  int
-	min, max int
-	poll     time.Duration
-	phase    time.Duration // of its first poll
-	blocked  span          // when it gets no new Jobs
-}
-
-func (g *group) key() plan.Key { return plan.Key{Namespace: "ado", Name: g.name} }
-
-// planGroups are the groups as the planner knows them now.
-func (s *simulator) planGroups() []plan.Group {
-	groups := make([]plan.Group, len(s.groups))
-	for i := range s.groups {
-		g := &s.groups[i]
-		groups[i] = plan.Group{
-			Key: g.key(), Priority: g.priority, Capabilities: len(g.skills.demands()),
-			MinIdle: g.minIdle, MinReplicas: g.min, MaxReplicas: g.max,
-			Serves: func(r *adoqueue.JobRequest) bool { return g.skills.meet(skillsOf(r)) },
-		}
-		if g.blocked.min <= s.now && s.now < g.blocked.max {
-			groups[i].Blocked = "is held back: its Jobs fail"
-		}
-	}
-	return groups
-}
-
-// skillsOf reads demands back.
-func skillsOf(r *adoqueue.JobRequest) (s skills) {
-	for _, d := range r.Demands {
-		s |= 1 << (d.Name[0] - 'a')
-	}
-	return s
-}
-
-func (s *simulator) groupsOf(r *request) []int {
-	var groups []int
-	for g := range s.groups {
-		if s.groups[g].skills.meet(r.demands) {
-			groups = append(groups, g)
-		}
-	}
-	return groups
-}
-
-func (s *simulator) servedByAny(r *request) bool { return len(s.groupsOf(r)) > 0 }

@@ -10,7 +10,10 @@ import (
 // said.
 type poll struct {
 	group   int
+	scaler  int
+	key     plan.Key // of the group
 	pool    poolView
+	members []int         // groups of the scaler, in the order of the input
 	ourView time.Duration // moment that the planner's view of the Jobs is from
 	input   plan.Input
 	plan    plan.Plan
@@ -22,15 +25,20 @@ type poll struct {
 // tick begins a poll, and the next one an interval later.
 func (s *simulator) tick(g int) {
 	s.after(s.groups[g].poll, func() { s.tick(g) })
-	if s.pool.snapshot != nil && s.now-s.pool.sent <= s.maxAge {
-		s.answer(g, s.pool)
+	if !s.groups[g].isPolled(s.now) {
+		return
+	}
+	s.groups[g].polled = s.now
+	pool := &s.scalers[s.groups[g].scaler].pool
+	if pool.snapshot != nil && s.now-pool.sent <= s.maxAge {
+		s.answer(g, *pool)
 		return
 	}
 	if s.now >= s.outage.min && s.now < s.outage.max {
 		// The last snapshot serves while Azure DevOps fails; then KEDA gets an
 		// error and creates nothing.
-		if s.pool.snapshot != nil && s.now-s.pool.sent <= s.maxStale {
-			s.answer(g, s.pool)
+		if pool.snapshot != nil && s.now-pool.sent <= s.maxStale {
+			s.answer(g, *pool)
 		}
 		return
 	}
@@ -38,22 +46,26 @@ func (s *simulator) tick(g int) {
 	s.after(s.between(s.latency)/2, func() {
 		view := s.read(sent)
 		s.after(s.between(s.latency)/2, func() {
-			if s.pool.snapshot == nil || view.sent > s.pool.sent {
-				s.pool = view
+			if pool.snapshot == nil || view.sent > pool.sent {
+				*pool = view
 			}
-			s.answer(g, view)
+			s.answer(g, *pool)
 		})
 	})
 }
 
 // answer makes the plan and, some milliseconds later, lets KEDA act on it.
 func (s *simulator) answer(g int, view poolView) {
-	p := &poll{group: g, pool: view, ourView: s.now - s.ourLag}
+	p := &poll{group: g, scaler: s.groups[g].scaler, key: s.groups[g].key(), pool: view, ourView: s.now - s.ourLag}
+	p.members = s.members(p.scaler)
 	p.input = plan.Input{
-		Snapshot: view.snapshot, Groups: s.planGroups(), Jobs: s.jobsAt(p.ourView),
-		Held: s.history.Held, ParallelJobs: view.free,
+		Snapshot: view.snapshot, Groups: s.planGroups(p.members), Jobs: s.jobsAt(p.ourView, p.scaler), ParallelJobs: view.free,
 	}
-	s.history.Observe(p.input.Snapshot, p.input.Jobs)
+	p.input.Matcher = plan.NewMatcher(p.input.Groups)
+	history := &s.scalers[p.scaler].history
+	history.Observe(p.input.Snapshot, p.input.Matcher, p.input.Jobs)
+	p.input.Held, p.input.Swaps = history.Held, history.Swaps()
+	s.noticeHolders(p)
 	p.plan = s.make(p.input)
 	s.rememberVerdicts(p)
 	s.checkPlan(p)

@@ -25,6 +25,10 @@ type Matcher struct {
 	found   map[string][]int // by what decides which groups can serve a request
 	sets    map[string][]int // equal ones share a slice
 	key     []byte
+	shards  []adoqueue.Shard // each once; nil if all groups serve all requests
+	shardOf []int            // of each group, in shards
+	has     []bool           // which shards have the request in hand
+	members []int            // of the set in hand
 }
 
 // NewMatcher returns a Matcher for these groups.
@@ -55,6 +59,7 @@ func NewMatcher(groups []Group) *Matcher {
 			m.ofNames[groups[i].Placeholder] = append(m.ofNames[groups[i].Placeholder], g)
 		}
 	}
+	m.findShards()
 	return m
 }
 
@@ -75,7 +80,7 @@ func (m *Matcher) serving(r *adoqueue.JobRequest) []int {
 	return groups
 }
 
-// shared returns the slice that all sets of these groups share.
+// shared returns the slice that all sets of these groups share: a copy of the first.
 func (m *Matcher) shared(groups []int) []int {
 	m.key = m.key[:0]
 	for _, g := range groups {
@@ -84,6 +89,7 @@ func (m *Matcher) shared(groups []int) []int {
 	if known, ok := m.sets[string(m.key)]; ok {
 		return known
 	}
+	groups = slices.Clone(groups)
 	m.sets[string(m.key)] = groups
 	return groups
 }

@@ -3,17 +3,29 @@ package plan
 // matching gives requests to slots. Requests that the same groups can serve are
 // a class, and the Jobs of a group are a slot, so that its size is that of the
 // groups and not of the queue. Slot g holds the waiting Jobs of group g, slot
-// n+g the Jobs that can be made for it, where n is the number of groups.
+// n+g the Jobs that can be made for it, where n is the number of groups. Further
+// slots hold what other shards owe.
 //
 // A request once placed never loses its place, it only moves: so those placed
 // first are served first, and as many are served as can be.
 type matching struct {
+	groups   int
 	slots    []slot
 	classes  []class
-	newJobs  bool // slots for Jobs to be made are in use
-	search   int  // counts searches, to tell their marks apart
+	phase    phaseOfMatching
+	search   int // counts searches, to tell their marks apart
 	frontier []int
 }
+
+// phaseOfMatching is which slots are in use: those of this phase and of earlier ones.
+type phaseOfMatching int
+
+const (
+	waitingJobs phaseOfMatching = iota
+	owedJobs
+	newJobs
+	phasesOfMatching
+)
 
 // slot holds so many requests, of so many classes.
 type slot struct {
@@ -32,8 +44,9 @@ func (s *slot) free() int { return s.size - s.used }
 
 // class is a set of requests that the same groups can serve.
 type class struct {
-	groups []int // the most preferred first
-	slots  []int // waiting Jobs of the groups, then Jobs to be made
+	groups []int // that new Jobs can be made for, the most preferred first
+	slots  []int // by phase, the most preferred first
+	usable [phasesOfMatching]int
 	placed []int // how many of it are in each of these slots
 	full   int   // so many slots at the beginning have no room
 
@@ -45,40 +58,37 @@ type class struct {
 // position is a slot of a class, by its index in the class.
 type position struct{ class, slot int }
 
-// addClass adds a class that these groups can serve.
-func (m *matching) addClass(groups []int) int {
-	c := class{groups: groups, slots: make([]int, 0, 2*len(groups)), placed: make([]int, 2*len(groups))}
-	for _, first := range []int{0, len(m.slots) / 2} {
-		for _, g := range groups {
-			c.slots = append(c.slots, first+g)
-		}
+// addClass adds a class: waiting Jobs of all groups that are able to run its
+// requests may take them, new Jobs are made only for groups that have a share in
+// them, and the slots in owed may stand in.
+func (m *matching) addClass(able, owed, share []int) int {
+	c := class{groups: share, slots: make([]int, 0, len(able)+len(owed)+len(share))}
+	c.slots = append(c.slots, able...)
+	c.usable[waitingJobs] = len(c.slots)
+	c.slots = append(c.slots, owed...)
+	c.usable[owedJobs] = len(c.slots)
+	for _, g := range share {
+		c.slots = append(c.slots, m.groups+g)
 	}
+	c.usable[newJobs] = len(c.slots)
+	c.placed = make([]int, len(c.slots))
 	m.classes = append(m.classes, c)
 	return len(m.classes) - 1
 }
 
-// openNewJobs lets requests be placed in Jobs to be made.
-func (m *matching) openNewJobs() {
-	m.newJobs = true
+// open lets requests be placed in the slots of one more phase.
+func (m *matching) open(phase phaseOfMatching) {
+	m.phase = phase
 	for s := range m.slots {
 		m.slots[s].closed = false
 	}
-}
-
-// usable is how many of a class' slots are in use, the preferred first: waiting
-// Jobs before new ones.
-func (m *matching) usable(c *class) int {
-	if m.newJobs {
-		return len(c.slots)
-	}
-	return len(c.groups)
 }
 
 // place finds room for one more request of the class, moving others if need be,
 // and reports whether there is any.
 func (m *matching) place(c int) bool {
 	of := &m.classes[c]
-	for ; of.full < m.usable(of); of.full++ {
+	for ; of.full < of.usable[m.phase]; of.full++ {
 		if m.slots[of.slots[of.full]].free() > 0 {
 			m.put(position{c, of.full})
 			return true
@@ -143,7 +153,7 @@ func (m *matching) rearrange(c int) bool {
 // the class could move into.
 func (m *matching) reach(c int, frontier []int) []int {
 	of := &m.classes[c]
-	for i, s := range of.slots[:m.usable(of)] {
+	for i, s := range of.slots[:of.usable[m.phase]] {
 		if slot := &m.slots[s]; slot.reached != m.search && !slot.closed {
 			slot.reached, slot.into = m.search, position{c, i}
 			frontier = append(frontier, s)

@@ -17,6 +17,7 @@ func TestMistakesAreCaught(t *testing.T) {
 		name     string
 		planner  planner
 		violates string
+		draw     func(uint64) scenario // drawScenario unless said otherwise
 	}{
 		{
 			name:     "the metric is what is queued, so the queue waits for running builds",
@@ -83,11 +84,55 @@ func TestMistakesAreCaught(t *testing.T) {
 			}),
 			violates: "exactly one",
 		},
+		{
+			name:     "each scaler counts the requests of all shards",
+			planner:  withGroups(func(g *plan.Group) { g.Shard = adoqueue.Shard{} }),
+			violates: "exactly one",
+			draw:     drawSharded,
+		},
+		{
+			name:     "it is forgotten that Jobs run requests of other shards, for which others have a Job left over",
+			planner:  withSwaps(func(plan.Swap) bool { return false }),
+			violates: "exactly one",
+			draw:     drawSharded,
+		},
+		{
+			name:     "only those that have a Job left over know of it, and make one too many for its request",
+			planner:  withSwaps(func(s plan.Swap) bool { return !s.Lent }),
+			violates: "exactly one",
+			draw:     drawSharded,
+		},
+		{
+			name:     "only those whose Jobs run requests of others know of it, and wait for Jobs that others use for their own",
+			planner:  withSwaps(func(s plan.Swap) bool { return s.Lent }),
+			violates: "longest wait",
+			draw:     drawCalmSharded,
+		},
+		{
+			name:     "requests are shared among ScaledJobs that KEDA does not ask for",
+			planner:  withGroups(func(g *plan.Group) { g.Blocked = "" }),
+			violates: "starved",
+			draw:     drawAbsent,
+		},
+		{
+			name: "those who get no new Jobs are left out, with the Jobs that they have",
+			planner: func(in plan.Input) plan.Plan {
+				in.Groups = slices.DeleteFunc(slices.Clone(in.Groups), func(g plan.Group) bool { return g.Blocked != "" })
+				in.Matcher = nil
+				return plan.Make(in)
+			},
+			violates: "exactly one",
+			draw:     drawAbsent,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			draw := drawScenario
+			if test.draw != nil {
+				draw = test.draw
+			}
 			for seed := range *scenarios {
-				sim := simulate(drawScenario(seed+1), test.planner, nil)
+				sim := simulate(draw(seed+1), test.planner, nil)
 				if slices.ContainsFunc(sim.violations, func(v string) bool { return strings.HasPrefix(v, test.violates) }) {
 					t.Logf("seed %d: %s", sim.seed, sim.violations[0])
 					return
@@ -108,6 +153,25 @@ func withMetric(metric func(*plan.Input, int, plan.GroupPlan) int64) planner {
 			p.Groups[in.Groups[g].Key] = gp
 		}
 		return p
+	}
+}
+
+// withGroups is plan.Make with other groups.
+func withGroups(change func(*plan.Group)) planner {
+	return func(in plan.Input) plan.Plan {
+		in.Groups, in.Matcher = slices.Clone(in.Groups), nil
+		for g := range in.Groups {
+			change(&in.Groups[g])
+		}
+		return plan.Make(in)
+	}
+}
+
+// withSwaps is plan.Make which knows of some swaps only.
+func withSwaps(known func(plan.Swap) bool) planner {
+	return func(in plan.Input) plan.Plan {
+		in.Swaps = slices.DeleteFunc(slices.Clone(in.Swaps), func(s plan.Swap) bool { return !known(s) })
+		return plan.Make(in)
 	}
 }
 
@@ -137,7 +201,7 @@ func eachForItself(in plan.Input) plan.Plan {
 	p := plan.Make(in)
 	for _, g := range in.Groups {
 		alone := in
-		alone.Groups = []plan.Group{g}
+		alone.Groups, alone.Matcher = []plan.Group{g}, nil
 		gp := plan.Make(alone).Groups[g.Key]
 		gp.Queued = p.Groups[g.Key].Queued
 		p.Groups[g.Key] = gp

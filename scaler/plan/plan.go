@@ -36,6 +36,9 @@ type Group struct {
 	// not state what it offers. It must look at nothing but the request's demands
 	// and matched agents: it is asked once about requests that are alike in these.
 	Serves func(*adoqueue.JobRequest) bool
+	// Shard is the share of the requests that its agents can run which it gets new
+	// Jobs for. Scalers with other shards serve the rest of the pool.
+	Shard adoqueue.Shard
 	// Priority decides between groups that could serve a request, the highest
 	// first; then the one with the fewest Capabilities, which are the fewest
 	// to spare; then the name.
@@ -77,6 +80,8 @@ type Input struct {
 	// Held reports which Jobs have held a request before; see History. Those
 	// that hold one in the snapshot are known without it.
 	Held func(uid string) bool
+	// Swaps are those that are open; see History.
+	Swaps []Swap
 	// ParallelJobs is how many pipeline jobs more the organization can start
 	// now, those that waiting Jobs will take included. Nil means no bound.
 	ParallelJobs *int

@@ -343,12 +343,12 @@ func TestHistory(t *testing.T) {
 		requests: []string{"@build-0"}, jobs: []string{"build", "build"},
 	}.make()
 	var history plan.History
-	history.Observe(in.Snapshot, in.Jobs)
-	history.Observe(&adoqueue.Snapshot{}, in.Jobs) // the request is finished
+	history.Observe(in.Snapshot, in.Matcher, in.Jobs)
+	history.Observe(&adoqueue.Snapshot{}, in.Matcher, in.Jobs) // the request is finished
 	if !history.Held("uid-0") || history.Held("uid-1") {
 		t.Error("just uid-0 has held a request")
 	}
-	history.Observe(&adoqueue.Snapshot{}, in.Jobs[1:]) // the Job is gone
+	history.Observe(&adoqueue.Snapshot{}, in.Matcher, in.Jobs[1:]) // the Job is gone
 	if history.Held("uid-0") {
 		t.Error("a Job that is gone is to be forgotten")
 	}

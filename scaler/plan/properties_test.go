@@ -57,20 +57,55 @@ func TestScenarios(t *testing.T) {
 		jobs, unused, excused, exact)
 }
 
-// TestCalmScenarios holds the planner to the longest wait in scenarios in which
-// nothing goes wrong and there is room for all: no request waits longer than it
-// takes to see it and to start an agent, however slowly Jobs drain.
-func TestCalmScenarios(t *testing.T) {
+// TestShards does the same with several scalers, each with the Jobs of its own
+// cluster, that divide the pool among them.
+func TestShards(t *testing.T) {
 	if *seed != 0 {
-		replay(t, drawCalm(*seed))
+		replay(t, drawSharded(*seed))
 		return
 	}
-	play(drawCalm, plan.Make, *scenarios/4, func(sim *simulator) {
+	var crossed, exact int
+	play(drawSharded, plan.Make, *scenarios, func(sim *simulator) {
 		sim.report(t)
-		if wait, most := sim.tally.longestWait, sim.unavoidable(); wait > most {
-			t.Errorf("%s: a request waits %v, with %v unavoidable", sim.replay(t), wait, most)
+		crossed += sim.tally.crossed
+		if !sim.undisturbed() {
+			return
+		}
+		if sim.tally.crossed > 0 {
+			exact++
+		}
+		if sim.unused != sim.kept {
+			t.Errorf("%s: %d Jobs are idle at the end, and %d wanted so", sim.replay(t), sim.unused, sim.kept)
 		}
 	})
+	if exact == 0 {
+		t.Error("no scenario with a request for another cluster is free of trouble")
+	}
+	t.Logf("%d requests went to another cluster; %d scenarios with such were exact to the Job", crossed, exact)
+}
+
+// TestCalmScenarios holds the planner to the longest wait; see checkWait.
+func TestCalmScenarios(t *testing.T) {
+	testCalm(t, drawCalm)
+}
+
+// TestCalmShards does so with several scalers.
+func TestCalmShards(t *testing.T) {
+	testCalm(t, drawCalmSharded)
+}
+
+// TestAbsentGroups does so with ScaledJobs that KEDA does not ask for.
+func TestAbsentGroups(t *testing.T) {
+	testCalm(t, drawAbsent)
+}
+
+func testCalm(t *testing.T, draw func(uint64) scenario) {
+	t.Helper()
+	if *seed != 0 {
+		replay(t, draw(*seed))
+		return
+	}
+	play(draw, plan.Make, *scenarios/4, func(sim *simulator) { sim.report(t) })
 }
 
 // play runs the scenarios with the seeds 1 to n and hands each to report, one at

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 )
 
 // scenario is what a simulation plays, all of it drawn from a seed.
@@ -31,6 +33,8 @@ type scenario struct {
 	restart          time.Duration // when our memory is lost
 
 	failures, kills, interrupts float64 // probabilities
+
+	asking time.Duration // how long a group counts as one that KEDA asks for
 }
 
 // arrival is a request to come.
@@ -71,6 +75,7 @@ func drawScenario(seed uint64) scenario {
 	d.disturb(&s)
 	d.addGroups(&s, 1+d.IntN(4), d.one(2))
 	d.addArrivals(&s)
+	d.sendAway(&s)
 	s.settle = 25 * time.Second
 	return s
 }
@@ -89,7 +94,7 @@ func drawCalm(seed uint64) scenario {
 		maxAge: d.between(0, 2*time.Second), latency: span{20 * time.Millisecond, 200 * time.Millisecond},
 		answerToList: span{time.Millisecond, 20 * time.Millisecond},
 		ourLag:       20 * time.Millisecond, kedaLag: 20 * time.Millisecond,
-		settle: 25 * time.Second,
+		settle: 25 * time.Second, asking: time.Minute,
 	}
 	d.addGroups(&s, 1+d.IntN(3), true)
 	for g := range s.groups {
@@ -111,6 +116,111 @@ func (s *scenario) unavoidable() time.Duration {
 		slowest = max(slowest, s.groups[g].poll)
 	}
 	return wait + slowest
+}
+
+// drawSharded draws a scenario with several scalers, each of which serves a shard
+// of the pool with groups of the same skills. Some serve two.
+func drawSharded(seed uint64) scenario {
+	s := drawScenario(seed)
+	d := drawer{rand.New(rand.NewPCG(seed, 2))}
+	s.parallel = 0 // each scaler would take what is free for its own
+	s.run.min += 2 * time.Second
+	d.divide(&s, d.one(4))
+	return s
+}
+
+// drawCalmSharded draws one in which nothing fails.
+func drawCalmSharded(seed uint64) scenario {
+	s := drawCalm(seed)
+	d := drawer{rand.New(rand.NewPCG(seed, 2))}
+	for g := range s.groups {
+		s.groups[g].minIdle = 0
+	}
+	d.divide(&s, false)
+	return s
+}
+
+// divide gives the groups to several scalers, of which some serve two shards if
+// they may.
+func (d drawer) divide(s *scenario, together bool) {
+	shards := 2 + d.IntN(2)
+	if len(s.groups) > 2 {
+		shards = 2
+	}
+	var all []group
+	for k := range shards {
+		for _, g := range s.groups {
+			g.name += string(rune('1' + k))
+			g.shard = adoqueue.Shard{Index: k + 1, Count: shards}
+			if !together {
+				g.scaler = k
+			} else {
+				g.scaler = k / 2
+			}
+			g.poll = d.between(time.Second, 10*time.Second)
+			g.phase = d.upTo(g.poll)
+			all = append(all, g)
+		}
+	}
+	s.groups = all
+}
+
+// drawAbsent draws a calm scenario in which KEDA stops to ask for some groups, or
+// never does, and others could serve their requests.
+func drawAbsent(seed uint64) scenario {
+	s := drawCalm(seed)
+	d := drawer{rand.New(rand.NewPCG(seed, 3))}
+	s.groups = append(s.groups, s.groups[0])
+	for g := range s.groups {
+		s.groups[g].skills, s.groups[g].name, s.groups[g].minIdle = 1, fmt.Sprintf("pool-%c", 'a'+g), 0
+	}
+	for i := range s.arrivals {
+		s.arrivals[i].demands = 1
+	}
+	stays := d.IntN(len(s.groups))
+	for g := range s.groups {
+		if g != stays {
+			d.sendGroupAway(&s, &s.groups[g])
+		}
+	}
+	return s
+}
+
+// sendAway has KEDA not ask for some groups.
+func (d drawer) sendAway(s *scenario) {
+	s.asking = d.between(10*time.Second, time.Minute)
+	for g := range s.groups {
+		s.asking = max(s.asking, 3*s.groups[g].poll)
+	}
+	for g := range s.groups {
+		if d.one(5) {
+			d.sendGroupAway(s, &s.groups[g])
+		}
+	}
+}
+
+func (d drawer) sendGroupAway(s *scenario, g *group) {
+	g.absence = absence(d.IntN(3))
+	g.away = span{d.upTo(s.horizon), never}
+	if d.one(3) {
+		g.away.min = 0
+	}
+	if g.absence != deleted && d.one(2) {
+		g.away.max = g.away.min + d.upTo(s.horizon)
+	}
+}
+
+// unnoticed is the longest that it may take until the planner knows of all groups
+// that KEDA does not ask for: each may come to have its share when the one before
+// is known.
+func (s *scenario) unnoticed() time.Duration {
+	wait := time.Duration(0)
+	for g := range s.groups {
+		if group := &s.groups[g]; group.absence == unknown && group.away.max > 0 {
+			wait += s.asking
+		}
+	}
+	return wait
 }
 
 // drawer draws parts of a scenario.

@@ -27,14 +27,20 @@ type simulator struct {
 	queue    []*request // queued, the oldest first
 	agents   []*agent   // online
 	jobs     []*job
-	pool     poolView
-	history  plan.History
+	scalers  []scaler
 
 	tally      tally
 	unused     int // Jobs that took nothing, at the end
 	kept       int // those of them that are wanted so
 	violations []string
 	trace      func(format string, args ...any)
+}
+
+// scaler is one of those that serve the pool, with its own view of it and of the
+// Jobs of its cluster.
+type scaler struct {
+	pool    poolView
+	history plan.History
 }
 
 // planner is plan.Make, or one that is wrong.
@@ -52,13 +58,14 @@ func simulate(s scenario, p planner, trace func(string, ...any)) *simulator {
 	if trace == nil {
 		sim.trace = func(string, ...any) {}
 	}
+	sim.scalers = make([]scaler, 1+slices.MaxFunc(s.groups, func(a, b group) int { return a.scaler - b.scaler }).scaler)
 	sim.queueArrivals()
 	sim.addForeignAgents()
 	for g := range s.groups {
 		sim.after(s.groups[g].phase, func() { sim.tick(g) })
 	}
 	if s.restart > 0 {
-		sim.after(s.restart, func() { sim.history = plan.History{} })
+		sim.after(s.restart, func() { sim.scalers[0].history = plan.History{} })
 	}
 	quiet := time.Duration(0)
 	for len(sim.events) > 0 && len(sim.violations) == 0 {
@@ -78,6 +85,7 @@ func simulate(s scenario, p planner, trace func(string, ...any)) *simulator {
 	}
 	if len(sim.violations) == 0 {
 		sim.checkEnd()
+		sim.checkWait()
 	}
 	return sim
 }
@@ -91,7 +99,7 @@ func (s *simulator) settled() bool {
 		return false
 	}
 	for g := range s.groups {
-		if s.now < s.groups[g].blocked.max {
+		if s.now < s.groups[g].blocked.max || s.groups[g].away.min <= s.now && s.now < s.groups[g].away.max && s.groups[g].away.max != never {
 			return false
 		}
 	}

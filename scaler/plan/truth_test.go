@@ -15,6 +15,9 @@ type tally struct {
 	surplus     perGroup // Jobs that nothing needed any more when KEDA made them
 	again       perGroup // requests taken by a Job whose first one was cancelled before it could begin
 	elsewhere   int      // requests that Azure DevOps gave to another group than the last plan, if one saw them
+	crossed     int      // requests that Azure DevOps gave to another scaler than the one that is to serve them
+	unseen      int      // those of them that a scaler did not see with an agent
+	fromIdle    int      // those of them that went to a group that keeps idle Jobs
 	warm        int      // Jobs that KEDA made for minReplicaCount
 	longestWait time.Duration
 	shortages   int // Jobs that a poll left out, with a good reason
@@ -33,10 +36,22 @@ func (c *perGroup) add(groups []int) {
 	}
 }
 
-// take notes that a request, which so many groups can serve, goes to the Job.
-func (t *tally) take(r *request, j *job, groups int) {
-	if groups > 1 && r.verdict != j.group {
+// take notes that a request goes to the Job. That it crosses over to another
+// scaler is no excuse, unless the group there is of another kind.
+func (s *simulator) take(r *request, j *job) {
+	t, taker := &s.tally, &s.groups[j.group]
+	r.crossed = !slices.ContainsFunc(s.groupsOf(r), func(g int) bool { return s.groups[g].scaler == taker.scaler })
+	others := slices.DeleteFunc(s.able(r), func(g int) bool {
+		return g == j.group || s.groups[g].scaler != taker.scaler && s.groups[g].skills == taker.skills
+	})
+	if len(others) > 0 && (r.crossed || r.verdict != j.group) {
 		t.elsewhere++
+	}
+	if r.crossed {
+		t.crossed++
+		if taker.minIdle > 0 {
+			t.fromIdle++
+		}
 	}
 	if j.reserved {
 		t.again.add([]int{j.group})
@@ -53,7 +68,7 @@ func (s *simulator) supplies(p *poll) map[string]bool {
 	for i := range p.input.Jobs {
 		j := &p.input.Jobs[i]
 		sinceSnapshot := j.Ended.Add(time.Second).After(p.input.Snapshot.RequestedAt)
-		if !s.history.Held(j.UID) && (j.Ended.IsZero() || sinceSnapshot) {
+		if !s.scalers[p.scaler].history.Held(j.UID) && (j.Ended.IsZero() || sinceSnapshot) {
 			supplies[j.UID] = true
 		}
 	}
@@ -66,6 +81,9 @@ func (s *simulator) rememberVerdicts(p *poll) {
 	p.verdicts = make(map[*request]int)
 	for _, v := range p.plan.Requests {
 		r := s.requests[v.RequestID-1]
+		if v.Outcome == plan.ByOtherShard {
+			continue
+		}
 		r.verdict = s.groupIndex(v.Group)
 		if v.Outcome == plan.ByWaitingJob || v.Outcome == plan.ByNewJob {
 			p.verdicts[r] = r.verdict
@@ -88,12 +106,35 @@ func (s *simulator) checkSurplus(p *poll, made int) {
 	without := s.served(0, p.group)
 	needed := s.served(made, p.group) - without
 	surplus := made - needed
-	for range surplus {
+	excuses, hidden := s.unknowable(p), s.hidden(p)
+	for range min(surplus, excuses) {
 		s.tally.surplus.add([]int{p.group})
 	}
-	if excuses := s.unknowable(p); surplus > excuses {
+	if surplus > excuses+hidden {
 		s.violate("exactly one", "%s gets %d Jobs, of which only %d are needed and %d can be excused",
-			s.groups[p.group].name, made, needed, excuses)
+			s.groups[p.group].name, made, needed, excuses+hidden)
+	}
+}
+
+// hidden is how many Jobs of other scalers are left over that might do: no scaler
+// can know of those. They are for the next requests there, so that in the end
+// they are no excuse.
+func (s *simulator) hidden(p *poll) int {
+	n := 0
+	for _, j := range s.jobs {
+		if j.supply() && s.groups[j.group].scaler != p.scaler {
+			n++
+		}
+	}
+	return n
+}
+
+// noticeHolders notes which requests a scaler has seen with an agent.
+func (s *simulator) noticeHolders(p *poll) {
+	for i := range p.input.Snapshot.Requests {
+		if r := &p.input.Snapshot.Requests[i]; r.State != adoqueue.Queued {
+			s.requests[r.ID-1].seenBy |= 1 << p.scaler
+		}
 	}
 }
 
@@ -138,7 +179,7 @@ func (p *poll) verdict(r *request) int {
 }
 
 // missing is what the plan says that the poll's group lacks.
-func (p *poll) missing() int { return p.plan.Groups[p.input.Groups[p.group].Key].Missing }
+func (p *poll) missing() int { return p.plan.Groups[p.key].Missing }
 
 // checkShortage holds the Jobs there are after a poll against the requests that
 // the plan gives to the group: one for each. What lacks must be due to a Job
@@ -201,7 +242,7 @@ func (s *simulator) served(more, g int) int {
 	}
 	var wants [][]int
 	for _, r := range s.queue {
-		wants = append(wants, s.groupsOf(r))
+		wants = append(wants, s.able(r))
 	}
 	for g := range s.groups {
 		for range s.groups[g].minIdle {
@@ -247,11 +288,15 @@ func largestMatching(wants [][]int, jobs []int) int {
 // checkPlan holds a plan against its input: every queued request is counted for
 // one group that can serve it, as many as can be are served, and no group gets
 // more than it has room for.
+//
+// A group's waiting Jobs are for all requests that they can run, new ones only for
+// its shard; so those have a number of their own here.
 func (s *simulator) checkPlan(p *poll) {
-	var wants [][]int
+	var wants, left [][]int
 	var waiting, all []int
-	for g := range p.input.Groups {
-		group, gp := &p.input.Groups[g], p.plan.Groups[p.input.Groups[g].Key]
+	const asNew = 100
+	for i, g := range p.members {
+		group, gp := &p.input.Groups[i], p.plan.Groups[p.input.Groups[i].Key]
 		for range gp.Waiting + gp.Ended {
 			waiting = append(waiting, g)
 		}
@@ -261,7 +306,7 @@ func (s *simulator) checkPlan(p *poll) {
 		}
 		for range room {
 			if group.Blocked == "" {
-				all = append(all, g)
+				all = append(all, asNew+g)
 			}
 		}
 	}
@@ -276,8 +321,23 @@ func (s *simulator) checkPlan(p *poll) {
 				s.violate("counted once", "request %d is counted for %s, which cannot serve it", v.RequestID, v.Group)
 			}
 		}
-		if view.State == adoqueue.Queued {
-			wants = append(wants, s.groupsOf(s.requests[view.ID-1]))
+		if view.State != adoqueue.Queued {
+			continue
+		}
+		r := s.requests[view.ID-1]
+		able, share := s.here(p, s.able(r)), s.here(p, s.groupsOf(r))
+		switch adopted := v.Outcome == plan.ByWaitingJob || v.Outcome == plan.ByNewJob; {
+		case len(share) == 0 && !adopted:
+			continue // for another scaler
+		case len(share) == 0:
+			share = able
+		}
+		for _, g := range share {
+			able = append(able, asNew+g)
+		}
+		wants = append(wants, able)
+		if v.Outcome != plan.ByOtherShard {
+			left = append(left, able)
 		}
 	}
 	for key, gp := range p.plan.Groups {
@@ -288,13 +348,18 @@ func (s *simulator) checkPlan(p *poll) {
 	if got, want := count[plan.ByWaitingJob], largestMatching(wants, waiting); got != want {
 		s.violate("counted once", "waiting Jobs serve %d requests, %d are possible", got, want)
 	}
-	want := largestMatching(wants, all)
+	want := largestMatching(left, all)
 	if p.input.ParallelJobs != nil {
 		want = min(want, max(count[plan.ByWaitingJob], *p.input.ParallelJobs))
 	}
 	if got := count[plan.ByWaitingJob] + count[plan.ByNewJob]; got != want {
 		s.violate("counted once", "%d requests are served, %d are possible", got, want)
 	}
+}
+
+// here are those of the groups that the poll's scaler plans for.
+func (s *simulator) here(p *poll, groups []int) []int {
+	return slices.DeleteFunc(groups, func(g int) bool { return !slices.Contains(p.members, g) })
 }
 
 // checkEnd settles the scenario's account.
@@ -310,7 +375,11 @@ func (s *simulator) checkEnd() {
 		}
 	}
 	for g := range s.groups {
-		for range min(s.groups[g].minIdle, s.groups[g].max) {
+		wanted := min(s.groups[g].minIdle, s.groups[g].max)
+		if !s.groups[g].comesBack(s.now) {
+			wanted = min(wanted, idle.group[g])
+		}
+		for range wanted {
 			kept.add([]int{g})
 		}
 	}
@@ -321,7 +390,7 @@ func (s *simulator) checkEnd() {
 	t := &s.tally
 	s.unused, s.kept = idle.all, kept.all
 	excess := idle.all - kept.all
-	if most := t.lost.all + t.surplus.all + t.again.all + t.elsewhere + t.warm; excess > most {
+	if most := t.lost.all + t.surplus.all + t.again.all + t.elsewhere + t.warm + s.untold(); excess > most {
 		s.violate("exactly one", "%d Jobs took nothing; %d are kept idle, %d can be excused", idle.all, kept.all, most)
 	}
 	if !s.disjoint() {
@@ -336,16 +405,34 @@ func (s *simulator) checkEnd() {
 	}
 }
 
+// checkWait holds a calm scenario, in which nothing goes wrong and there is room
+// for all, to the longest wait: no request waits longer than it takes to see it and
+// to start an agent, however slowly Jobs drain; and until it is known of groups
+// that KEDA does not ask for them.
+func (s *simulator) checkWait() {
+	if !s.calm {
+		return
+	}
+	if wait, most := s.tally.longestWait, s.unnoticed()+s.unavoidable(); wait > most {
+		s.violate("longest wait", "a request waited %v, with %v unavoidable", wait, most)
+	}
+}
+
 // undisturbed tells whether nothing happened that could leave a Job idle.
 func (s *simulator) undisturbed() bool {
 	t := &s.tally
-	return t.lost.all+t.surplus.all+t.again.all+t.elsewhere+t.warm+s.parallel == 0
+	return t.lost.all+t.surplus.all+t.again.all+t.elsewhere+t.warm+s.untold()+s.parallel == 0
 }
+
+// untold is how many requests crossed over without both scalers being able to know
+// who has a Job left over: one that has missed it does not, and an idle Job that a
+// group keeps is replaced there, and leaves over the one that was made here.
+func (s *simulator) untold() int { return s.tally.unseen + s.tally.fromIdle }
 
 // disjoint tells whether each request can be served by one group only.
 func (s *simulator) disjoint() bool {
 	for _, r := range s.requests {
-		if len(s.groupsOf(r)) > 1 {
+		if len(s.able(r)) > 1 {
 			return false
 		}
 	}

@@ -17,11 +17,12 @@ const (
 	ByNewJob                    // a Job that is yet to be made
 	ByBusyJob                   // the Job whose agent it has
 	ByOtherAgent                // an agent of somebody else
+	ByOtherShard                // a scaler with another shard
 )
 
 // String is the outcome in logs.
 func (o Outcome) String() string {
-	return [...]string{"unserved", "waiting Job", "new Job", "busy Job", "other agent"}[o]
+	return [...]string{"unserved", "waiting Job", "new Job", "busy Job", "other agent", "other shard"}[o]
 }
 
 // Verdict says who serves a request. Azure DevOps may decide otherwise: for a
@@ -41,7 +42,7 @@ func (v Verdict) String() string {
 	switch {
 	case v.Outcome == Unserved:
 		return fmt.Sprintf("%s: %s", v.Outcome, v.Reason)
-	case v.Outcome == ByOtherAgent:
+	case v.Outcome == ByOtherAgent || v.Outcome == ByOtherShard:
 		return v.Outcome.String()
 	case v.Job == "":
 		return fmt.Sprintf("%s of %s", v.Outcome, v.Group)
@@ -56,8 +57,11 @@ func (a *assignment) verdicts() []Verdict {
 	verdicts := make([]Verdict, len(requests))
 	for i := range requests {
 		verdicts[i] = Verdict{RequestID: requests[i].ID}
-		if r := &requests[i]; r.State != adoqueue.Queued {
+		switch r := &requests[i]; {
+		case r.State != adoqueue.Queued:
 			verdicts[i].byAgent(a, r)
+		case a.class[i] == none:
+			verdicts[i].Outcome = ByOtherShard
 		}
 	}
 	used := make([]int, len(a.groups)) // of each group's waiting Jobs
@@ -75,16 +79,27 @@ func (a *assignment) verdicts() []Verdict {
 			continue
 		}
 		c.placed[*s]--
-		g := c.groups[*s%len(c.groups)]
-		group := &a.groups[g]
-		group.has.Queued++
-		v.Group, v.Outcome = group.group.Key, ByNewJob
-		if *s < len(c.groups) {
-			v.Outcome, v.Job = ByWaitingJob, group.supply[used[g]].UID
-			used[g]++
-		}
+		v.place(a, c.slots[*s], used)
 	}
 	return verdicts
+}
+
+// place says who serves a request that has a place in a slot; used is how many of
+// each group's waiting Jobs have one already.
+func (v *Verdict) place(a *assignment, slot int, used []int) {
+	n := len(a.groups)
+	if slot >= 2*n {
+		v.Outcome = ByOtherShard
+		return
+	}
+	g := slot % n
+	group := &a.groups[g]
+	group.has.Queued++
+	v.Group, v.Outcome = group.group.Key, ByNewJob
+	if slot < n {
+		v.Outcome, v.Job = ByWaitingJob, group.supply[used[g]].UID
+		used[g]++
+	}
 }
 
 func (v *Verdict) byAgent(a *assignment, r *adoqueue.JobRequest) {
