@@ -159,6 +159,9 @@ func (d drawer) divide(s *scenario, together bool) {
 			}
 			g.poll = d.between(time.Second, 10*time.Second)
 			g.phase = d.upTo(g.poll)
+			if !s.calm && d.one(8) {
+				d.sendGroupAway(s, &g)
+			}
 			all = append(all, g)
 		}
 	}

@@ -65,7 +65,7 @@ func simulate(s scenario, p planner, trace func(string, ...any)) *simulator {
 		sim.after(s.groups[g].phase, func() { sim.tick(g) })
 	}
 	if s.restart > 0 {
-		sim.after(s.restart, func() { sim.scalers[0].history = plan.History{} })
+		sim.after(s.restart, sim.forget)
 	}
 	quiet := time.Duration(0)
 	for len(sim.events) > 0 && len(sim.violations) == 0 {

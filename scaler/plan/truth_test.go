@@ -16,7 +16,8 @@ type tally struct {
 	again       perGroup // requests taken by a Job whose first one was cancelled before it could begin
 	elsewhere   int      // requests that Azure DevOps gave to another group than the last plan, if one saw them
 	crossed     int      // requests that Azure DevOps gave to another scaler than the one that is to serve them
-	unseen      int      // those of them that a scaler did not see with an agent
+	unseen      int      // those of them that a scaler did not see with an agent, or has forgotten
+	overdue     int      // requests that waited for so long that a scaler gave up on the Job of another
 	fromIdle    int      // those of them that went to a group that keeps idle Jobs
 	warm        int      // Jobs that KEDA made for minReplicaCount
 	longestWait time.Duration
@@ -46,6 +47,9 @@ func (s *simulator) take(r *request, j *job) {
 	})
 	if len(others) > 0 && (r.crossed || r.verdict != j.group) {
 		t.elsewhere++
+	}
+	if len(s.scalers) > 1 && s.now-r.arrived > lentFor {
+		t.overdue++
 	}
 	if r.crossed {
 		t.crossed++
@@ -424,10 +428,26 @@ func (s *simulator) undisturbed() bool {
 	return t.lost.all+t.surplus.all+t.again.all+t.elsewhere+t.warm+s.untold()+s.parallel == 0
 }
 
-// untold is how many requests crossed over without both scalers being able to know
-// who has a Job left over: one that has missed it does not, and an idle Job that a
-// group keeps is replaced there, and leaves over the one that was made here.
-func (s *simulator) untold() int { return s.tally.unseen + s.tally.fromIdle }
+// untold is how many requests may have cost a Job too many since not all scalers
+// could know who has a Job left over: one has missed or forgotten that a request
+// crossed over; an idle Job that a group keeps took it, is replaced there and leaves
+// over the one that was made here; or one scaler has given up on another, which
+// had no room until then.
+func (s *simulator) untold() int { return s.tally.unseen + s.tally.fromIdle + s.tally.overdue }
+
+// lentFor is how long a scaler counts on a Job of another one.
+const lentFor = 2 * time.Minute
+
+// forget has the first scaler start anew.
+func (s *simulator) forget() {
+	s.scalers[0].history = plan.History{}
+	for _, r := range s.requests {
+		if r.crossed && !r.here && s.now-r.assigned < lentFor {
+			s.tally.unseen++
+		}
+		r.seenBy &^= 1
+	}
+}
 
 // disjoint tells whether each request can be served by one group only.
 func (s *simulator) disjoint() bool {
