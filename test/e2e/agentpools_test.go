@@ -9,6 +9,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
@@ -66,6 +67,50 @@ func agentPools(t *testing.T, b *bench.Bench) {
 		}
 		return ""
 	})
+}
+
+// isolatedPools has the program's own pods keep the credential in a sidecar: only
+// that has the Secret, and the jobs are run all the same.
+func isolatedPools(t *testing.T, b *bench.Bench) {
+	s, env := newPools(t, b)
+	address := freeAddress(t)
+	s.scaler = startScaler(t, append(env, "KUBE=on", "KUBECONFIG="+b.Plane.Kubeconfig(), "GRPC_ADDR="+address,
+		"SCALER_ADDRESS="+address, "POLLING_INTERVAL=1s", "JOB_ISOLATE_CREDENTIAL=true", "JOB_CAPABILITIES=docker"))
+	s.eventually(func() string {
+		if names := s.scaledJobs(t); len(names) != len(pools) {
+			return fmt.Sprintf("ScaledJobs %v", names)
+		}
+		return ""
+	})
+	s.polledAgain(3 * len(pools))
+	ids := s.queueIn(pools, 1)
+	s.finished(ids)
+	for _, job := range s.jobs() {
+		pod := job.Spec.Template.Spec
+		if n := secretsOf(pod.Containers[0]); n != 0 {
+			t.Errorf("the agent's container of Job %s has %d Secrets", job.Name, n)
+		}
+		if n := secretsOf(pod.InitContainers[0]); n != 1 {
+			t.Errorf("the sidecar of Job %s has %d Secrets", job.Name, n)
+		}
+	}
+	s.eventually(func() string {
+		for _, job := range s.jobs() {
+			if state(&job) != batchv1.JobComplete {
+				return fmt.Sprintf("Job %s is %q", job.Name, state(&job))
+			}
+		}
+		return ""
+	})
+}
+
+func secretsOf(c corev1.Container) (n int) {
+	for _, v := range c.Env {
+		if v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // scaledJobs are the names of the site's; none may hold the token.

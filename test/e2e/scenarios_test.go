@@ -46,6 +46,7 @@ func TestScenarios(t *testing.T) {
 		"paused ScaledJob":                 paused,
 		"mistake in the trigger":           mistakeInTheTrigger,
 		"AGENT_POOLS with KEDA":            agentPools,
+		"JOB_ISOLATE_CREDENTIAL":           isolatedPools,
 		"eviction":                         eviction,
 	} {
 		if testing.Short() && !onEveryKEDA[name] {
