@@ -245,3 +245,42 @@ func manifest(t *testing.T, s *kedav1alpha1.ScaledJob) map[string]any {
 	}
 	return object.Object
 }
+
+// TestIsolatedIdentity has the chart keep an Entra identity from the container
+// that runs jobs, be it that of Azure's webhook or a certificate.
+func TestIsolatedIdentity(t *testing.T) {
+	for name, values := range map[string]string{
+		"workload identity": `
+organization: {url: https://dev.azure.com/contoso, auth: {kind: workload-identity, tenantID: t, clientID: c}}
+agentServiceAccount: {create: true}
+agentPools: [{pool: linux, isolateCredential: true, sidecars: [{name: database, image: postgres}]}]
+`,
+		"certificate": `
+organization: {url: https://dev.azure.com/contoso, existingSecret: s, auth: {kind: service-principal, tenantID: t, clientID: c, certificate: true}}
+agentPools: [{pool: linux, isolateCredential: true, sidecars: [{name: database, image: postgres}]}]
+`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			template := scaledJobs(t, render(t, parse(t, values)))[0].Spec.JobTargetRef.Template
+			agent, keeper := template.Spec.Containers[0], template.Spec.InitContainers[0]
+			for _, v := range agent.Env {
+				if strings.HasPrefix(v.Name, "AZURE_") || v.Name == "AZP_AUTH" || v.ValueFrom != nil {
+					t.Errorf("the agent's container has %s", v.Name)
+				}
+			}
+			if len(agent.VolumeMounts) != 1 || agent.VolumeMounts[0].MountPath != "/azp/shared" {
+				t.Errorf("the agent's container mounts %v", agent.VolumeMounts)
+			}
+			identified := false
+			for _, v := range keeper.Env {
+				identified = identified || v.Name == "AZURE_CLIENT_ID"
+			}
+			if keeper.Name != "keeper" || !identified || *template.Spec.AutomountServiceAccountToken {
+				t.Errorf("the keeper is %+v", keeper)
+			}
+			if got := template.Annotations["azure.workload.identity/skip-containers"]; got != "database;agent" {
+				t.Errorf("containers without the identity: %q", got)
+			}
+		})
+	}
+}
