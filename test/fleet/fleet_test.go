@@ -45,7 +45,7 @@ func TestFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(view.Stop)
-	expect(t, view, "ado/build default 0-100 x1 map[poolName:linux scalerAddress:scaler:9090]")
+	expect(t, view, "ado/build  0-100 x1 map[poolName:linux scalerAddress:scaler:9090]")
 
 	setField(t, scaledJob, "accurate", "spec", "scalingStrategy", "strategy")
 	setField(t, scaledJob, int64(2), "spec", "minReplicaCount")
