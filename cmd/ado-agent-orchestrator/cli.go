@@ -39,6 +39,7 @@ type commandLine struct {
 	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
 	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
 	Query   queryCommand   `cmd:"" help:"Ask a running scaler for the metric of a ScaledJob or a pool, as KEDA does."`
+	Doctor  doctorCommand  `cmd:"" help:"Check what serve needs, and say how to fix what is wrong; takes serve's settings and changes nothing."`
 	Migrate migrateCommand `cmd:"" help:"Turn manifests with KEDA's azure-pipelines trigger into ScaledJobs for this scaler."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	None    noCommand      `cmd:"" hidden:""`

@@ -273,6 +273,16 @@ func (s *site) authenticate(authority *authority, client pair) {
 	if err := s.CreateAuthentication(s.t.Context(), authentication); err != nil {
 		s.t.Fatal(err)
 	}
+	// KEDA up to 2.19 that sees the ScaledJob first connects without TLS, and stays
+	// so. It has seen the TriggerAuthentication once this has a finalizer.
+	s.eventually(func() string {
+		seen, err := s.Dynamic.Resource(workload.TriggerAuthentications).Namespace(s.Namespace).
+			Get(s.t.Context(), authentication.GetName(), metav1.GetOptions{})
+		if err != nil || len(seen.GetFinalizers()) == 0 {
+			return "KEDA has not seen the TriggerAuthentication"
+		}
+		return ""
+	})
 }
 
 func clientSecret(t *testing.T, authority *authority, client pair) map[string]string {

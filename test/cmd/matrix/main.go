@@ -69,7 +69,8 @@ func writeTable(file string, lines map[string]string) error {
 	if !found || !closed {
 		return fmt.Errorf("%s has no %q and %q", file, begin, end)
 	}
-	table := header()
+	var table strings.Builder
+	table.WriteString(header())
 	for _, version := range promised {
 		now, measured := lines[version]
 		for previous := range strings.Lines(old) {
@@ -78,8 +79,8 @@ func writeTable(file string, lines map[string]string) error {
 			}
 		}
 		if now != "" {
-			table += now + "\n"
+			table.WriteString(now + "\n")
 		}
 	}
-	return os.WriteFile(file, []byte(before+begin+table+end+after), 0o600)
+	return os.WriteFile(file, []byte(before+begin+table.String()+end+after), 0o600) //nolint:gosec // the path is this repository's
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
@@ -43,25 +44,27 @@ func parts(version string) []part {
 }
 
 func header() string {
-	titles, rule := "| KEDA |", "| --- |"
-	for _, p := range parts("") {
-		titles += " " + p.title + " |"
-		rule += " --- |"
+	columns := parts("")
+	titles := []string{"KEDA"}
+	for _, p := range columns {
+		titles = append(titles, p.title)
 	}
-	return titles + "\n" + rule + "\n"
+	return row(titles) + "\n" + row(slices.Repeat([]string{"---"}, len(titles))) + "\n"
 }
 
 func line(version string, results []bool) string {
-	text := "| " + version + " |"
+	cells := []string{version}
 	for _, passed := range results {
-		mark := " no |"
+		cell := "no"
 		if passed {
-			mark = " yes |"
+			cell = "yes"
 		}
-		text += mark
+		cells = append(cells, cell)
 	}
-	return text
+	return row(cells)
 }
+
+func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
 
 // tryAll runs all parts on a version. What did not pass is an error as well.
 func tryAll(ctx context.Context, version string) (results []bool, err error) {

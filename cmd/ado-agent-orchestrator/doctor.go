@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/doctor"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// doctorCommand checks what serve with the same settings needs.
+type doctorCommand struct {
+	Flags  serveFlags `embed:""`
+	Output string     `name:"output" short:"o" enum:"text,json" default:"text" help:"Format of the findings: text or json."`
+}
+
+// Check reports what is wrong with the settings.
+func (c *doctorCommand) Check(p *setting.Problems) { c.Flags.Check(p) }
+
+// Run prints the findings. Faults are an error.
+func (c *doctorCommand) Run(ctx context.Context, o outputs) error {
+	report, err := c.report(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		encoder := json.NewEncoder(o.out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		report.Write(o.out)
+	}
+	if err != nil {
+		return err
+	}
+	if report.Faults > 0 {
+		return fmt.Errorf("%d faults found", report.Faults)
+	}
+	return nil
+}
+
+func (c *doctorCommand) report(ctx context.Context) (doctor.Report, error) {
+	s, err := c.Flags.settings()
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	config, err := kubernetesClientConfig()
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	namespace, _, err := kubernetesConfig().Namespace()
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	bindKubernetesLog(zap.NewNop())
+	options := doctor.Options{
+		Config: config, Namespaces: s.view.KubeNamespaces, Rights: s.rights(namespace),
+		ScalerAddress: s.scalerAddress, ManagesAgents: s.housekeeper.pools(), CertFile: string(s.keda.TLSCertFile),
+	}
+	// Kubernetes sets it in every pod.
+	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		options.InCluster, options.MetricsURL = true, metricsURL(string(s.HTTPAddr))
+	}
+	for _, organization := range s.organizations {
+		made, err := organization.forDoctor()
+		if err != nil {
+			return doctor.Report{}, err
+		}
+		options.Organizations = append(options.Organizations, made)
+	}
+	answer, stop, err := s.answers(ctx)
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	defer stop()
+	options.Answer = answer
+	return doctor.Check(ctx, options)
+}
+
+// metricsURL is where this machine reaches a server that listens at an address.
+func metricsURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/metrics"
+}
+
+// forDoctor returns the organization with a client that watches its clock.
+func (o organization) forDoctor() (doctor.Organization, error) {
+	transport, err := adoqueue.NewHTTPClient(o.caFile)
+	if err != nil {
+		return doctor.Organization{}, err
+	}
+	clock := doctor.NewClock(transport)
+	credential, err := adoauth.New(o.auth, transport)
+	if err != nil {
+		return doctor.Organization{}, fmt.Errorf("organization %s: %w", o.url, err)
+	}
+	client, err := adoqueue.NewClient(o.url, credential, adoqueue.Options{HTTPClient: clock, AllowHTTP: o.allowHTTP})
+	return doctor.Organization{URL: o.url, Client: client, Credential: o.auth.Kind, Clock: clock}, err
+}
+
+// quietCluster records no events: doctor changes nothing.
+type quietCluster struct{ *fleet.Fleet }
+
+// Warn does nothing.
+func (quietCluster) Warn(string, string, string, string) {}
+
+// answers returns a function that answers triggers as serve does.
+func (s settings) answers(ctx context.Context) (answer func(ctx context.Context, namespace, name string, metadata map[string]string) error, stop func(), err error) {
+	organizations, closeCaches, err := s.open(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	options := s.engineOptions(organizations, nil, zap.NewNop())
+	options.PlaceholderName = nil
+	stop = closeCaches
+	// Without a view the rights that it lacks are reported, and what can be said
+	// without it.
+	if view, err := s.watch(ctx); err == nil {
+		options.Cluster = quietCluster{view}
+		stop = func() { view.Stop(); closeCaches() }
+	}
+	decisions := engine.New(options)
+	answer = func(ctx context.Context, namespace, name string, metadata map[string]string) error {
+		_, err := decisions.Answer(ctx, engine.Question{Key: plan.Key{Namespace: namespace, Name: name}, Metadata: metadata, Half: engine.Whole})
+		return err
+	}
+	before := stop
+	return answer, func() { decisions.Close(); before() }, nil
+}
+
+// rights are those that serve with these settings needs in Kubernetes.
+func (s settings) rights(own string) (rights []doctor.Right) {
+	add := func(namespaces []string, group, resource, feature string, verbs ...string) {
+		for _, namespace := range namespaces {
+			for _, verb := range verbs {
+				rights = append(rights, doctor.Right{Verb: verb, Group: group, Resource: resource, Namespace: namespace, For: feature})
+			}
+		}
+	}
+	if s.view.Kube != off {
+		view := s.view.KubeNamespaces
+		if len(view) == 0 {
+			view = []string{""}
+		}
+		add(view, "keda.sh", "scaledjobs", "count exact", "list", "watch")
+		add(view, "batch", "jobs", "count exact", "list", "watch")
+		add(view, "events.k8s.io", "events", "the report of problems", "create")
+		if s.housekeeper.StuckAfter > 0 {
+			add(view, "", "pods", "STUCK_AFTER", "list")
+			add(view, "", "events", "STUCK_AFTER", "list")
+		}
+		if s.housekeeper.DeleteStuck {
+			add(view, "batch", "jobs", "DELETE_STUCK", "delete")
+		}
+	}
+	home := []string{own}
+	if s.housekeeper.pools() && strings.TrimSpace(s.housekeeper.owner) == "" {
+		add(home, "", "namespaces", "PLACEHOLDERS and OFFLINE_AGENTS without HOUSEKEEPING_OWNER", "get")
+	}
+	if s.Election == on {
+		add(home, "coordination.k8s.io", "leases", "LEADER_ELECTION", "get", "create", "update")
+	}
+	if s.scaledJobs != nil {
+		agents := []string{s.agents.namespace}
+		add(agents, "keda.sh", "scaledjobs", "AGENT_POOLS", "list", "create", "patch", "delete")
+		if s.agents.token != nil {
+			add(agents, "", "secrets", "the agents' token", "create", "patch")
+		}
+	}
+	return rights
+}
