@@ -203,8 +203,11 @@ func (p *patient) scaledJobFaults() []fault {
 }
 
 func (p *patient) certificateFaults() []fault {
-	expired, _ := selfSigned(p.t, "127.0.0.1", time.Now().Add(-time.Hour))
-	elsewhere, _ := selfSigned(p.t, "192.0.2.1", time.Now().Add(365*24*time.Hour))
+	expired, expiredKey := selfSigned(p.t, "127.0.0.1", time.Now().Add(-time.Hour))
+	elsewhere, elsewhereKey := selfSigned(p.t, "192.0.2.1", time.Now().Add(365*24*time.Hour))
+	pair := func(name, certificate, key string) map[string]string {
+		return map[string]string{"TLS_CERT_FILE": p.file(name+".crt", certificate), "TLS_KEY_FILE": p.file(name+".key", key)}
+	}
 	authentications := p.Dynamic.Resource(workload.TriggerAuthentications).Namespace(p.Namespace)
 	good, _ := p.Kube.CoreV1().Secrets(p.Namespace).Get(p.t.Context(), tlsSecret, metav1.GetOptions{})
 	replace := func(certificate string) func() {
@@ -214,8 +217,8 @@ func (p *patient) certificateFaults() []fault {
 		}
 	}
 	return []fault{
-		{name: "certificate expired", settings: map[string]string{"TLS_CERT_FILE": p.file("expired", expired)}, want: "it expired at"},
-		{name: "certificate of another host", settings: map[string]string{"TLS_CERT_FILE": p.file("elsewhere", elsewhere)}, want: "it is not valid for the scaler's address"},
+		{name: "certificate expired", settings: pair("expired", expired, expiredKey), want: "it expired at"},
+		{name: "certificate of another host", settings: pair("elsewhere", elsewhere, elsewhereKey), want: "it is not valid for the scaler's address"},
 		{name: "certificate of KEDA expired", want: "Secret scaler-tls, ca.crt: it expired", put: replace(expired), mend: replace(string(good.Data["ca.crt"]))},
 		{
 			name: "no TriggerAuthentication", want: "TriggerAuthentication scaler: ",
