@@ -52,7 +52,8 @@ func TestFieldCases(t *testing.T) {
 		"serve without pools":     {[]string{"ORG_PAT=s3cr3t"}, []string{"serve", "--org-url=https://dev.azure.com/contoso/project"}, project},
 		"without an organization": {agents, []string{"run", "--org-url=https://dev.azure.com"}, project},
 		"a project of the older URL": {
-			agents, []string{"run", "--org-url=https://contoso.visualstudio.com/project"},
+			agents,
+			[]string{"run", "--org-url=https://contoso.visualstudio.com/project"},
 			"ORG_URL (--org-url): must be https://ORGANIZATION.visualstudio.com, without a project",
 		},
 		"a long life of the last list":     {agents, []string{"run", "--org-url=https://dev.azure.com/contoso", "--stale-for=2h"}, `STALE_FOR (--stale-for): "2h" is too large; the maximum is 1h0m0s`},

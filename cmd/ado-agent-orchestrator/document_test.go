@@ -57,7 +57,7 @@ func variables(t *testing.T) map[string]string {
 		if command.Name != "serve" && command.Name != "run" {
 			continue
 		}
-		for _, flag := range settingtest.Settings(command) {
+		for _, flag := range setting.Settings(command) {
 			if !flag.Hidden {
 				defaults[flag.Envs[0]] = flag.Default
 			}

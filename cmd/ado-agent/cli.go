@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
 )
 
 const description = `Runs Microsoft's agent for one pipeline job of Azure DevOps.
@@ -22,34 +24,37 @@ files.`
 type commandLine struct {
 	flags
 
-	Version bool `help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// version is set by the image's build, which sees no history.
-var version string
+// newParser returns the parser of the command line.
+func newParser(line *commandLine, options ...kong.Option) (*setting.Parser, error) {
+	return setting.New(line, append(options,
+		kong.Name("ado-agent"), kong.Description(description), kong.Vars{"version": "ado-agent " + version.String()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
+}
 
-// run carries out a command line and gives the process's exit code.
+// run carries out a command line and returns the exit code of the process.
 func run(args []string, out, log io.Writer) int {
 	log = secretsOf(os.Environ()).Writer(log)
 	line := commandLine{}
 	exited := -1
-	parser, err := kong.New(&line,
-		kong.Name("ado-agent"), kong.Description(description),
-		kong.Writers(out, log), kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	parser, err := newParser(&line, kong.Writers(out, log), kong.Exit(func(code int) { exited = code }))
 	if err == nil {
 		_, err = parser.Parse(args)
 	}
-	switch {
-	case exited >= 0: // --help was asked for and answered
+	if exited >= 0 { // --help or --version was asked for and answered
 		return exited
-	case err != nil:
+	}
+	if err != nil {
 		err = failure{exitSettings, err}
-	case line.Version:
-		_, err = fmt.Fprintln(out, "ado-agent", currentVersion())
-	default:
-		err = line.launch(out, log)
+	}
+	switch {
+	case line.Role == roleKeeper:
+		err = line.keep(err, out, log) // which tells the runner of it
+	case err == nil:
+		warnings := setting.NearMisses(parser.Model(), os.Environ())
+		err = line.settings().launch(warnings, out, log)
 	}
 	if err != nil {
 		fmt.Fprintln(log, "ado-agent:", err)
@@ -58,24 +63,11 @@ func run(args []string, out, log io.Writer) int {
 	return exitOK
 }
 
-func currentVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
-}
-
 // launch runs an agent by these settings, until a signal at the latest.
-func (f flags) launch(out, errs io.Writer) error {
-	if f.Role == roleKeeper {
-		return f.keep(out, errs)
-	}
-	s, err := f.check()
-	if err != nil {
-		return err
+func (s settings) launch(warnings []string, out, errs io.Writer) error {
+	logger := s.logger(errs)
+	for _, warning := range warnings {
+		logger.Warn(warning)
 	}
 	if s.role == roleRunner {
 		return s.runJob(out, errs)

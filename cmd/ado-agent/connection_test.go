@@ -79,7 +79,7 @@ func TestNoProxy(t *testing.T) {
 // The password of a proxy is not printed, even if the proxy cannot be used.
 func TestProxyPassword(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
-	launch(t, ado, "AZP_URL=http://ado.example.com/contoso", "AZP_ALLOW_HTTP=true", "http_proxy=http://u:s3cr3t@ho st:1").exits(exitUnavailable)
+	launch(t, ado, "AZP_URL=http://ado.example.com/contoso", "AZP_ALLOW_HTTP=true", "http_proxy=http://u:s3cr3t@ho st:1").exits(exitSettings, "http_proxy: is not a URL")
 	launch(t, ado, "AZP_URL=http://ado.example.com/contoso", "AZP_ALLOW_HTTP=true", "http_proxy=http://u:s3cr3t@127.0.0.1:1").exits(exitUnavailable, "connection refused")
 }
 

@@ -17,8 +17,9 @@ import (
 
 // keep holds the credential for an agent that runs in another container: a sidecar
 // of it, which Kubernetes starts again if it ends before the runner does. So it
-// lasts until it is told to end, and leaves its exit code to the runner.
-func (f flags) keep(out, errs io.Writer) error {
+// lasts until it is told to end, and leaves its exit code to the runner, also if
+// its settings are invalid.
+func (f *flags) keep(invalid error, out, errs io.Writer) error {
 	told, hurry, release := signals(context.Background())
 	defer release()
 	k := pair.NewKeeper()
@@ -30,7 +31,11 @@ func (f flags) keep(out, errs io.Writer) error {
 	go func() { _ = k.Accept(listener) }() // the runner's end is what it says
 
 	end := pair.End{}
-	if err := f.keepRunner(told, hurry, k, out, errs); err != nil {
+	err = invalid
+	if err == nil {
+		err = f.settings().keepRunner(told, hurry, k, out, errs)
+	}
+	if err != nil {
 		end = pair.End{Code: codeOf(err), Message: string(secretsOf(os.Environ()).Redact([]byte(err.Error())))}
 		fmt.Fprintln(errs, "ado-agent:", end.Message)
 	}
@@ -40,11 +45,7 @@ func (f flags) keep(out, errs io.Writer) error {
 }
 
 // keepRunner takes the runner's agent through its time in the pool.
-func (f flags) keepRunner(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
-	s, err := f.check()
-	if err != nil {
-		return err
-	}
+func (s settings) keepRunner(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
 	l, err := newLauncher(s, out, errs)
 	if err != nil {
 		return err

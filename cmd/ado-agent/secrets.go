@@ -8,13 +8,6 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/agent"
 )
 
-// ours are the launcher's settings, which jobs have no use for.
-var ours = []string{
-	"AZP_URL", "AZP_TOKEN", "AZP_TOKEN_FILE", "AZP_AUTH", "AZP_POOL", "AZP_AGENT_NAME", "AZP_WORK", "AZP_AGENT_DIR",
-	"AZP_CAPABILITIES", "AZP_AGENT_PACKAGE", "AZP_SHOW_SECRET_VARIABLES", "AZP_JOB_FILE", "AZP_IDLE_TIMEOUT", "AZP_GRACE_PERIOD", "AZP_START_TIMEOUT", "AZP_LEAVE_TIMEOUT",
-	"AZP_ROLE", "AZP_SHARED_DIR", "AZP_CA_FILE", "AZP_ALLOW_HTTP", "AZP_LOG_LEVEL", "AZP_LOG_FORMAT",
-}
-
 // identity are the variables by which an identity of Entra is had.
 var identity = []string{
 	"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_SECRET_FILE", "AZURE_CLIENT_CERTIFICATE_PATH",

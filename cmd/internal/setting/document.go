@@ -3,7 +3,6 @@ package setting
 import (
 	"errors"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -44,7 +43,7 @@ func table(model *kong.Node, groups []string) string {
 }
 
 func settingsOf(node *kong.Node) []*kong.Flag {
-	flags := slices.Clone(node.Flags)
+	flags := Settings(node)
 	for _, child := range node.Children {
 		flags = append(flags, settingsOf(child)...)
 	}
@@ -54,13 +53,12 @@ func settingsOf(node *kong.Node) []*kong.Flag {
 // documented reports whether a setting is for everybody: secrets are hidden from
 // --help only, since they are no flags.
 func documented(flag *kong.Flag) bool {
-	_, secret := flag.Target.Interface().(Secret)
-	return len(flag.Envs) > 0 && (secret || !flag.Hidden)
+	return len(flag.Envs) > 0 && (isSecret(flag.Value) || !flag.Hidden)
 }
 
 func row(flag *kong.Flag) string {
 	name := "`--" + flag.Name + "`"
-	if _, secret := flag.Target.Interface().(Secret); secret {
+	if isSecret(flag.Value) {
 		name = ""
 	}
 	preset := flag.Tag.Get("unset")
@@ -69,12 +67,6 @@ func row(flag *kong.Flag) string {
 	}
 	help := strings.NewReplacer(`\`, `\\`, "|", `\|`).Replace(flag.Help)
 	help = regexp.MustCompile(`\$([A-Z_]+)`).ReplaceAllString(help, "`$1`")
-	line := "|"
-	for _, cell := range []string{"`" + flag.Envs[0] + "`", name, preset, help} {
-		if cell != "" {
-			cell = " " + cell
-		}
-		line += cell + " |"
-	}
-	return line + "\n"
+	line := "| " + strings.Join([]string{"`" + flag.Envs[0] + "`", name, preset, help}, " | ") + " |\n"
+	return regexp.MustCompile(` {2,}\|`).ReplaceAllString(line, " |")
 }

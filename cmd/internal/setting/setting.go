@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -67,7 +68,7 @@ func (p *Parser) Parse(args []string) (*kong.Context, error) {
 	for _, group := range command.AllFlags(false) {
 		p.problems.settings = append(p.problems.settings, group...)
 	}
-	if checker, ok := command.Target.Addr().Interface().(Checker); ok {
+	if checker, ok := reflect.TypeAssert[Checker](command.Target.Addr()); ok {
 		checker.Check(p.problems)
 	}
 	if problems := p.problems.list(); len(problems) > 0 {
@@ -81,10 +82,7 @@ func (p *Parser) Parse(args []string) (*kong.Context, error) {
 func (p *Parser) collect(k *kong.Kong) error {
 	return kong.Visit(k.Model.Node, func(node kong.Visitable, next kong.Next) error {
 		flag, ok := node.(*kong.Flag)
-		if !ok || flag == k.Model.HelpFlag || flag.Name == "help" {
-			return next(nil)
-		}
-		if _, hook := flag.Target.Interface().(kong.VersionFlag); hook {
+		if !ok || !isSetting(flag) {
 			return next(nil)
 		}
 		limits, err := boundsOf(flag.Value)
@@ -127,7 +125,7 @@ func (m *mapper) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 			return nil
 		}
 	}
-	if _, secret := target.Interface().(Secret); secret && !resetting {
+	if isSecret(ctx.Value) && !resetting {
 		m.problems.decoding[ctx.Value] = errors.New("is not accepted as a flag, which other processes can read; set the variable")
 		return nil
 	}
@@ -154,11 +152,24 @@ func Name(flag *kong.Flag) string {
 	if len(flag.Envs) == 0 {
 		return "--" + flag.Name
 	}
-	if _, secret := flag.Target.Interface().(Secret); secret {
+	if isSecret(flag.Value) {
 		return flag.Envs[0]
 	}
 	return fmt.Sprintf("%s (--%s)", flag.Envs[0], flag.Name)
 }
+
+// Settings returns the settings of a command.
+func Settings(command *kong.Node) []*kong.Flag {
+	return slices.DeleteFunc(slices.Clone(command.Flags), func(flag *kong.Flag) bool { return !isSetting(flag) })
+}
+
+// isSetting reports whether a flag is one, unlike --help and --version.
+func isSetting(flag *kong.Flag) bool {
+	return flag.Name != "help" && flag.Target.Type() != reflect.TypeFor[kong.VersionFlag]()
+}
+
+// isSecret reports whether a setting has no flag.
+func isSecret(value *kong.Value) bool { return value.Target.Type() == reflect.TypeFor[Secret]() }
 
 // oneLine returns the text of an error without line breaks.
 func oneLine(err error) string {

@@ -86,7 +86,8 @@ func TestValues(t *testing.T) {
 		"units":             {map[string]string{"WAIT": "1.5", "PAUSE": "250"}, nil, with(func(s *serve) { s.Wait, s.Pause = 1500*time.Millisecond, 250*time.Millisecond })},
 		"zero":              {map[string]string{"PAUSE": "0s"}, nil, with(func(s *serve) { s.Pause = 0 })},
 		"lists": {
-			map[string]string{"LIST": `a b, c\,d,,` + "\n e", "PAIRS": "disk = ssd,a=b=c,d="}, nil,
+			map[string]string{"LIST": `a b, c\,d,,` + "\n e", "PAIRS": "disk = ssd,a=b=c,d="},
+			nil,
 			with(func(s *serve) {
 				s.List, s.Pairs = []string{"a b", "c,d", "e"}, setting.Pairs{"disk": "ssd", "a": "b=c", "d": ""}
 			}),
@@ -118,7 +119,8 @@ func TestProblems(t *testing.T) {
 			map[string]string{
 				"TEXT": "a\x1b[2J", "MODE": "maybe", "YES": "perhaps", "WAIT": "long", "PAUSE": "-1", "LEAST": "1.5", "MOST": "x",
 				"PAIRS": "a=1,a=2", "FILE": "/nowhere", "LISTEN": "host", "TOKEN": "s3cr3t\nx",
-			}, nil,
+			},
+			nil,
 			[]string{
 				"TEXT (--text): contains a control character, such as a line break",
 				`MODE (--mode): "maybe" is not one of auto, on, off`,
@@ -134,7 +136,8 @@ func TestProblems(t *testing.T) {
 			},
 		},
 		"bounds": {
-			map[string]string{"TEXT": "x", "WAIT": "0", "LEAST": "10", "MOST": "0"}, nil,
+			map[string]string{"TEXT": "x", "WAIT": "0", "LEAST": "10", "MOST": "0"},
+			nil,
 			[]string{
 				`WAIT (--wait): "0" is too small; the minimum is 1s`, `LEAST (--least): "10" is too large; the maximum is 9`,
 				`MOST (--most): "0" is too small; the minimum is 1`,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func (p Program) Garbage(t *testing.T) {
 			if command.Parent != nil {
 				c.args = append([]string{command.Name}, c.args...)
 			}
-			c.run(Settings(command))
+			c.run(setting.Settings(command))
 		})
 	}
 }
@@ -60,7 +61,7 @@ func (p Program) Garbage(t *testing.T) {
 func clearEnvironment(t *testing.T, model *kong.Node) {
 	t.Helper()
 	for _, command := range Commands(model) {
-		for _, flag := range Settings(command) {
+		for _, flag := range setting.Settings(command) {
 			for _, name := range flag.Envs {
 				t.Setenv(name, "")
 			}
@@ -74,14 +75,6 @@ func Commands(model *kong.Node) []*kong.Node {
 		return leaves
 	}
 	return []*kong.Node{model}
-}
-
-// Settings returns the settings of a command.
-func Settings(command *kong.Node) []*kong.Flag {
-	return slices.DeleteFunc(slices.Clone(command.Flags), func(flag *kong.Flag) bool {
-		_, version := flag.Target.Interface().(kong.VersionFlag)
-		return version || flag.Name == "help"
-	})
 }
 
 type garbler struct {
@@ -169,21 +162,30 @@ func (c garbler) parse(values map[*kong.Flag]string) (err error) {
 	return err
 }
 
+// with gives values to settings, by their variables or by flags, and puts the
+// variables back.
 func (c garbler) with(values map[*kong.Flag]string, do func(args []string)) {
 	args := slices.Clone(c.args)
+	before := map[string]string{}
 	for flag, value := range values {
-		_, secret := flag.Target.Interface().(setting.Secret)
+		secret := flag.Target.Type() == reflect.TypeFor[setting.Secret]()
 		if len(flag.Envs) == 0 || !secret && c.random.IntN(2) == 0 {
 			args = append(args, "--"+flag.Name+"="+value)
 			continue
 		}
-		before := os.Getenv(flag.Envs[0])
-		if err := os.Setenv(flag.Envs[0], value); err != nil { //nolint:usetesting // put back below, not at the test's end
-			c.t.Fatal(err)
-		}
-		defer os.Setenv(flag.Envs[0], before) //nolint:usetesting // puts it back
+		before[flag.Envs[0]] = os.Getenv(flag.Envs[0])
+		c.setenv(flag.Envs[0], value)
 	}
 	do(args)
+	for name, value := range before {
+		c.setenv(name, value)
+	}
+}
+
+func (c garbler) setenv(name, value string) {
+	if err := os.Setenv(name, value); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // garbage returns a value that no setting takes, since it has a control character
