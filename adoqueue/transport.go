@@ -1,11 +1,13 @@
 package adoqueue
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"os"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 )
 
 // maxHeader bounds the header of an answer. Azure DevOps sends some 2 KiB.
@@ -34,7 +36,7 @@ func NewHTTPClient(caFile string) (*http.Client, error) {
 }
 
 func rootsWith(caFile string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(caFile)
+	pem, err := secrets.Read(context.Background(), caFile)
 	if err != nil {
 		return nil, fmt.Errorf("CA file: %w", err)
 	}
