@@ -158,8 +158,12 @@ func (c *candidates) next(taken *adoqueue.JobRequest) int {
 	return i
 }
 
-// includes reports whether all of some groups, in order, are among others.
+// includes reports whether all of some groups, in order, are among others. No
+// groups are among none: whoever could run a request may be gone.
 func includes(all, some []int) bool {
+	if len(some) == 0 {
+		return false
+	}
 	i := 0
 	for _, g := range some {
 		for i < len(all) && all[i] < g {

@@ -22,6 +22,43 @@ const (
 	theirs, theirs2 = 2, 4
 )
 
+// TestSwapsOfGroupsThatAreGone has the group deleted that a request of a swap was
+// for: its Job is of no use for another kind of request.
+func TestSwapsOfGroupsThatAreGone(t *testing.T) {
+	build, gpu := scaledJob("build", "docker", shard(1)), scaledJob("gpu", "gpu", shard(1))
+	snapshot := func(requests map[int64]string) *adoqueue.Snapshot {
+		s := &adoqueue.Snapshot{RequestedAt: asked}
+		for _, id := range slices.Sorted(maps.Keys(requests)) {
+			r := input{requests: []string{requests[id]}}.make().Snapshot.Requests[0]
+			r.ID = id
+			s.Requests = append(s.Requests, r)
+		}
+		return s
+	}
+	for name, swapped := range map[string]map[int64]string{
+		"lent":     {ours: "gpu", theirs: "gpu @gpu-0"},
+		"borrowed": {ours: "gpu @elsewhere", theirs: "gpu"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input{groups: []plan.Group{build, gpu}, jobs: []string{"gpu"}}.make()
+			var history plan.History
+			both := plan.NewMatcher(in.Groups)
+			history.Observe(snapshot(nil), both, in.Jobs)
+			history.Observe(snapshot(swapped), both, in.Jobs)
+			if len(history.Swaps()) != 1 {
+				t.Fatalf("swaps %v, want one", history.Swaps())
+			}
+			in.Groups, in.Jobs = []plan.Group{build}, nil
+			in.Snapshot, in.Matcher = snapshot(map[int64]string{ours2: "docker", theirs2: "docker"}), plan.NewMatcher(in.Groups)
+			history.Observe(in.Snapshot, in.Matcher, nil)
+			in.Swaps = history.Swaps()
+			if got := plan.Make(in).Groups[build.Key].Missing; got != 1 {
+				t.Errorf("%d missing, want 1; swaps %v", got, in.Swaps)
+			}
+		})
+	}
+}
+
 // TestSwaps shows a scaler with the shard 1/2 what happens in the pool and has it
 // plan: how many Jobs are missing after each step.
 func TestSwaps(t *testing.T) {
