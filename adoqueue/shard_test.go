@@ -61,7 +61,7 @@ func TestShardsAreEven(t *testing.T) {
 }
 
 func TestParseShard(t *testing.T) {
-	for text, want := range map[string]Shard{"1/2": {1, 2}, " 2 / 2 ": {2, 2}, "1/1": {1, 1}, "64/64": {64, 64}} {
+	for text, want := range map[string]Shard{"1/2": {1, 2}, "2 / 2": {2, 2}, "1/1": {1, 1}, "64/64": {64, 64}} {
 		if got, err := ParseShard(text); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}

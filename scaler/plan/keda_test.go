@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
@@ -61,8 +62,12 @@ func (s *simulator) answer(g int, view poolView) {
 	p.input = plan.Input{
 		Snapshot: view.snapshot, Groups: s.planGroups(p.members), Jobs: s.jobsAt(p.ourView, p.scaler), ParallelJobs: view.free,
 	}
-	p.input.Matcher = plan.NewMatcher(p.input.Groups)
-	history := &s.scalers[p.scaler].history
+	scaler := &s.scalers[p.scaler]
+	if scaler.matcher == nil || !slices.Equal(scaler.members, p.members) {
+		scaler.members, scaler.matcher = p.members, plan.NewMatcher(p.input.Groups)
+	}
+	p.input.Matcher = scaler.matcher
+	history := &scaler.history
 	history.Observe(p.input.Snapshot, p.input.Matcher, p.input.Jobs)
 	p.input.Held, p.input.Swaps = history.Held, history.Swaps()
 	s.noticeHolders(p)

@@ -86,26 +86,26 @@ func TestShards(t *testing.T) {
 
 // TestCalmScenarios holds the planner to the longest wait; see checkWait.
 func TestCalmScenarios(t *testing.T) {
-	testCalm(t, drawCalm)
+	testCalm(t, drawCalm, *scenarios/4)
 }
 
 // TestCalmShards does so with several scalers.
 func TestCalmShards(t *testing.T) {
-	testCalm(t, drawCalmSharded)
+	testCalm(t, drawCalmSharded, *scenarios/8)
 }
 
 // TestAbsentGroups does so with ScaledJobs that KEDA does not ask for.
 func TestAbsentGroups(t *testing.T) {
-	testCalm(t, drawAbsent)
+	testCalm(t, drawAbsent, *scenarios/8)
 }
 
-func testCalm(t *testing.T, draw func(uint64) scenario) {
+func testCalm(t *testing.T, draw func(uint64) scenario, n uint64) {
 	t.Helper()
 	if *seed != 0 {
 		replay(t, draw(*seed))
 		return
 	}
-	play(draw, plan.Make, *scenarios/4, func(sim *simulator) { sim.report(t) })
+	play(draw, plan.Make, n, func(sim *simulator) { sim.report(t) })
 }
 
 // play runs the scenarios with the seeds 1 to n and hands each to report, one at

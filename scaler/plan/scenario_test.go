@@ -55,6 +55,9 @@ func (s span) draw(random *rand.Rand) time.Duration {
 	return s.min + time.Duration(random.Int64N(int64(s.max-s.min)))
 }
 
+// drawer draws parts of a scenario.
+type drawer struct{ *rand.Rand }
+
 // drawScenario draws one where anything may happen.
 func drawScenario(seed uint64) scenario {
 	d := drawer{rand.New(rand.NewPCG(seed, 0))}
@@ -225,9 +228,6 @@ func (s *scenario) unnoticed() time.Duration {
 	}
 	return wait
 }
-
-// drawer draws parts of a scenario.
-type drawer struct{ *rand.Rand }
 
 func (d drawer) one(in int) bool { return d.IntN(in) == 0 }
 

@@ -41,6 +41,8 @@ type simulator struct {
 type scaler struct {
 	pool    poolView
 	history plan.History
+	members []int         // at its last poll
+	matcher *plan.Matcher // for these
 }
 
 // planner is plan.Make, or one that is wrong.

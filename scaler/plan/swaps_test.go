@@ -12,9 +12,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-func shard(k int) func(*plan.Group) {
-	return func(g *plan.Group) { g.Shard = adoqueue.Shard{Index: k, Count: 2} }
-}
+func firstHalf(g *plan.Group) { g.Shard = adoqueue.Shard{Index: 1, Count: 2} }
 
 // The ids of these requests are in the shards 1/2 and 2/2.
 const (
@@ -25,7 +23,7 @@ const (
 // TestSwapsOfGroupsThatAreGone has the group deleted that a request of a swap was
 // for: its Job is of no use for another kind of request.
 func TestSwapsOfGroupsThatAreGone(t *testing.T) {
-	build, gpu := scaledJob("build", "docker", shard(1)), scaledJob("gpu", "gpu", shard(1))
+	build, gpu := scaledJob("build", "docker", firstHalf), scaledJob("gpu", "gpu", firstHalf)
 	snapshot := func(requests map[int64]string) *adoqueue.Snapshot {
 		s := &adoqueue.Snapshot{RequestedAt: asked}
 		for _, id := range slices.Sorted(maps.Keys(requests)) {
@@ -62,7 +60,7 @@ func TestSwapsOfGroupsThatAreGone(t *testing.T) {
 // TestSwaps shows a scaler with the shard 1/2 what happens in the pool and has it
 // plan: how many Jobs are missing after each step.
 func TestSwaps(t *testing.T) {
-	groups := []plan.Group{scaledJob("build", "docker", shard(1)), scaledJob("gpu", "docker,gpu", shard(1))}
+	groups := []plan.Group{scaledJob("build", "docker", firstHalf), scaledJob("gpu", "docker,gpu", firstHalf)}
 	type step struct {
 		after    time.Duration
 		requests map[int64]string // as those of input
