@@ -87,7 +87,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return s.serve(ctx, s.logger(o.log), grpcListener, httpListener)
+		return s.serve(ctx, s.logger(o.log), listeners{grpcListener, httpListener})
 	})
 	group.Go(func() error { return queueJobs(ctx, standIn) })
 	group.Go(func() error { return keda.run(ctx, c.PollInterval) })

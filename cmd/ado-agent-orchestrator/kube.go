@@ -7,11 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -28,22 +31,66 @@ const (
 // viewWithin bounds the reading of ScaledJobs and Jobs at the start.
 const viewWithin = 30 * time.Second
 
-// cluster gives the view of Kubernetes, or nil if there is none; that is said
+// cluster returns the view of Kubernetes, or nil if there is none; that is logged
 // once, here.
 func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet, error) {
 	if s.view.Kube == off {
 		return nil, nil //nolint:nilnil // no view, and nothing wrong
 	}
 	bindKubernetesLog(logger)
-	view, err := s.watch(ctx)
-	if err != nil && s.view.Kube == on {
+	var view *fleet.Fleet
+	_, err := kubernetesClientConfig()
+	if err == nil {
+		view, err = s.awaitView(ctx, logger)
+	}
+	switch {
+	case err == nil:
+		logLimits(view, logger)
+		return view, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case s.view.Kube == on:
 		return nil, fmt.Errorf("KUBE (--kube): %w", err)
+	default:
+		logger.Warn("no view of Kubernetes: count exact falls back to owned", zap.Error(err))
+		return nil, nil //nolint:nilnil // auto: it works without
 	}
-	if err != nil {
-		logger.Warn("no view of Kubernetes: count exact is taken for owned", zap.Error(err))
-		return nil, nil //nolint:nilnil // it is gone without
+}
+
+// awaitView returns the view. With auto it waits until Kubernetes answers: a
+// decision made before would hold for the life of the process.
+func (s settings) awaitView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet, err error) {
+	waiting := false
+	err = wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
+		view, err = s.watch(ctx)
+		if err == nil || s.view.Kube == on || refused(err) {
+			return true, err
+		}
+		if !waiting {
+			waiting = true
+			logger.Warn("Kubernetes does not answer; retrying until it does (KUBE=off works without it)", zap.Error(err))
+		}
+		return false, nil
+	})
+	return view, err
+}
+
+// refused reports whether Kubernetes answered that ScaledJobs and Jobs may not be
+// read, or that it has no such kind.
+func refused(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err)
+}
+
+// logLimits logs what the view lacks for want of optional rights.
+func logLimits(view *fleet.Fleet, logger *zap.Logger) {
+	if !view.PodsInView() {
+		logger.Info("pods may not be listed and watched: agents are joined with Jobs by name, so that ScaledJobs with names over " +
+			strconv.Itoa(fleet.MaxSoundName) + " characters or a backoffLimit are refused")
 	}
-	return view, nil
+	if !view.ScaledObjectsInView() {
+		logger.Info("ScaledObjects may not be listed and watched: they get count owned, " +
+			"which leaves out the jobs that their agents run, unless they set count unfinished")
+	}
 }
 
 func (s settings) watch(ctx context.Context) (*fleet.Fleet, error) {

@@ -139,6 +139,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return fmt.Errorf("HTTP_ADDR (--http-addr): %w", err)
 	}
 	web := newWebServer(registry)
+	web.setReady()
 	logger.Info("running", zap.String("version", version.String()), zap.Stringer("http", listener.Addr()),
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),
 		zap.Duration("pollingDelay", s.PollingDelay))

@@ -36,28 +36,42 @@ func (c *serveCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	logger := o.warned(s.logger(o.log))
-	grpcListener, httpListener, err := s.listen(ctx)
+	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, logger, grpcListener, httpListener)
+	return s.serve(ctx, logger, l)
 }
 
-func (s settings) listen(ctx context.Context) (grpc, http net.Listener, err error) {
+// listeners are where the program is reached.
+type listeners struct{ grpc, http net.Listener }
+
+func (s settings) listen(ctx context.Context) (l listeners, err error) {
 	var config net.ListenConfig
-	if grpc, err = config.Listen(ctx, "tcp", string(s.keda.GRPCAddr)); err != nil {
-		return nil, nil, fmt.Errorf("GRPC_ADDR (--grpc-addr): %w", err)
+	if l.grpc, err = config.Listen(ctx, "tcp", string(s.keda.GRPCAddr)); err != nil {
+		return listeners{}, fmt.Errorf("GRPC_ADDR (--grpc-addr): %w", err)
 	}
-	if http, err = config.Listen(ctx, "tcp", string(s.HTTPAddr)); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("HTTP_ADDR (--http-addr): %w", err), grpc.Close())
+	if l.http, err = config.Listen(ctx, "tcp", string(s.HTTPAddr)); err != nil {
+		return listeners{}, errors.Join(fmt.Errorf("HTTP_ADDR (--http-addr): %w", err), l.grpc.Close())
 	}
-	return grpc, http, nil
+	return l, nil
 }
 
-// serve puts the parts together and runs them until ctx ends or one fails.
-func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, httpListener net.Listener) error {
-	registry := newRegistry()
-	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
+// serve runs until ctx ends or a part fails. The program is alive from the start,
+// and ready once it answers KEDA.
+func (s settings) serve(ctx context.Context, logger *zap.Logger, l listeners) error {
+	web := newWebServer(newRegistry())
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return web.serve(ctx, l.http) })
+	group.Go(func() error { return s.answer(ctx, logger, web, l) })
+	err := group.Wait()
+	logger.Info("stopped")
+	return err
+}
+
+// answer puts the parts together and answers KEDA until ctx ends or one fails.
+func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer, l listeners) error {
+	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(web.registry))
 	if err != nil {
 		return err
 	}
@@ -66,8 +80,10 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	if err != nil {
 		return err
 	}
-
 	view, err := s.cluster(ctx, logger)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was to end while it waited for Kubernetes
+	}
 	if err != nil {
 		return err
 	}
@@ -80,29 +96,25 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, grpcListener, h
 	decisions := engine.New(s.engineOptions(organizations, view, logger))
 	defer decisions.Close()
 	service := scaler.New(scaler.Options{
-		Engine: decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(registry, decisions),
+		Engine: decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(web.registry, decisions),
 	})
-	duties, err := s.duties(view, decisions, registry, logger)
+	duties, err := s.duties(view, decisions, web.registry, logger)
 	if err != nil {
 		return err
 	}
-	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: registry, Logger: logger})
-	web := newWebServer(registry)
+	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: web.registry, Logger: logger})
 	logger.Info("serving",
 		zap.String("version", version.String()),
-		zap.Stringer("grpc", grpcListener.Addr()),
-		zap.Stringer("http", httpListener.Addr()),
+		zap.Stringer("grpc", l.grpc.Addr()),
+		zap.Stringer("http", l.http.Addr()),
 		zap.Strings("organizations", s.organizationNames()),
 		zap.Duration("pollingDelay", s.PollingDelay),
 		zap.Bool("kubernetes", view != nil))
-
+	web.setReady()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, grpcListener) })
-	group.Go(func() error { return web.serve(ctx, httpListener) })
+	group.Go(func() error { return server.Serve(ctx, l.grpc) })
 	group.Go(func() error { return s.lead(ctx, logger, duties...) })
-	err = group.Wait()
-	logger.Info("stopped")
-	return err
+	return group.Wait()
 }
 
 func newRegistry() *prometheus.Registry {

@@ -89,7 +89,7 @@ func (f *kedaFlags) tls() (*tls.Config, error) {
 
 // viewFlags are about the view of Kubernetes.
 type viewFlags struct {
-	Kube           string   `name:"kube" env:"KUBE" default:"auto" enum:"auto,on,off" help:"Watch ScaledJobs and Jobs, which count exact needs: on, off, or auto, which is on if the process may list them. In a cluster the service account is used, elsewhere KUBECONFIG."`
+	Kube           string   `name:"kube" env:"KUBE" default:"auto" enum:"auto,on,off" help:"Watch ScaledJobs and Jobs, which count exact needs: on, off, or auto, which is off if Kubernetes refuses them, and waits while it does not answer. In a cluster the service account is used, elsewhere KUBECONFIG."`
 	KubeNamespaces []string `name:"kube-namespaces" env:"KUBE_NAMESPACES" placeholder:"NAMESPACE" unset:"all" help:"Comma-separated namespaces to watch."`
 }
 
