@@ -24,10 +24,10 @@ type rightsCase struct {
 
 var (
 	view = []string{
-		"create events.events.k8s.io", "list jobs.batch", "list scaledjobs.keda.sh",
-		"patch events.events.k8s.io", "watch jobs.batch", "watch scaledjobs.keda.sh",
+		"create events.events.k8s.io", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
+		"patch events.events.k8s.io", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
 	}
-	stuck  = []string{"list events", "list pods"}
+	stuck  = []string{"list events"}
 	leader = []string{"create leases.coordination.k8s.io", "get leases.coordination.k8s.io", "update leases.coordination.k8s.io"}
 )
 
