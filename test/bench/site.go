@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
@@ -48,6 +49,8 @@ type SiteOptions struct {
 	Azure adotest.Options
 	// Plan is for the site's pods; nil runs them as their specs say.
 	Plan PlanFunc
+	// Namespace is the name of a new namespace, by default a generated one.
+	Namespace string
 	// Capabilities are the placeholder's.
 	Capabilities map[string]string
 }
@@ -74,7 +77,7 @@ func (s *Site) prepare(ctx context.Context, options SiteOptions) error {
 		return err
 	}
 	namespace, err := s.Kube.CoreV1().Namespaces().Create(ctx,
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "site-"}}, metav1.CreateOptions{})
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "site-", Name: options.Namespace}}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,12 @@ func (s *Site) CreateAuthentication(ctx context.Context, authentication *unstruc
 
 // Apply makes a ScaledJob, or changes it.
 func (s *Site) Apply(ctx context.Context, job workload.ScaledJob) error {
-	_, err := s.Dynamic.Resource(workload.ScaledJobs).Namespace(s.Namespace).Apply(ctx, job.Name, job.Object(),
+	return s.ApplyTo(ctx, workload.ScaledJobs, job.Object())
+}
+
+// ApplyTo makes an object of a resource, or changes it.
+func (s *Site) ApplyTo(ctx context.Context, resource schema.GroupVersionResource, object *unstructured.Unstructured) error {
+	_, err := s.Dynamic.Resource(resource).Namespace(object.GetNamespace()).Apply(ctx, object.GetName(), object,
 		metav1.ApplyOptions{FieldManager: "bench", Force: true})
 	return err
 }

@@ -37,6 +37,8 @@ type Options struct {
 	GeneratedCRDs bool
 	// WithoutKEDA leaves KEDA's operator out; its CRDs are there even so.
 	WithoutKEDA bool
+	// Controllers are names of controllers to run besides those that Jobs need.
+	Controllers []string
 	// KEDAArgs and KEDAEnv are added to those of KEDA's operator.
 	KEDAArgs, KEDAEnv []string
 	// Progress is told of the programs' first build. By default it is os.Stderr.

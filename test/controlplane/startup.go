@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -135,13 +137,19 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd, address string)
 	})
 }
 
+// controllers are those that Jobs need.
+var controllers = []string{
+	"job-controller", "garbage-collector-controller", "namespace-controller",
+	"serviceaccount-controller", "ttl-after-finished-controller", "cronjob-controller",
+	"disruption-controller",
+}
+
 func (c *ControlPlane) startControllers(ctx context.Context) error {
 	manager, err := c.start(command{
 		name: "kube-controller-manager", path: c.programs.ControllerManager,
 		args: []string{
 			"--kubeconfig=" + c.Kubeconfig(), "--service-account-private-key-file=" + c.keyFile(),
-			"--controllers=job-controller,garbage-collector-controller,namespace-controller," +
-				"serviceaccount-controller,ttl-after-finished-controller,cronjob-controller,disruption-controller",
+			"--controllers=" + strings.Join(slices.Concat(controllers, c.options.Controllers), ","),
 			"--leader-elect=false", "--use-service-account-credentials=false", "--secure-port=0",
 			"--kube-api-qps=200", "--kube-api-burst=400",
 		},

@@ -109,7 +109,11 @@ func (s *site) deploy(job workload.ScaledJob) {
 	s.t.Helper()
 	s.apply(job)
 	s.eventually(func() string {
-		if condition, _ := workload.Condition(s.read(), "Ready"); condition.Status != metav1.ConditionTrue {
+		object, err := s.ScaledJob(s.t.Context(), job.Name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if condition, _ := workload.Condition(object, "Ready"); condition.Status != metav1.ConditionTrue {
 			return fmt.Sprintf("condition Ready is %+v", condition)
 		}
 		return ""

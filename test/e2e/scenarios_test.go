@@ -27,7 +27,7 @@ import (
 
 // TestScenarios has those that can share a KEDA.
 func TestScenarios(t *testing.T) {
-	b := startBench(t, controlplane.Options{})
+	b := startBench(t, controlplane.Options{Controllers: deploymentControllers})
 	for name, scenario := range map[string]func(*testing.T, *bench.Bench){
 		"one job":                          func(t *testing.T, b *bench.Bench) { burst(t, b, 1) },
 		"ten jobs":                         func(t *testing.T, b *bench.Bench) { burst(t, b, 10) },
@@ -48,6 +48,11 @@ func TestScenarios(t *testing.T) {
 		"AGENT_POOLS with KEDA":            agentPools,
 		"JOB_ISOLATE_CREDENTIAL":           isolatedPools,
 		"eviction":                         eviction,
+		"paused and deleted in a burst":    pausedAndDeletedInABurst,
+		"long name":                        longName,
+		"organization from a variable":     organizationFromEnv,
+		"ScaledObject":                     scaledObject,
+		"ScaledObject with push":           pushedScaledObject,
 	} {
 		if testing.Short() && !onEveryKEDA[name] {
 			continue

@@ -2,6 +2,7 @@
 package fleet_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,10 +10,14 @@ import (
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -83,14 +88,94 @@ func TestFleet(t *testing.T) {
 	expect(t, view, "ado/build accurate 2-7 x3 map[poolName:linux scalerAddress:scaler:9090]", failed, "ado/build-fghij of build, ended")
 }
 
-// TestWithoutRights wants an error at the start in place of a view that stays
-// empty.
-func TestWithoutRights(t *testing.T) {
+// TestRights has a view with all rights, without the optional ones, and with none:
+// then an error at the start in place of a view that stays empty.
+func TestRights(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
-	config := rest.AnonymousClientConfig(plane.Config())
-	if view, err := fleet.Start(t.Context(), config, fleet.Options{RememberFor: 2 * time.Minute}); err == nil || !strings.Contains(err.Error(), "list ScaledJobs") {
-		t.Errorf("got %v, %v", view, err)
+	custom, err := dynamic.NewForConfig(plane.Config())
+	if err != nil {
+		t.Fatal(err)
 	}
+	agents := workload.ScaledObject{Namespace: "default", Name: "agents", ScalerAddress: "scaler:9090", Pool: "linux", PollingInterval: time.Second}.Object()
+	if _, err := custom.Resource(workload.ScaledObjects).Namespace("default").Apply(t.Context(), "agents", agents,
+		metav1.ApplyOptions{FieldManager: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	needed := []rbacv1.PolicyRule{rule("keda.sh", "scaledjobs"), rule("batch", "jobs")}
+	start := func(user string, rules ...rbacv1.PolicyRule) (*fleet.Fleet, error) {
+		view, err := fleet.Start(t.Context(), as(t, plane.Config(), user, rules), fleet.Options{RememberFor: 2 * time.Minute})
+		if err == nil {
+			t.Cleanup(view.Stop)
+		}
+		return view, err
+	}
+	if view, err := start("nobody"); err == nil || !strings.Contains(err.Error(), "list ScaledJobs") {
+		t.Errorf("without rights: %v, %v", view, err)
+	}
+	for _, tt := range []struct {
+		user          string
+		more          []rbacv1.PolicyRule
+		pods, objects bool
+	}{
+		{user: "least"},
+		{user: "lists-pods", more: []rbacv1.PolicyRule{{Verbs: []string{"list"}, APIGroups: []string{""}, Resources: []string{"pods"}}}},
+		{user: "pods", more: []rbacv1.PolicyRule{rule("", "pods")}, pods: true},
+		{user: "objects", more: []rbacv1.PolicyRule{rule("keda.sh", "scaledobjects")}, objects: true},
+	} {
+		view, err := start(tt.user, append(tt.more, needed...)...)
+		if err != nil {
+			t.Errorf("%s: %v", tt.user, err)
+			continue
+		}
+		if view.PodsInView() != tt.pods || view.ScaledObjectsInView() != tt.objects {
+			t.Errorf("%s: pods %v and ScaledObjects %v, want %v and %v", tt.user, view.PodsInView(), view.ScaledObjectsInView(), tt.pods, tt.objects)
+		}
+		o, ok := view.ScaledObject(plan.Key{Namespace: "default", Name: "agents"})
+		if ok != tt.objects || ok && (o.TargetKind != "Deployment" || o.TargetName != "agents" || len(o.Triggers) != 1) {
+			t.Errorf("%s: the ScaledObject is %+v, %v", tt.user, o, ok)
+		}
+	}
+}
+
+func rule(group, resource string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: []string{"list", "watch"}, APIGroups: []string{group}, Resources: []string{resource}}
+}
+
+// as returns the configuration of a user with these rights, once they count.
+func as(t *testing.T, config *rest.Config, user string, rules []rbacv1.PolicyRule) *rest.Config {
+	t.Helper()
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}
+	if _, err := kube.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kube.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	config.Impersonate = rest.ImpersonationConfig{UserName: user}
+	if kube, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: r.Verbs[0], Group: r.APIGroups[0], Resource: r.Resources[0]},
+		}}
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+			answer, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+			return err == nil && answer.Status.Allowed, err
+		})
+		if err != nil {
+			t.Fatalf("%s may not %s %s: %v", user, r.Verbs[0], r.Resources[0], err)
+		}
+	}
+	return config
 }
 
 // expect waits until the view is as described.
