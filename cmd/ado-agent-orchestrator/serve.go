@@ -82,7 +82,7 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 	}
 	view, err := s.cluster(ctx, logger)
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was to end while it waited for Kubernetes
+		return nil // it was to end while it waited for Kubernetes
 	}
 	if err != nil {
 		return err
