@@ -100,16 +100,40 @@ func (c *change) containers(pod *yamlv3.Node) {
 			c.plainTokens(container, fmt.Sprintf("%s%s[%d]", path, name, i))
 		}
 	}
-	if len(containers) > 1 {
-		c.decide("%scontainers has %d: the Job ends when all have ended, so make those beside the agent initContainers with restartPolicy Always",
-			path, len(containers))
-	}
-	if i := slices.IndexFunc(containers, isAgent); i >= 0 {
-		c.agentName(containers[i], fmt.Sprintf("%scontainers[%d]", path, i))
-	} else if len(containers) > 0 {
-		c.agentName(containers[0], path+"containers[0]")
+	if len(containers) > 0 {
+		agent := max(0, slices.IndexFunc(containers, isAgent))
+		c.agentName(containers[agent], fmt.Sprintf("%scontainers[%d]", path, agent))
+		if len(containers) > 1 && text(find(pod, "shareProcessNamespace")) != "true" {
+			c.sidecars(pod, agent)
+		}
 	}
 	c.decide("the image has to start its agent with --once and to name it as AZP_AGENT_NAME says, as Microsoft's start script and our launcher do")
+}
+
+// sidecars makes all containers but the agent's sidecars, since a Job ends only
+// when all of its containers have.
+func (c *change) sidecars(pod *yamlv3.Node, agent int) {
+	const path = "spec.jobTargetRef.template.spec."
+	containers, init := find(pod, "containers"), find(pod, "initContainers")
+	if init == nil || init.Kind != yamlv3.SequenceNode {
+		init = list()
+		set(pod, "initContainers", init)
+	}
+	for i, container := range items(containers) {
+		if i == agent {
+			continue
+		}
+		set(container, "restartPolicy", scalar("Always"))
+		init.Content = append(init.Content, container)
+		c.changed("%scontainers[%d]: a sidecar, an init container with restartPolicy Always, so that the Job ends with its agent", path, i)
+		c.decide("container %s starts before the agent now, and a startupProbe of its own makes the agent wait for it", text(find(container, "name")))
+	}
+	containers.Content = []*yamlv3.Node{containers.Content[agent]}
+	source := text(find(c.root, "spec", "envSourceContainerName"))
+	if source != "" && source != text(find(containers.Content[0], "name")) {
+		remove(find(c.root, "spec"), "envSourceContainerName")
+		c.changed("spec.envSourceContainerName: removed, it named a container that is a sidecar now")
+	}
 }
 
 // isAgent reports whether a container has the variables of an agent.
