@@ -63,7 +63,7 @@ func (c *doctorCommand) report(ctx context.Context) (doctor.Report, error) {
 	if err != nil {
 		return doctor.Report{}, err
 	}
-	bindKubernetesLog(zap.NewNop())
+	bindKubernetesLog(ctx, zap.NewNop())
 	options := doctor.Options{
 		Config: config, Namespaces: s.view.KubeNamespaces, Rights: s.rights(namespace),
 		ScalerAddress: s.scalerAddress, ManagesAgents: s.housekeeper.pools(), CertFile: string(s.keda.TLSCertFile),

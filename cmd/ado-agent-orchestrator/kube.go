@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -37,7 +38,7 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 	if s.view.Kube == off {
 		return nil, nil //nolint:nilnil // no view, and nothing wrong
 	}
-	bindKubernetesLog(logger)
+	bindKubernetesLog(ctx, logger)
 	var view *fleet.Fleet
 	_, err := kubernetesClientConfig()
 	if err == nil {
@@ -138,5 +139,10 @@ func kubernetesClientConfig() (*rest.Config, error) {
 }
 
 // bindKubernetesLog makes what client-go logs part of our log; it has no other
-// way.
-func bindKubernetesLog(logger *zap.Logger) { klog.SetLogger(zapr.NewLogger(logger)) }
+// way. Once ctx has ended nothing of it is logged: requests fail then because they
+// are cut off.
+func bindKubernetesLog(ctx context.Context, logger *zap.Logger) {
+	core := logger.Core()
+	running := zap.LevelEnablerFunc(func(level zapcore.Level) bool { return ctx.Err() == nil && core.Enabled(level) })
+	klog.SetLogger(zapr.NewLogger(logger.WithOptions(zap.IncreaseLevel(running))))
+}

@@ -114,7 +114,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	logger := o.warned(s.logger(o.log))
-	bindKubernetesLog(logger)
+	bindKubernetesLog(ctx, logger)
 	registry := newRegistry()
 	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
 	if err != nil {
