@@ -40,6 +40,7 @@ type bench struct {
 
 type benchOptions struct {
 	maxAge  time.Duration
+	timeout time.Duration // of a call
 	cluster engine.Cluster
 	cap     bool
 	owner   string // of placeholders
@@ -65,6 +66,9 @@ func startWith(t testing.TB, options benchOptions, organizations []engine.Organi
 	if options.maxAge == 0 {
 		options.maxAge = pace
 	}
+	if options.timeout == 0 {
+		options.timeout = 10 * time.Second
+	}
 	if options.dial == nil {
 		options.dial = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
@@ -79,7 +83,7 @@ func startWith(t testing.TB, options benchOptions, organizations []engine.Organi
 		Engine: decisions, Interval: options.maxAge, Metrics: scaler.NewMetrics(prometheus.NewRegistry(), decisions),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{
-		TLS: options.tls, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),
+		TLS: options.tls, Timeout: options.timeout, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

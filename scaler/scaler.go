@@ -67,6 +67,9 @@ func (s *Service) IsActive(ctx context.Context, ref *externalscaler.ScaledObject
 }
 
 func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRef, half engine.Half) (engine.Answer, error) {
+	if err := ctx.Err(); err != nil { // the caller has gone
+		return engine.Answer{}, statusOf(err)
+	}
 	answer, err := s.options.Engine.Answer(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
 	if err != nil {
 		return engine.Answer{}, statusOf(err)

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -32,13 +32,12 @@ const stopWithin = 10 * time.Second
 // time, and while Azure DevOps answers, calls wait.
 const streamWorkers = 32
 
-// minWindow is the smallest flow-control window that gRPC accepts.
-const minWindow = 64 << 10
-
 // ServerOptions are how a Server is reached and watched.
 type ServerOptions struct {
 	// TLS makes the server speak TLS; nil means plain text.
-	TLS        *tls.Config
+	TLS *tls.Config
+	// Timeout bounds a unary call, including the time its message takes to arrive.
+	Timeout    time.Duration
 	Registerer prometheus.Registerer
 	Logger     *zap.Logger
 }
@@ -47,6 +46,7 @@ type ServerOptions struct {
 type Server struct {
 	grpc       *grpc.Server
 	health     *health.Server
+	bounds     *bounds
 	streams    context.Context // of all streams
 	endStreams context.CancelFunc
 }
@@ -54,41 +54,28 @@ type Server struct {
 // NewServer puts a service on a server. Calls pass through metrics, logging and
 // recovery, in this order.
 func NewServer(service *Service, options ServerOptions) *Server {
-	s := &Server{health: health.NewServer()}
+	s := &Server{health: health.NewServer(), bounds: newBounds(options.Timeout, options.Registerer)}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
 	options.Registerer.MustRegister(metrics)
-	calls := callLog{options.Logger}
+	calls := newCallLog(options.Logger, service.options.Engine.InView)
 	recovered := recovery.WithRecoveryHandlerContext(func(_ context.Context, p any) error {
 		options.Logger.Error("panic in a call", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 		return status.Error(codes.Internal, "internal error, see the scaler's log")
 	})
-	serverOptions := []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(
-			metrics.UnaryServerInterceptor(),
-			calls.unary,
-			recovery.UnaryServerInterceptor(recovered),
-		),
-		grpc.ChainStreamInterceptor(
-			metrics.StreamServerInterceptor(),
-			s.boundStream,
-			calls.stream,
-			recovery.StreamServerInterceptor(recovered),
-		),
+	serverOptions := append(s.bounds.options(),
+		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), calls.unary, recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, s.bounds.stream, s.boundStream,
+			recovery.StreamServerInterceptor(recovered)),
 		// A new goroutine for each call would have to grow its stack each time.
-		grpc.NumStreamWorkers(streamWorkers),
-		// Messages are small. Windows that grow need a ping with each call.
-		grpc.StaticStreamWindowSize(minWindow),
-		// KEDA keeps one connection for good; ending it now and then lets it
-		// see new replicas. Calls under way are not disturbed.
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
-	}
+		grpc.NumStreamWorkers(streamWorkers))
+	transport := insecure.NewCredentials()
 	if options.TLS != nil {
-		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(options.TLS)))
+		transport = credentials.NewTLS(options.TLS)
 	}
-	s.grpc = grpc.NewServer(serverOptions...)
-	externalscaler.RegisterExternalScalerServer(s.grpc, service)
-	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	s.grpc = grpc.NewServer(append(serverOptions, grpc.Creds(pacing{transport, s.bounds.http2}))...)
+	s.grpc.RegisterService(s.bounds.admitting(externalscaler.ExternalScaler_ServiceDesc, s.bounds.calls), service)
+	s.grpc.RegisterService(s.bounds.admitting(grpc_health_v1.Health_ServiceDesc, s.bounds.checks), s.health)
 	s.health.SetServingStatus(externalscaler.ExternalScaler_ServiceDesc.ServiceName, grpc_health_v1.HealthCheckResponse_SERVING)
 	reflection.Register(s.grpc)
 	metrics.InitializeMetrics(s.grpc)
@@ -108,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		defer cut.Stop()
 		s.grpc.GracefulStop()
 	})
-	err := s.grpc.Serve(listener)
+	err := s.grpc.Serve(s.bounds.listener(listener))
 	if release() { // it ended by itself
 		return err
 	}

@@ -3,11 +3,13 @@ package scaler
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
 
@@ -31,7 +33,20 @@ func statusOf(err error) error {
 	case errors.Is(err, adoqueue.ErrForbidden):
 		code = codes.PermissionDenied
 	}
-	return status.Error(code, err.Error())
+	return status.Error(code, message(err))
+}
+
+// maxMessageBytes is the longest message of a status. gRPC sends it as a header.
+const maxMessageBytes = 3 << 10
+
+// message returns the text of an error as callers may show it. Names in it come
+// from Azure DevOps and from other callers.
+func message(err error) string {
+	text := safetext.Printable(err.Error())
+	if len(text) > maxMessageBytes {
+		text = strings.ToValidUTF8(text[:maxMessageBytes], "") + "…"
+	}
+	return text
 }
 
 func isConfigError(err error) bool {

@@ -80,7 +80,13 @@ type process struct {
 // serve starts `serve` on free ports and waits until it says that it serves.
 func serve(t *testing.T, env ...string) *process {
 	t.Helper()
-	p := &process{command: program(t, append(env, "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0", "KUBE=off"), "serve")}
+	return started(t, program(t, append(env, "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0", "KUBE=off"), "serve"))
+}
+
+// started starts a command that serves.
+func started(t *testing.T, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{command: command}
 	pipe, err := p.command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -114,6 +114,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	logger := o.warned(s.logger(o.log))
+	limitMemory(logger)
 	bindKubernetesLog(ctx, logger)
 	registry := newRegistry()
 	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
@@ -138,7 +139,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR (--http-addr): %w", err)
 	}
-	web := newWebServer(registry)
+	web := newWebServer(registry, logger)
 	web.setReady()
 	logger.Info("running", zap.String("version", version.String()), zap.Stringer("http", listener.Addr()),
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),

@@ -36,6 +36,7 @@ func (c *serveCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	logger := o.warned(s.logger(o.log))
+	limitMemory(logger)
 	l, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func (s settings) listen(ctx context.Context) (l listeners, err error) {
 // serve runs until ctx ends or a part fails. The program is alive from the start,
 // and ready once it answers KEDA.
 func (s settings) serve(ctx context.Context, logger *zap.Logger, l listeners) error {
-	web := newWebServer(newRegistry())
+	web := newWebServer(newRegistry(), logger)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.serve(ctx, l.http) })
 	group.Go(func() error { return s.answer(ctx, logger, web, l) })
@@ -102,7 +103,10 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 	if err != nil {
 		return err
 	}
-	server := scaler.NewServer(service, scaler.ServerOptions{TLS: tlsConfig, Registerer: web.registry, Logger: logger})
+	server := scaler.NewServer(service, scaler.ServerOptions{
+		// Twice what an answer may take; see engineOptions.
+		TLS: tlsConfig, Timeout: 4 * s.Timeout, Registerer: web.registry, Logger: logger,
+	})
 	logger.Info("serving",
 		zap.String("version", version.String()),
 		zap.Stringer("grpc", l.grpc.Addr()),

@@ -11,23 +11,69 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/limit"
+)
+
+// The bounds of what readers of the metrics and the probes may use.
+const (
+	maxWebConnections = 64
+	maxScrapes        = 6
+	// openingRate is of connections that a peer opens, per second.
+	openingRate  = 10
+	openingBurst = 64
+	maxWebHeader = 8 << 10
+	readWithin   = 5 * time.Second
+	writeWithin  = 10 * time.Second
+	idleWithin   = time.Minute
 )
 
 // webServer serves /metrics, /healthz and /readyz.
 type webServer struct {
-	registry *prometheus.Registry
-	http     *http.Server
-	ready    atomic.Bool
+	registry    *prometheus.Registry
+	http        *http.Server
+	connections *limit.Shares
+	opening     *limit.Rates
+	refused     prometheus.Counter
+	ready       atomic.Bool
 }
 
-func newWebServer(registry *prometheus.Registry) *webServer {
-	s := &webServer{registry: registry}
+func newWebServer(registry *prometheus.Registry, logger *zap.Logger) *webServer {
+	s := &webServer{
+		registry:    registry,
+		connections: limit.NewShares(maxWebConnections), opening: limit.NewRates(openingRate, openingBurst),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name:        "ado_agent_orchestrator_refused_connections_total",
+			Help:        "Connections that were closed at once, since their peer had too many.",
+			ConstLabels: prometheus.Labels{"port": "http"},
+		}),
+	}
+	registry.MustRegister(s.refused)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", shared(limit.NewShares(maxScrapes), promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readiness)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	callersMistakes, _ := zap.NewStdLogAt(logger, zap.DebugLevel) // fails only for levels that do not exist
+	s.http = &http.Server{
+		Handler: mux, MaxHeaderBytes: maxWebHeader, ErrorLog: callersMistakes,
+		ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleWithin,
+	}
 	return s
+}
+
+// shared bounds the requests under way, including the time in which their answers
+// are read: promhttp's own bounds end when the answer is in memory.
+func shared(shares *limit.Shares, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, _, _ := net.SplitHostPort(r.RemoteAddr) // net/http sets it
+		if !shares.Take(peer) {
+			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+			return
+		}
+		defer shares.Return(peer)
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // setReady makes readiness probes succeed until the program is to stop.
@@ -54,7 +100,9 @@ func (s *webServer) serve(ctx context.Context, listener net.Listener) error {
 		defer cancel()
 		_ = s.http.Shutdown(bounded) // a scrape that hangs is cut off
 	})
-	err := s.http.Serve(listener)
+	err := s.http.Serve(limit.NewListener(listener, limit.ListenerOptions{
+		Connections: s.connections, Opening: s.opening, Refused: s.refused.Inc,
+	}))
 	if release() {
 		return err
 	}

@@ -90,6 +90,9 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	}
 	p.deciding.Lock()
 	defer p.deciding.Unlock()
+	if err := ctx.Err(); err != nil { // nobody waits for it any more
+		return nil, err
+	}
 	last := p.current.Load()
 	if last.holds(p, snapshot) {
 		return last, nil

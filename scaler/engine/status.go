@@ -27,6 +27,12 @@ func (e *Engine) Members() []Member {
 	return members
 }
 
+// InView reports whether a ScaledJob is in view, whoever its triggers name.
+func (e *Engine) InView(key plan.Key) bool {
+	m := e.member(key)
+	return m != nil && !m.gone
+}
+
 // Status is what a ScaledJob in view got last.
 type Status struct {
 	Key plan.Key

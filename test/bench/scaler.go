@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 const product = "github.com/ado-agent-orchestrator/ado-agent-orchestrator"
@@ -135,4 +136,9 @@ func (s *Scaler) Stop() error {
 		s.stopErr = errors.Join(signalled, s.command.Wait())
 	})
 	return s.stopErr
+}
+
+// ProcessorTime is what the process has used, once it has ended.
+func (s *Scaler) ProcessorTime() time.Duration {
+	return s.command.ProcessState.UserTime() + s.command.ProcessState.SystemTime()
 }

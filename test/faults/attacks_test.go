@@ -1,0 +1,231 @@
+// Package faults_test does to the scaler, as a process, what callers and broken
+// parts can do to it.
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/attack"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+)
+
+// attackFor is how long each attack lasts. The bound on the latency counts from
+// ten seconds on: before, it would measure what else the machine does.
+var attackFor = flag.Duration("attack.for", 3*time.Second, "how long each attack lasts")
+
+const (
+	memoryLimit = 256 << 20 // of the chart
+	maxResident = 200 << 20
+	maxLatency  = 250 * time.Millisecond
+	maxLog      = 1 << 20 // of each attack, and per minute of it
+)
+
+// asAttacker names, in the environment, the attack that the test binary makes
+// instead of running tests. An attacker has its own processors; here it is a process
+// of the lowest priority, so that the bounds are measured and not the machine.
+const asAttacker = "ADO_AGENT_ORCHESTRATOR_ATTACK"
+
+func TestMain(m *testing.M) {
+	name, attacks := os.LookupEnv(asAttacker)
+	if !attacks {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19); err != nil {
+		panic(err)
+	}
+	i := slices.IndexFunc(attack.All, func(a attack.Attack) bool { return a.Name == name })
+	attack.All[i].Run(ctx, attack.Target{GRPC: os.Args[1], HTTP: os.Args[2], From: os.Args[3]})
+}
+
+// attackWith makes an attack until ctx ends.
+func attackWith(ctx context.Context, t *testing.T, name string, args ...string) {
+	command := exec.CommandContext(ctx, os.Args[0], args...)
+	command.Env = []string{asAttacker + "=" + name}
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = time.Second
+	output, err := command.CombinedOutput()
+	if ctx.Err() == nil {
+		t.Errorf("the attack ended by itself: %v\n%s", err, output)
+	}
+}
+
+// TestAttacks attacks a scaler from one address while KEDA polls from another.
+func TestAttacks(t *testing.T) {
+	programs, err := bench.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range attack.All {
+		t.Run(a.Name, func(t *testing.T) {
+			ado := adotest.Serve(t, adotest.Options{AllowUnmatched: true})
+			ado.AddPool(adotest.Pool{Name: "Linux"})
+			for range 5 {
+				if _, err := ado.Queue("Linux", adotest.Job{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := start(t, programs.Scaler, ado.URL())
+			k := &keda{addr: p.scaler.Addr}
+			ctx, cancel := context.WithTimeout(t.Context(), *attackFor)
+			defer cancel()
+			var work sync.WaitGroup
+			work.Go(func() { k.poll(ctx, t) })
+			work.Go(func() { p.watch(ctx) })
+			work.Go(func() {
+				attackWith(ctx, t, a.Name, p.scaler.Addr, p.scaler.HTTPAddr, fmt.Sprintf("127.0.0.%d", 2+i))
+			})
+			work.Wait()
+			p.check(t)
+			k.check(t)
+		})
+	}
+}
+
+// process is a scaler that is watched.
+type process struct {
+	scaler   *bench.Scaler
+	pid      int
+	resident int // the most that was seen, in bytes
+	log      bytes.Buffer
+}
+
+func start(t *testing.T, program, organization string) *process {
+	t.Helper()
+	p := &process{}
+	scaler, err := bench.StartScaler(program, []string{
+		"ORG_URL=" + organization, "ORG_PAT=adotest-pat", "KUBE=off",
+		// As in the container: 90 % of its limit.
+		"GOMEMLIMIT=" + strconv.Itoa(memoryLimit*9/10),
+	}, &p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.scaler, p.pid = scaler, scaler.PID()
+	t.Cleanup(func() { _ = scaler.Stop() })
+	return p
+}
+
+// watch keeps the largest resident size.
+func (p *process) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		p.resident = max(p.resident, p.memory())
+		wait(ctx, 20*time.Millisecond)
+	}
+}
+
+// memory returns the resident size in bytes, and one that no bound allows if the
+// process is gone.
+func (p *process) memory() int {
+	status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "status"))
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
+			kilobytes, _ := strconv.Atoi(fields[1])
+			return kilobytes << 10
+		}
+	}
+	return 1 << 40
+}
+
+func (p *process) check(t *testing.T) {
+	t.Helper()
+	if p.resident > maxResident {
+		t.Errorf("resident up to %d MiB, want at most %d", p.resident>>20, maxResident>>20)
+	}
+	for _, path := range []string{"/healthz", "/metrics"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.scaler.HTTPAddr+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatalf("after the attack: %v", err)
+		}
+		_ = response.Body.Close()
+	}
+	if err := p.scaler.Stop(); err != nil {
+		t.Errorf("it does not stop as usual: %v", err)
+	}
+	if n := p.log.Len(); n > maxLog*int(1+attackFor.Minutes()) {
+		t.Errorf("%d KiB of log", n>>10)
+	}
+	t.Logf("resident up to %d MiB, %v of processor time, %d KiB of log", p.resident>>20, p.scaler.ProcessorTime(), p.log.Len()>>10)
+}
+
+// keda polls a few ScaledJobs on one connection.
+type keda struct {
+	addr      string
+	latencies []time.Duration
+	failures  []error
+}
+
+func (k *keda) poll(ctx context.Context, t *testing.T) {
+	conn, err := grpc.NewClient(k.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	client := externalscaler.NewExternalScalerClient(conn)
+	ref := &externalscaler.ScaledObjectRef{Name: "build", Namespace: "ado", ScalerMetadata: map[string]string{"poolName": "Linux"}}
+	for ctx.Err() == nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		begin := time.Now()
+		answer, err := client.GetMetrics(bounded, &externalscaler.GetMetricsRequest{ScaledObjectRef: ref})
+		cancel()
+		if err == nil && answer.GetMetricValues()[0].GetMetricValue() != 5 {
+			err = fmt.Errorf("the metric is %v", answer.GetMetricValues())
+		}
+		if err != nil {
+			k.failures = append(k.failures, err)
+		}
+		k.latencies = append(k.latencies, time.Since(begin))
+		wait(ctx, 20*time.Millisecond)
+	}
+}
+
+func (k *keda) check(t *testing.T) {
+	t.Helper()
+	if n := len(k.failures); n > 0 {
+		t.Errorf("%d of %d calls of KEDA failed, such as: %v", n, len(k.latencies), k.failures[0])
+	}
+	if len(k.latencies) < 5 {
+		t.Fatalf("KEDA made only %d calls", len(k.latencies))
+	}
+	slices.Sort(k.latencies)
+	p99 := k.latencies[len(k.latencies)*99/100]
+	if *attackFor >= 10*time.Second && p99 > maxLatency {
+		t.Errorf("KEDA's p99 is %v, want at most %v", p99, maxLatency)
+	}
+	t.Logf("%d calls of KEDA, p50 %v, p99 %v", len(k.latencies), k.latencies[len(k.latencies)/2].Round(time.Millisecond), p99.Round(time.Millisecond))
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
