@@ -48,7 +48,7 @@ type Options struct {
 	Pools   []Pool
 	Cluster Cluster
 	Creator Creator
-	// Delay is the pause between two passes.
+	// Delay is the pause between two passes over a pool.
 	Delay time.Duration
 	// Timeout bounds what is done for a pool in one pass.
 	Timeout time.Duration
@@ -56,23 +56,28 @@ type Options struct {
 }
 
 // Runner creates the Jobs that pools lack.
-type Runner struct {
-	options Options
-
-	failing    bool
-	reportedAt time.Time
-}
+type Runner struct{ options Options }
 
 // New returns a Runner.
 func New(options Options) *Runner { return &Runner{options: options} }
 
-// Run makes passes until ctx ends. Failures are logged and retried.
+// Run serves each pool again and again until ctx ends, independent of the others: a
+// slow pool delays none. Failures are logged and retried.
 func (r *Runner) Run(ctx context.Context) {
+	var pools sync.WaitGroup
+	for i := range r.options.Pools {
+		pools.Go(func() { r.keep(ctx, &r.options.Pools[i]) })
+	}
+	pools.Wait()
+}
+
+func (r *Runner) keep(ctx context.Context, pool *Pool) {
 	ticker := time.NewTicker(r.options.Delay)
 	defer ticker.Stop()
+	failures := failures{logger: r.options.Logger.With(zap.String("pool", pool.Name))}
 	for {
-		if err := r.Pass(ctx); ctx.Err() == nil {
-			r.report(err)
+		if err := r.serve(ctx, pool); ctx.Err() == nil {
+			failures.report(err)
 		}
 		select {
 		case <-ticker.C:
@@ -82,16 +87,23 @@ func (r *Runner) Run(ctx context.Context) {
 	}
 }
 
-// report logs that passes fail, and that they do no longer, but not every pass.
-func (r *Runner) report(err error) {
+// failures are those of one pool.
+type failures struct {
+	logger     *zap.Logger
+	failing    bool
+	reportedAt time.Time
+}
+
+// report logs that passes fail, and that they succeed again, but not every pass.
+func (f *failures) report(err error) {
 	switch {
-	case err == nil && r.failing:
-		r.options.Logger.Info("working again")
-	case err != nil && (!r.failing || time.Since(r.reportedAt) >= reportEvery):
-		r.options.Logger.Error("not all pools could be served, retrying", zap.Error(err))
-		r.reportedAt = time.Now()
+	case err == nil && f.failing:
+		f.logger.Info("working again")
+	case err != nil && (!f.failing || time.Since(f.reportedAt) >= reportEvery):
+		f.logger.Error("the pool could not be served, retrying", zap.Error(err))
+		f.reportedAt = time.Now()
 	}
-	r.failing = err != nil
+	f.failing = err != nil
 }
 
 // Pass creates what each pool lacks, once. The error holds that of each pool that

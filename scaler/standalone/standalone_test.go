@@ -255,7 +255,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s: told %d times, want %d", step, times, want)
 			}
 		}
-		const failed = "not all pools could be served, retrying"
+		const failed = "the pool could not be served, retrying"
 		time.Sleep(30 * time.Second)
 		told("refused", failed, "check that the token is valid", 1)
 		s.azure.ClearFaults()
@@ -273,6 +273,32 @@ func TestFailures(t *testing.T) {
 		told("there is", "created Jobs", "linux", 1)
 		if n := s.kubernetes.count(); n != 2 {
 			t.Errorf("%d Jobs, want 2", n)
+		}
+		cancel()
+		<-ended
+	})
+}
+
+// TestASlowPoolHoldsUpNoOther has Azure DevOps take its time for one of two pools.
+func TestASlowPoolHoldsUpNoOther(t *testing.T) {
+	inBubble(t, unchanged, func(t *testing.T, s *site) {
+		s.pass("nothing queued", 0)
+		id := 0
+		for _, call := range s.azure.Calls() {
+			id = max(id, call.PoolID) // the one that was added last
+		}
+		s.azure.Inject(adotest.Fault{PoolID: id, Delay: 8 * time.Second})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.Run(ctx)
+		}()
+		time.Sleep(2 * time.Second) // the slow pool is being asked about
+		s.queue("linux", 2)
+		time.Sleep(3 * time.Second)
+		if n := s.kubernetes.count(); n != 2 {
+			t.Errorf("%d Jobs while another pool is slow, want 2", n)
 		}
 		cancel()
 		<-ended
