@@ -118,7 +118,7 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 	for _, verb := range []string{"create", "get", "update"} {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: namespace, Verb: verb, Group: "coordination.k8s.io", Resource: "leases",
+				Namespace: namespace, Verb: verb, Group: "coordination.k8s.io", Resource: "leases", Name: s.leaseName(),
 			},
 		}}
 		review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -126,7 +126,7 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 			return nil, fmt.Errorf("ask whether leases may be written: %w", err)
 		}
 		if !review.Status.Allowed {
-			return nil, fmt.Errorf("%w: %s in namespace %s", errNoLease, verb, namespace)
+			return nil, fmt.Errorf("%w: %s %s in namespace %s", errNoLease, verb, s.leaseName(), namespace)
 		}
 	}
 	host, err := os.Hostname()
@@ -140,9 +140,12 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 	}, nil
 }
 
-// leaseName is the same for all replicas, and another for a program in the same
-// namespace that serves other organizations or pools.
+// leaseName returns the same for all replicas, and by default another for a program
+// in the same namespace that serves other organizations or pools.
 func (s commonSettings) leaseName() string {
+	if s.LeaseName != "" {
+		return s.LeaseName
+	}
 	hash := fnv.New32a()
 	for _, part := range append(s.organizationNames(), s.serves...) {
 		_, _ = hash.Write([]byte(strings.ToLower(part) + "\n"))

@@ -33,12 +33,19 @@ type commonFlags struct {
 	Timeout      time.Duration `name:"request-timeout" env:"REQUEST_TIMEOUT" group:"azure-devops" default:"10s" min:"100ms" max:"5m" help:"Timeout of a request to Azure DevOps."`
 	ParallelJobs bool          `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" group:"azure-devops" default:"false" help:"Start no more agents than the organization's parallel jobs allow, over all of its pools. It applies to count exact and to run, and takes one more request to Azure DevOps for each list of jobs."`
 
-	Election string `name:"leader-election" env:"LEADER_ELECTION" group:"kubernetes" default:"auto" enum:"auto,on,off" help:"With several replicas, let only the leader write to Kubernetes and to pools: on, off, or auto, which is on if the process may write leases."`
+	LeaseName string `name:"lease-name" env:"LEASE_NAME" group:"kubernetes" placeholder:"NAME" unset:"made from organizations and pools" help:"Lease by which replicas elect their leader. Give it a name to restrict the right to it."`
+	Election  string `name:"leader-election" env:"LEADER_ELECTION" group:"kubernetes" default:"auto" enum:"auto,on,off" help:"With several replicas, let only the leader write to Kubernetes and to pools: on, off, or auto, which is on if the process may write leases."`
 }
 
 func (f *commonFlags) check(p *setting.Problems) {
 	f.Org.check(p)
 	p.CheckProxy()
+	if f.LeaseName == "" {
+		return
+	}
+	if problems := validation.IsDNS1123Subdomain(f.LeaseName); len(problems) > 0 {
+		p.Add(&f.LeaseName, "%q is not a name: %s", f.LeaseName, problems[0])
+	}
 }
 
 // commonSettings are what the commands that run for long have in common.

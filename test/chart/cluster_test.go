@@ -3,11 +3,13 @@ package chart_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,13 +132,43 @@ func TestOnCluster(t *testing.T) {
 	}
 	for name, text := range map[string]string{"minimal": "minimal.yaml", "older": "older.yaml"} {
 		t.Run("manifests/"+name, func(t *testing.T) {
-			newCluster(t, plane.Config()).validObjects(objects(t, read(t, manifestsDir+text)))
+			c := newCluster(t, plane.Config())
+			c.namespace("ado-agent-orchestrator")
+			c.validObjects(objects(t, read(t, manifestsDir+text)))
 		})
 	}
 	c.namespace("ado")
 	c.namespace("builds")
 	for _, test := range rights {
 		t.Run("rights/"+test.name, func(t *testing.T) { newCluster(t, plane.Config()).rights(test) })
+	}
+	t.Run("KEDA is found", func(t *testing.T) { newCluster(t, plane.Config()).findsKEDA() })
+}
+
+// findsKEDA installs KEDA's Deployment in an unusual namespace, then in a usual one.
+func (c *cluster) findsKEDA() {
+	for _, step := range []struct{ namespace, want string }{
+		{"", "[keda kube-system openshift-keda]"}, {"autoscaling", "[autoscaling]"}, {"keda", "[keda]"},
+	} {
+		if step.namespace != "" {
+			c.namespace(step.namespace)
+			labels := map[string]any{"app": "keda-operator"}
+			c.apply(&unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"namespace": step.namespace, "name": "keda-operator"},
+				"spec": map[string]any{
+					"selector": map[string]any{"matchLabels": labels},
+					"template": map[string]any{
+						"metadata": map[string]any{"labels": labels},
+						"spec":     map[string]any{"containers": []any{map[string]any{"name": "keda", "image": "keda"}}},
+					},
+				},
+			}})
+		}
+		policy := typedAs(c.t, ofKind(c.render(parse(c.t, basis)), "NetworkPolicy")[0], &networkingv1.NetworkPolicy{})
+		got := policy.Spec.Ingress[0].From[0].NamespaceSelector.MatchExpressions[0].Values
+		if fmt.Sprint(got) != step.want {
+			c.t.Errorf("with KEDA in %q, %v may ask the scaler, want %s", step.namespace, got, step.want)
+		}
 	}
 }
 

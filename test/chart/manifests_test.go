@@ -31,11 +31,14 @@ func TestManifest(t *testing.T) {
 	if diff := cmp.Diff(ofKind(chart, "PodDisruptionBudget")[0].Object["spec"], ofKind(plain, "PodDisruptionBudget")[0].Object["spec"]); diff != "" {
 		t.Errorf("PodDisruptionBudget, -chart +plain:\n%s", diff)
 	}
-	for _, kind := range []string{"ClusterRole", "Role"} {
-		want := typedAs(t, ofKind(chart, kind)[0], &rbacv1.ClusterRole{})
-		got := typedAs(t, ofKind(plain, kind)[0], &rbacv1.ClusterRole{})
+	if n := len(ofKind(chart, "Role")); n != 2 || len(ofKind(chart, "ClusterRole")) != 0 {
+		t.Fatalf("the chart has %d Roles", n)
+	}
+	for i, role := range ofKind(chart, "Role") {
+		want := typedAs(t, role, &rbacv1.Role{})
+		got := typedAs(t, ofKind(plain, "Role")[i], &rbacv1.Role{})
 		if diff := cmp.Diff(want.Rules, got.Rules); diff != "" {
-			t.Errorf("%s, -chart +plain:\n%s", kind, diff)
+			t.Errorf("Role %d, -chart +plain:\n%s", i, diff)
 		}
 	}
 	// What plain YAML does not say is the program's default.

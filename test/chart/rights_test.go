@@ -27,9 +27,14 @@ var (
 		"create events.events.k8s.io", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
 		"patch events.events.k8s.io", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
 	}
-	stuck  = []string{"list events"}
-	leader = []string{"create leases.coordination.k8s.io", "get leases.coordination.k8s.io", "update leases.coordination.k8s.io"}
+	stuck = []string{"list events"}
 )
+
+// leader is what an election takes, by the lease of the release of that name.
+func leader(name string) []string {
+	lease := "leases.coordination.k8s.io"
+	return []string{"create " + lease, fmt.Sprintf("get %s [scaler-%s]", lease, name), fmt.Sprintf("update %s [scaler-%s]", lease, name)}
+}
 
 func join(lists ...[]string) []string {
 	all := slices.Concat(lists...)
@@ -40,12 +45,13 @@ func join(lists ...[]string) []string {
 // rights are tried one after the other, each with a service account of its own.
 var rights = []rightsCase{
 	{"plain", `kubernetes: {enabled: false}`, map[string][]string{"ado": nil, "builds": nil}},
-	{"default", ``, map[string][]string{"ado": join(view, stuck, leader), "builds": join(view, stuck)}},
-	{"view", `housekeeping: {stuckAfter: "0"}`, map[string][]string{"ado": view, "builds": view}},
-	{"namespaced", `kubernetes: {namespaces: [builds]}`, map[string][]string{"ado": leader, "builds": join(view, stuck), "default": nil}},
-	{"placeholders", `housekeeping: {placeholders: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader, []string{"get namespaces [ado]"}), "builds": view}},
-	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader), "builds": view}},
-	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"builds": join(view, stuck, []string{"delete jobs.batch"})}},
+	{"default", ``, map[string][]string{"ado": join(view, stuck, leader("default")), "builds": nil}},
+	{"view", `housekeeping: {stuckAfter: "0"}`, map[string][]string{"ado": view, "builds": nil}},
+	{"namespaced", `kubernetes: {namespaces: [builds]}`, map[string][]string{"ado": leader("namespaced"), "builds": join(view, stuck), "default": nil}},
+	{"everywhere", `kubernetes: {namespaces: ["*"]}`, map[string][]string{"ado": join(view, stuck, leader("everywhere")), "builds": join(view, stuck)}},
+	{"placeholders", `housekeeping: {placeholders: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("placeholders"), []string{"get namespaces [ado]"}), "builds": nil}},
+	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("owned")), "builds": nil}},
+	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, stuck, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
 }
 

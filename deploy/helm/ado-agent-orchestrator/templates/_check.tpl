@@ -96,7 +96,7 @@
 {{- println "housekeeping.deleteStuck: needs stuckAfter other than 0" -}}
 {{- end -}}
 {{- $namespaces := .Values.kubernetes.namespaces -}}
-{{- if and $namespaces .Values.agentPools (not (has .Release.Namespace $namespaces)) -}}
+{{- if and $namespaces .Values.agentPools (not (has .Release.Namespace $namespaces)) (not (has "*" $namespaces)) -}}
 {{- println (printf "kubernetes.namespaces: must hold %s, where the agentPools are" .Release.Namespace) -}}
 {{- end -}}
 {{- end -}}

@@ -93,11 +93,20 @@ true
        usually in if it is not found. */ -}}
 {{- define "ado.kedaNamespaces" -}}
 {{- $usual := list "keda" "kube-system" "openshift-keda" -}}
-{{- $found := list -}}
+{{- $found := .Values.networkPolicy.kedaNamespaces -}}
+{{- if not $found -}}
 {{- range $usual -}}
 {{- if lookup "apps/v1" "Deployment" . "keda-operator" -}}
 {{- $found = append $found . -}}
 {{- end -}}
 {{- end -}}
-{{- dict "list" (.Values.networkPolicy.kedaNamespaces | default $found | default $usual) | toJson -}}
+{{- end -}}
+{{- if not $found -}}
+{{- range (lookup "apps/v1" "Deployment" "" "").items -}}
+{{- if eq .metadata.name "keda-operator" -}}
+{{- $found = append $found .metadata.namespace -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "list" ($found | default $usual) | toJson -}}
 {{- end -}}

@@ -87,6 +87,11 @@ ghcr.io/ado-agent-orchestrator/agent{{ ternary (printf "@%s" $released) (printf 
 {{- end -}}
 
 {{- /* Whether there is housekeeping to do: true or nothing. */ -}}
+{{- define "ado.viewedNamespaces" -}}
+{{- $namespaces := .Values.kubernetes.namespaces | default (list .Release.Namespace) -}}
+{{- dict "list" (ternary (list "") $namespaces (has "*" $namespaces)) | toJson -}}
+{{- end -}}
+
 {{- define "ado.housekeeping" -}}
 {{- $h := .Values.housekeeping -}}
 {{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents (ne $h.stuckAfter "0")) -}}
