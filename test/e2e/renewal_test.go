@@ -8,10 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -20,7 +18,7 @@ import (
 const validity = 90 * time.Second
 
 // TestCertificatesRenewed is the drill for certificates that run out: both sides
-// get new ones in time. The scaler goes by its new one at once. KEDA up to 2.19
+// get new ones in time. The scaler goes by its new one at once. KEDA, also 2.21,
 // keeps its connection, which outlives the certificate, but once it breaks it
 // shows the old certificate for ever: only a restart of the operator helps.
 func TestCertificatesRenewed(t *testing.T) {
@@ -48,29 +46,20 @@ func TestCertificatesRenewed(t *testing.T) {
 	s.scaler.stop()
 	s.scaler = startScaler(t, append(s.scaler.env, "GRPC_ADDR="+s.scaler.Addr))
 	ids := s.queue(1, time.Second)
-	if keepsCredentials(t) {
-		s.eventually(func() string {
-			if !strings.Contains(content(t, b.Plane.KEDALog()), "tls: expired certificate") {
-				return "KEDA does not show the old certificate"
-			}
-			return ""
-		})
-		if err := b.Plane.StopKEDA(t.Context()); err != nil {
-			t.Fatal(err)
+	s.eventually(func() string {
+		if !strings.Contains(content(t, b.Plane.KEDALog()), "tls: expired certificate") {
+			return "KEDA does not show the old certificate"
 		}
-		if err := b.Plane.StartKEDA(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		return ""
+	})
+	if err := b.Plane.StopKEDA(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Plane.StartKEDA(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	s.served(ids)
 	s.settled(3)
-}
-
-// keepsCredentials reports whether KEDA goes on with the certificate that it has
-// first connected with.
-func keepsCredentials(t *testing.T) bool {
-	t.Helper()
-	return version.MustParseGeneric(components.KEDAVersion()).LessThan(version.MustParseGeneric("2.20"))
 }
 
 // renew does what cert-manager does: it puts new certificates in the place of
