@@ -66,7 +66,7 @@ func TestReadersThatDoNotRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		if _, err := io.WriteString(conn, "GET /metrics HTTP/1.1\r\nHost: scaler\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"slices"
 	"context"
 	"sync"
 	"time"
@@ -52,8 +53,8 @@ func (s *sidecars) start(c corev1.Container) bool {
 
 // stop ends them, in reverse order.
 func (s *sidecars) stop() error {
-	for i := len(s.ending) - 1; i >= 0; i-- {
-		s.ending[i]()
+	for i, end := range slices.Backward(s.ending) {
+		end()
 		<-s.ended[i]
 	}
 	return s.running.Wait()

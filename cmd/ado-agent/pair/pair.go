@@ -103,7 +103,7 @@ func converse[In, Out any](conn net.Conn, out *side[Out], heard func(In)) error 
 	})
 	err := hear(conn, heard)
 	close(over)
-	conn.Close()
+	_ = conn.Close() // why it ended is in err
 	sending.Wait()
 	return err
 }

@@ -28,7 +28,7 @@ func TestSocket(t *testing.T) {
 	for range 2 {
 		listener, err := Listen(folder)
 		check(t, err)
-		defer listener.Close()
+		t.Cleanup(func() { listener.Close() })
 		k, r := NewKeeper(), NewRunner(true)
 		go k.Accept(listener)
 		ctx, cancel := context.WithCancel(t.Context())

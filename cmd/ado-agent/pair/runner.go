@@ -38,7 +38,7 @@ const redial = 100 * time.Millisecond
 func (r *Runner) Stay(ctx context.Context, dial func(context.Context) (net.Conn, error)) {
 	for ctx.Err() == nil {
 		if conn, err := dial(ctx); err == nil {
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			_ = r.Serve(conn) // whatever ended it, the keeper is asked again
 			stop()
 		}
