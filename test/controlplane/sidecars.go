@@ -1,8 +1,8 @@
 package controlplane
 
 import (
-	"slices"
 	"context"
+	"slices"
 	"sync"
 	"time"
 

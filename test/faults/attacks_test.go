@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +19,12 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/attack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 )
 
@@ -138,7 +137,7 @@ func (p *process) watch(ctx context.Context) {
 // memory returns the resident size in bytes, and one that no bound allows if the
 // process is gone.
 func (p *process) memory() int {
-	status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.pid), "status"))
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
 			kilobytes, _ := strconv.Atoi(fields[1])
@@ -153,9 +152,9 @@ func (p *process) check(t *testing.T) {
 	if p.resident > maxResident {
 		t.Errorf("resident up to %d MiB, want at most %d", p.resident>>20, maxResident>>20)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for _, path := range []string{"/healthz", "/metrics"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.scaler.HTTPAddr+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
