@@ -116,11 +116,16 @@ const retryPause = 5 * time.Second
 
 // configure runs the agent's config, again and again while the network fails.
 func (l *launcher) configure(ctx context.Context, r agent.Registration) error {
+	var last error // of the network, which is why an attempt that is cut short was one
 	for {
 		err := l.agent.Configure(ctx, r)
+		if ctx.Err() != nil && last != nil {
+			return fmt.Errorf("%w; retries ended: %w", last, context.Cause(ctx))
+		}
 		if !errors.Is(err, agent.ErrNetwork) {
 			return err
 		}
+		last = err
 		l.log.Warn("Configuration failed and is retried.", zap.Error(err), zap.Duration("after", retryPause))
 		select {
 		case <-time.After(retryPause):
