@@ -11,7 +11,7 @@ import (
 
 const (
 	// poolsMaxAge is the age after which the list of pools is read again, so that
-	// a pool that was renamed is not served under its old name for ever.
+	// a pool that was renamed is not served under its old name forever.
 	poolsMaxAge = 5 * time.Minute
 	// missMaxAge is the age up to which a pool that is not in the list does not
 	// exist. However many names are made up, Azure DevOps is sent one request in

@@ -135,7 +135,7 @@ func TestSIGTERMDuringUpdate(t *testing.T) {
 	wantNoAgents(t, ado)
 }
 
-// An agent that cannot be updated fails; it does not go on for ever.
+// An agent that cannot be updated fails; it does not go on forever.
 func TestUpdateFails(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
 	p := launch(t, ado, "AZP_START_TIMEOUT=6s", "ADOTEST_MOVE_SECONDS=100")

@@ -20,7 +20,7 @@ const validity = 90 * time.Second
 // TestCertificatesRenewed is the drill for certificates that run out: both sides
 // get new ones in time. The scaler goes by its new one at once. KEDA, also 2.21,
 // keeps its connection, which outlives the certificate, but once it breaks it
-// shows the old certificate for ever: only a restart of the operator helps.
+// shows the old certificate forever: only a restart of the operator helps.
 func TestCertificatesRenewed(t *testing.T) {
 	t.Parallel()
 	b := startBench(t, controlplane.Options{})

@@ -88,7 +88,7 @@ func TestLines(t *testing.T) {
 		t.Errorf("got %q", out.String())
 	}
 	before := out.Len()
-	_, _ = l.Write(bytes.Repeat([]byte("x"), longestLine+1)) // is not kept for ever
+	_, _ = l.Write(bytes.Repeat([]byte("x"), longestLine+1)) // is not kept forever
 	if out.Len() != before+longestLine+1 {
 		t.Errorf("%d bytes came out", out.Len()-before)
 	}
