@@ -27,6 +27,10 @@ func TestApply(t *testing.T) {
 	run := func(namespace string, test func(*site)) {
 		t.Run(namespace, func(t *testing.T) { test(newSite(t, plane.Config(), namespace)) })
 	}
+	// The API server describes the fields of a new CRD a moment after it serves it.
+	run("described", func(s *site) {
+		s.eventually("ScaledJobs are described", func(context.Context) bool { return s.apply(s.options("linux")) == nil })
+	})
 	run("twice", twice)
 	run("conflict", conflicting)
 	run("secret", secretOfOthers)

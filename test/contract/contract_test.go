@@ -13,11 +13,12 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
 
 func TestContractIsKEDAs(t *testing.T) {
-	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/kedacore/keda/v2")
-	download.Dir = "../components/keda" // it pins the release
+	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/kedacore/keda/v2@v"+components.LatestKEDA)
 	output, err := download.Output()
 	if err != nil {
 		t.Fatal(err)
