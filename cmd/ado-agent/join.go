@@ -150,7 +150,7 @@ func (l *launcher) equip(ctx context.Context, pool adoqueue.Pool, registered ado
 }
 
 // valued gives capabilities without a value one: what Azure DevOps makes of an
-// empty one is told nowhere.
+// empty one is reported nowhere.
 func valued(capabilities adoqueue.Capabilities) map[string]string {
 	all := make(map[string]string, len(capabilities))
 	for name, value := range capabilities {

@@ -17,7 +17,7 @@ import (
 
 // keep holds the credential for an agent that runs in another container: a sidecar
 // of it, which Kubernetes starts again if it ends before the runner does. So it
-// lasts until it is told to end, and leaves its exit code to the runner, also if
+// lasts until it is asked to end, and leaves its exit code to the runner, also if
 // its settings are invalid.
 func (f *flags) keep(invalid error, out, errs io.Writer) error {
 	told, hurry, release := signals(context.Background())

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, through *network, limits lifecycle.Limits, change ..
 }
 
 // containers says how an agent's process and what takes it through its life get
-// together: it returns the process, and a context that ends once it is told to.
+// together: it returns the process, and a context that ends once it is asked to.
 type containers func(told context.Context, w *world) (lifecycle.Process, context.Context)
 
 func oneContainer(told context.Context, w *world) (lifecycle.Process, context.Context) {
