@@ -15,13 +15,13 @@ import (
 
 //go:generate go test -run ^TestDocumentedSettings$ -update .
 
-// TestDocumentedSettings keeps the tables of README.
+// TestDocumentedSettings compares the tables of docs/settings.md with the settings.
 func TestDocumentedSettings(t *testing.T) {
 	parser, err := newParser(&commandLine{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const path = "../../README.md"
+	const path = "../../docs/settings.md"
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestDocumentedSettings(t *testing.T) {
 	}
 	for name := range variables(t) {
 		if !strings.Contains(want, "`"+name+"`") {
-			t.Errorf("%s says nothing of %s", path, name)
+			t.Errorf("%s does not mention %s", path, name)
 		}
 	}
 }
