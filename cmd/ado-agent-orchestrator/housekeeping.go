@@ -19,7 +19,7 @@ import (
 
 // housekeepingFlags switch on what keeps pools fit for scaling.
 type housekeepingFlags struct {
-	Placeholders  bool          `name:"placeholders" env:"PLACEHOLDERS" default:"false" help:"Keep an offline agent in each pool for each distinct set of capabilities of its ScaledJobs, so that jobs can be queued while no agent runs. An agent of your own that a trigger names as parent is not touched."`
+	Placeholders  bool          `name:"placeholders" env:"PLACEHOLDERS" default:"false" help:"Keep an offline agent in each pool for each distinct set of capabilities of its ScaledJobs, so that jobs can be queued while no agent runs. Your own agent that a trigger names as parent is not changed."`
 	OfflineAgents bool          `name:"offline-agents" env:"OFFLINE_AGENTS" default:"false" help:"Remove agents from the pool whose Jobs ended without doing so."`
 	OfflineAfter  time.Duration `name:"offline-after" env:"OFFLINE_AFTER" default:"10m" min:"1s" help:"Offline time after which leftover agents and unused placeholders are removed."`
 	StuckAfter    time.Duration `name:"stuck-after" env:"STUCK_AFTER" default:"15m" help:"Time that a Job's pod may take to start before an event and a metric report the reason; 0 disables."`

@@ -60,10 +60,10 @@ func TestRefused(t *testing.T) {
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
 		{
 			of("isolateCredential: true, dockerSocketPath: /run/docker.sock, keeper: {env: []}, podTemplate: {spec: {hostPID: true}}"),
-			[]string{"agentPools[0].isolateCredential: is of no use with dockerSocketPath", "agentPools[0].keeper.env: is set by the chart", "agentPools[0].podTemplate.spec.hostPID: lets jobs reach the credential"},
+			[]string{"agentPools[0].isolateCredential: has no effect with dockerSocketPath", "agentPools[0].keeper.env: is set by the chart", "agentPools[0].podTemplate.spec.hostPID: lets jobs reach the credential"},
 		},
-		{of("container: {image: x}"), []string{"agentPools[0].container.image: is a value of its own; leave it out, and set image"}},
-		{of("podTemplate: {spec: {containers: [], restartPolicy: Always}}"), []string{"agentPools[0].podTemplate.spec.containers: is a value of its own; set container and sidecars", "podTemplate.spec.restartPolicy: is always Never"}},
+		{of("container: {image: x}"), []string{"agentPools[0].container.image: has a separate value; leave it out, and set image"}},
+		{of("podTemplate: {spec: {containers: [], restartPolicy: Always}}"), []string{"agentPools[0].podTemplate.spec.containers: has a separate value; set container and sidecars", "podTemplate.spec.restartPolicy: is always Never"}},
 		{of("podTemplate: {metadata: {labels: {scaledjob.keda.sh/name: x}}}"), []string{"agentPools[0].podTemplate.metadata.labels: scaledjob.keda.sh/name is set by"}},
 		{of("sidecars: [{image: x}, {name: a, restartPolicy: Never, env: [{name: AZP_TOKEN, value: x}]}]"), []string{
 			"agentPools[0].sidecars[0].name: is needed", "agentPools[0].sidecars[1].restartPolicy: is always Always", "agentPools[0].sidecars[1].env[0]: AZP_TOKEN must come from a Secret",

@@ -1,6 +1,6 @@
 {{- /* The ScaledJob's name for a pool, as jobtemplate.Name makes it. That folds
        upper and lower case of all scripts, which cannot be done here: a pool
-       whose name is not ASCII needs a name of its own. */ -}}
+       whose name is not ASCII requires a name. */ -}}
 {{- define "ado.scaledJobName" -}}
 {{- if .name -}}
 {{- .name -}}
@@ -278,7 +278,7 @@ minIdle: {{ . | int64 | quote }}
 {{- if eq $pool.credential.auth.kind "workload-identity" -}}
 {{- $_ := set $labels "azure.workload.identity/use" "true" -}}
 {{- end -}}
-{{- /* A build must not be moved to another node: it would begin anew, or fail. */ -}}
+{{- /* A build must not be moved to another node: it would restart, or fail. */ -}}
 {{- $annotations := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
 {{- $spec := dict "restartPolicy" "Never" "enableServiceLinks" false "terminationGracePeriodSeconds" ($pool.terminationGracePeriodSeconds | int64) "containers" (list (include "ado.agentContainer" . | fromJson)) -}}
 {{- if $pool.serviceAccount -}}

@@ -1,5 +1,5 @@
 {{- /* What the schema cannot see, or could not say as well: all mistakes in the
-       values are told together. */ -}}
+       values are reported together. */ -}}
 {{- define "ado.check" -}}
 {{- $mistakes := include "ado.mistakes" . | trim | splitList "\n" | compact -}}
 {{- if $mistakes -}}
@@ -141,7 +141,7 @@
 {{- define "ado.isolationMistakes" -}}
 {{- if .pool.isolateCredential -}}
 {{- if .pool.dockerSocketPath -}}
-{{- println (printf "%s.isolateCredential: is of no use with dockerSocketPath: whoever may use it is root on the node" .path) -}}
+{{- println (printf "%s.isolateCredential: has no effect with dockerSocketPath: a job that can use the socket is root on the node" .path) -}}
 {{- end -}}
 {{- range $key := list "shareProcessNamespace" "hostPID" "automountServiceAccountToken" -}}
 {{- if get ($.pool.podTemplate.spec | default dict) $key -}}
@@ -169,14 +169,14 @@
 {{- end -}}
 {{- range $key := list "name" "image" "env" "resources" "securityContext" "volumeMounts" -}}
 {{- if hasKey $pool.container $key -}}
-{{- println (printf "%s.container.%s: is a value of its own; leave it out%s" $path $key (ternary "" (print ", and set " $key) (eq $key "name"))) -}}
+{{- println (printf "%s.container.%s: has a separate value; leave it out%s" $path $key (ternary "" (print ", and set " $key) (eq $key "name"))) -}}
 {{- end -}}
 {{- end -}}
 {{- $spec := $pool.podTemplate.spec | default dict -}}
 {{- $instead := dict "containers" "container and sidecars" "initContainers" "sidecars" "volumes" "volumes" "securityContext" "podSecurityContext" "nodeSelector" "nodeSelector" "tolerations" "tolerations" "affinity" "affinity" "serviceAccountName" "serviceAccount" "terminationGracePeriodSeconds" "terminationGracePeriodSeconds" "imagePullSecrets" "imagePullSecrets" -}}
 {{- range $key, $value := $instead -}}
 {{- if hasKey $spec $key -}}
-{{- println (printf "%s.podTemplate.spec.%s: is a value of its own; set %s" $path $key $value) -}}
+{{- println (printf "%s.podTemplate.spec.%s: has a separate value; set %s" $path $key $value) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey $spec "restartPolicy" -}}
