@@ -27,7 +27,7 @@ type Agent struct {
 	// Request is the id of the unfinished job request that it has, 0 if none.
 	Request int64
 	// System capabilities are those that the agent found out itself, User
-	// capabilities those that people gave it. Agents leaves both out.
+	// capabilities those that people set on it. Agents leaves both out.
 	System, User map[string]string
 }
 
@@ -108,7 +108,7 @@ func (c *Client) SetAgentEnabled(ctx context.Context, pool Pool, id int, enabled
 	return c.change(ctx, q)
 }
 
-// SetAgentCapabilities replaces the capabilities that people gave to an agent.
+// SetAgentCapabilities replaces the capabilities that people set on an agent.
 func (c *Client) SetAgentCapabilities(ctx context.Context, pool Pool, id int, user map[string]string) error {
 	q := agentsCall(pool, fmt.Sprintf("set capabilities of agent %d of %s", id, pool), strconv.Itoa(id), "usercapabilities")
 	q.method = http.MethodPut

@@ -281,7 +281,7 @@ func readAttacks(cache *Cache) {
 	wg.Wait()
 }
 
-// needsProcess skips a test that measures a process of its own where there is
+// needsProcess skips a test that measures a separate process where there is
 // nothing to measure.
 func needsProcess(t *testing.T) {
 	t.Helper()
@@ -290,7 +290,7 @@ func needsProcess(t *testing.T) {
 	}
 }
 
-// peakOf runs the test binary as a process of its own against a server and
+// peakOf runs the test binary as a separate process against a server and
 // returns its peak resident size.
 func peakOf(t *testing.T, url string, env ...string) (mib int) {
 	t.Helper()
@@ -337,7 +337,7 @@ func TestAttackOnAllPools(t *testing.T) {
 }
 
 // TestManyRequests reads 100,000 requests of one pool, 330 MB of JSON, in a
-// process of its own and checks its peak resident size.
+// separate process and checks its peak resident size.
 func TestManyRequests(t *testing.T) {
 	needsProcess(t)
 	var list bytes.Buffer

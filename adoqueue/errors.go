@@ -30,7 +30,7 @@ type Error struct {
 	Operation string
 	// Status is the HTTP status of the answer, 0 if there was none.
 	Status int
-	// TypeKey is Microsoft's short name of the failure, "" if it gave none.
+	// TypeKey is Microsoft's short name of the failure, "" if there is none.
 	TypeKey string
 	// Message is Microsoft's text, or what was wrong with the answer.
 	Message string

@@ -84,7 +84,7 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 	tries := &tries{}
 	ctx = tries.watch(ctx)
 	request = request.Clone(ctx)
-	// With a header of our own, the answer is decompressed by boundedBody and
+	// With our own header, the answer is decompressed by boundedBody and
 	// not by net/http, which would not say how much came in.
 	request.Header.Set("Accept-Encoding", "gzip")
 	response, err := t.next.Do(request)

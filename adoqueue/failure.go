@@ -69,7 +69,7 @@ func undecodable(err error) *Error {
 }
 
 // succeeded reports whether a status means that all of the answer is there. A
-// part of a list (206) must not be taken for the list.
+// part of a list (206) must not be treated as the list.
 func succeeded(method string, status int) bool {
 	if method == "" || method == http.MethodGet {
 		return status == http.StatusOK

@@ -227,7 +227,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// describe gives the parts of a request that decisions are made from.
+// describe returns the parts of a request that decisions are made from.
 func describe(requests []JobRequest) string {
 	var lines []string
 	for _, r := range requests {

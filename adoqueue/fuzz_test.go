@@ -226,7 +226,7 @@ func FuzzOrganizationURL(f *testing.F) {
 				t.Errorf("%q parses as %q, that as %v, %v", text, o, again, err)
 			}
 			if strings.HasPrefix(o.String(), "http:") && o.safe() && !strings.Contains(o.String(), "localhost") && !strings.ContainsAny(o.String(), "0123456789:") {
-				t.Errorf("%q is taken for this machine", o)
+				t.Errorf("%q is treated as this machine", o)
 			}
 		})
 	})

@@ -65,7 +65,7 @@ func secretsOf(authorization string) []string {
 	_, token, _ := strings.Cut(authorization, " ")
 	secrets := []string{token}
 	if plain, err := base64.StdEncoding.DecodeString(token); err == nil {
-		// The password first: what is left of the header is of no use then.
+		// The password first: what is left of the header is useless then.
 		secrets = []string{strings.TrimPrefix(string(plain), ":"), token}
 	}
 	var long []string
@@ -141,7 +141,7 @@ func decoded(word string) []string {
 	return plain
 }
 
-// wholeGroups cuts base64 where its last group is of no use alone.
+// wholeGroups cuts base64 where its last group is useless alone.
 func wholeGroups(word string) string {
 	if len(word)%4 == 1 {
 		return word[:len(word)-1]

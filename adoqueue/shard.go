@@ -35,7 +35,7 @@ func (s Shard) String() string {
 // All reports whether the shard has all requests.
 func (s Shard) All() bool { return s.Count <= 1 }
 
-// Has reports whether a request belongs to the shard. It goes by the request's own
+// Has reports whether a request belongs to the shard. It depends on the request's own
 // id: that of its job is the same in all runs of a pipeline, and in all pipelines
 // that have but one job without a name.
 func (s Shard) Has(r *JobRequest) bool {

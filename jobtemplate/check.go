@@ -16,7 +16,7 @@ import (
 )
 
 // check finds what is wrong with the settings, but for those of Scaling, and
-// gives the name of the pool's objects.
+// returns the name of the pool's objects.
 func (s Settings) check(found *problems) (name string) {
 	if u, err := url.Parse(s.OrganizationURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
 		// Not with its value, which may hold a token.

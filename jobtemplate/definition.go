@@ -67,7 +67,7 @@ func (r *reading) mistake(line int, format string, args ...any) {
 	r.mistakes = append(r.mistakes, lineMistake{line, fmt.Sprintf(format, args...)})
 }
 
-// err gives the mistakes in the order of their lines.
+// err returns the mistakes in the order of their lines.
 func (r *reading) err(file string) error {
 	slices.SortStableFunc(r.mistakes, func(a, b lineMistake) int { return cmp.Compare(a.line, b.line) })
 	var errs []error
@@ -114,7 +114,7 @@ func (r *reading) job() *batchv1.Job {
 	return job
 }
 
-// decode gives the Job that a document holds, the fields of it that a Job does
+// decode returns the Job that a document holds, the fields of it that a Job does
 // not have, and an error for the first value of a wrong type.
 func decode(document *yamlv3.Node) (job *batchv1.Job, strict []error, err error) {
 	text, err := yamlv3.Marshal(document)
@@ -145,7 +145,7 @@ var (
 	lastField = regexp.MustCompile(`(^|\.)[^.]*$`)
 )
 
-// parent gives the field that holds a field, in the form that kubectl explain
+// parent returns the field that holds a field, in the form that kubectl explain
 // takes: empty, or with a dot before it.
 func parent(path string) string {
 	return lastField.ReplaceAllString("."+index.ReplaceAllString(path, ""), "")

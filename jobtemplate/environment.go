@@ -12,7 +12,7 @@ import (
 )
 
 // The variables by which Microsoft's documented start script and our launcher
-// are told what to do.
+// get what to do.
 const (
 	envURL          = "AZP_URL"
 	envPool         = "AZP_POOL"
@@ -28,7 +28,7 @@ const (
 // DevOps is known to belong to a Job.
 const podName = "metadata.name"
 
-// environment gives the agent's container the variables that it needs. They
+// environment adds the variables that the agent's container needs. They
 // come first, so that those of a Definition can refer to them.
 func (d *draft) environment() {
 	var added []corev1.EnvVar
@@ -97,7 +97,7 @@ func (d *draft) checkVariable(v corev1.EnvVar, path *field.Path) {
 		}
 	case envAgentName:
 		if from.FieldRef == nil || from.FieldRef.FieldPath != podName {
-			d.field(path, "%s must be the pod's name, by which agents are told apart; leave it out to have it set", v.Name)
+			d.field(path, "%s must be the pod's name, by which agents are recognized; leave it out to have it set", v.Name)
 		}
 	case envCapabilities:
 		if list := capabilityList(d.Capabilities); v.ValueFrom != nil || v.Value != list {

@@ -12,7 +12,7 @@ import (
 )
 
 // Job makes the Job of one agent. Kubernetes completes its name, which begins
-// with what Name gives for the pool. The error holds every mistake in the
+// with what Name returns for the pool. The error holds every mistake in the
 // settings and in the Definition, each with its field.
 func Job(s Settings) (*batchv1.Job, error) {
 	found := &problems{}
@@ -23,7 +23,7 @@ func Job(s Settings) (*batchv1.Job, error) {
 	return job, nil
 }
 
-// job makes the Job, and the name that its own begins with. It is of no use if
+// job makes the Job, and the name that its own begins with. It is useless if
 // there are mistakes.
 func (s Settings) job(found *problems) (job *batchv1.Job, name string) {
 	s = s.withDefaults()
@@ -90,7 +90,7 @@ func (d *draft) metadata(name string) {
 		})
 		meta.Labels[ManagedByLabel], meta.Labels[PoolLabel] = Manager, name
 	}
-	// A build must not be moved to another node: it would begin anew, or fail.
+	// A build must not be moved to another node: it would restart, or fail.
 	d.job.Spec.Template.Annotations = over(d.job.Spec.Template.Annotations, map[string]string{
 		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 		"karpenter.sh/do-not-disrupt":                    "true",
@@ -103,7 +103,7 @@ func over(values, defaults map[string]string) map[string]string {
 	return defaults
 }
 
-// lifecycle sees to it that an agent is started once and its Job goes in time.
+// lifecycle ensures that an agent is started once and its Job goes in time.
 func (d *draft) lifecycle() {
 	spec := &d.job.Spec
 	spec.BackoffLimit = new(int32(0))

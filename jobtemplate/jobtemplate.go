@@ -27,7 +27,7 @@ const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	// Manager is the name of this program in Kubernetes, also as a field manager.
 	Manager = "ado-agent-orchestrator"
-	// PoolLabel has the value that Name gives for the pool. By it the Jobs of a
+	// PoolLabel has the value that Name returns for the pool. By it the Jobs of a
 	// pool are found, whoever made them.
 	PoolLabel = "ado-agent-orchestrator.io/pool"
 )
@@ -109,7 +109,7 @@ type Scaling struct {
 // SecretKey names one value of a Secret in the Jobs' namespace.
 type SecretKey struct{ Name, Key string }
 
-// withDefaults gives the settings with nothing left to default.
+// withDefaults returns the settings with nothing left to default.
 func (s Settings) withDefaults() Settings {
 	s.Namespace = cmp.Or(s.Namespace, DefaultNamespace)
 	s.Prefix = cmp.Or(s.Prefix, DefaultPrefix)

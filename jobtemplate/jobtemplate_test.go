@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // minimal are the settings that cannot be left out.
 func minimal() Settings {
@@ -142,7 +142,7 @@ func golden(t *testing.T, name string, object, again runtime.Object) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), text.String()); diff != "" {
-		t.Errorf("%s (-want +got; go test -update writes it anew):\n%s", name, diff)
+		t.Errorf("%s (-want +got; go test -update rewrites it):\n%s", name, diff)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestWriteSeveral(t *testing.T) {
 	}
 }
 
-// TestDefinitionIsKept sees to it that one definition serves many pools.
+// TestDefinitionIsKept ensures that one definition serves many pools.
 func TestDefinitionIsKept(t *testing.T) {
 	s := rich(t)
 	before := s.Definition.DeepCopy()

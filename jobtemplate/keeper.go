@@ -151,7 +151,7 @@ func (d *draft) checkIsolation() {
 		return
 	}
 	if d.DockerSocketPath != "" {
-		d.setting("isolateCredential", "is of no use with a docker socket: whoever may use it is root on the node")
+		d.setting("isolateCredential", "has no effect with a docker socket: a job that can use it is root on the node")
 	}
 	for name, shared := range map[string]bool{
 		"shareProcessNamespace": d.spec.ShareProcessNamespace != nil && *d.spec.ShareProcessNamespace, "hostPID": d.spec.HostPID,

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Manifest gives an object, which has to know its kind, as a user would write
+// Manifest returns an object, which has to know its kind, as a user would write
 // it: without status, and without the empty values that stand in Go's types for
 // fields that are not set.
 func Manifest(object runtime.Object) (*unstructured.Unstructured, error) {

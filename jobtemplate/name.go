@@ -25,7 +25,7 @@ var (
 	hashed = regexp.MustCompile(fmt.Sprintf(`(^|-)[0-9a-f]{%d}$`, hashDigits))
 )
 
-// Name gives the name of a pool's ScaledJob, which is also what the names of
+// Name returns the name of a pool's ScaledJob, which is also what the names of
 // its Jobs and pods begin with. It is a DNS label of at most 51 characters, so
 // that those that Kubernetes appends for the Job and the pod fit into 63. Pools
 // that differ in more than upper and lower case have different names. A prefix
@@ -83,7 +83,7 @@ func foldRune(r rune) rune {
 	return least
 }
 
-// notInLabel tells what is replaced by a dash in a DNS label, or is one.
+// notInLabel matches what is replaced by a dash in a DNS label, or is one.
 func notInLabel(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < '0' || r > '9')
 }

@@ -89,7 +89,7 @@ func expectMistakes(t *testing.T, err error, want []string) {
 	}
 }
 
-// TestRefusesDefinition gives one definition with every mistake.
+// TestRefusesDefinition has one definition with every mistake.
 func TestRefusesDefinition(t *testing.T) {
 	definition, err := ReadDefinition("job.yaml", []byte(`
 apiVersion: batch/v1

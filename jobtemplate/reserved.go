@@ -65,7 +65,7 @@ func (d *draft) checkMeta(meta metav1.ObjectMeta, path *field.Path, allowed stri
 	}
 }
 
-// reserved tells whether a label or annotation is not for a Definition.
+// reserved reports whether a label or annotation is not for a Definition.
 func reserved(key string) bool {
 	switch prefix, _, _ := strings.Cut(key, "/"); prefix {
 	case "scaledjob.keda.sh", "batch.kubernetes.io", "ado-agent-orchestrator.io":

@@ -28,7 +28,7 @@ func ScaledJob(s Settings) (*kedav1alpha1.ScaledJob, error) {
 		TypeMeta: metav1.TypeMeta{APIVersion: kedav1alpha1.SchemeGroupVersion.String(), Kind: "ScaledJob"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Namespace: s.Namespace,
-			// KEDA gives them to its Jobs.
+			// KEDA sets them on its Jobs.
 			Labels: job.Labels, Annotations: job.Annotations,
 		},
 		Spec: kedav1alpha1.ScaledJobSpec{

@@ -53,8 +53,8 @@ func valuesOf(node *yamlv3.Node, path string) []value {
 
 // wrongTypes reports the values that cannot be decoded, and takes them out. The
 // decoder stops at the first one, and does not always say where it is. It is
-// found by taking out more and more values from the first one on: the one that
-// it takes for the document to be decoded is wrong.
+// found by taking out more and more values from the first one on: the one without
+// which the document can be decoded is wrong.
 func (r *reading) wrongTypes() {
 	for range r.values {
 		_, _, err := decode(r.document)

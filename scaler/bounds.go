@@ -144,7 +144,7 @@ func (b *bounds) stream(service any, stream grpc.ServerStream, _ *grpc.StreamSer
 	return handler(service, stream)
 }
 
-// take returns the function that gives back the caller's share, or an error if the
+// take returns the function that releases the caller's share, or an error if the
 // caller gets none.
 func take(ctx context.Context, shares *limit.Shares) (giveBack func(), err error) {
 	name := peerOf(ctx)

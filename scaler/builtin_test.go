@@ -29,7 +29,7 @@ const (
 )
 
 // builtin serves pool 44 with these requests and 999 finished ones. As in
-// KEDA's fixture, count does not tell how many there are.
+// KEDA's fixture, count does not say how many there are.
 func builtin(t *testing.T, header map[string]string, jobs ...string) string {
 	t.Helper()
 	for range 999 {

@@ -155,7 +155,7 @@ func ref(metadata ...string) *externalscaler.ScaledObjectRef {
 	return r
 }
 
-// metric asks as KEDA does and gives the value.
+// metric asks as KEDA does and returns the value.
 func (b *bench) metric(ctx context.Context, r *externalscaler.ScaledObjectRef) (float64, error) {
 	spec, err := b.client.GetMetricSpec(ctx, r)
 	if err != nil {

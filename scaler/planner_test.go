@@ -87,7 +87,7 @@ func TestCountExact(t *testing.T) {
 	for lists := ado.Count(adotest.OpJobRequests, 0); ado.Count(adotest.OpJobRequests, 0) < lists+2; {
 		b.settle(t, r, 3) // until a snapshot has shown it
 	}
-	// Its request ends, its Job drains: it is of no use for the others, and KEDA
+	// Its request ends, its Job drains: it is useless for the others, and KEDA
 	// still sees it.
 	if err := ado.Finish(first, "succeeded"); err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func TestAzureDevOpsOwnWordOnMatches(t *testing.T) {
 	queue(t, ado, "gpu")
 	b.settle(t, ref("poolName", "Linux", "capabilities", "docker"), 1)
 	b.settle(t, ref("poolName", "Linux", "parent", "placeholder"), 1)
-	// With a second agent it is no longer all of them, and the list tells whom.
+	// With a second agent it is no longer all of them, and the list says which.
 	if _, err := ado.AddAgent("Linux", adotest.Agent{Name: "other"}); err != nil {
 		t.Fatal(err)
 	}

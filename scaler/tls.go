@@ -15,7 +15,7 @@ type TLSFiles struct {
 	Cert, Key, ClientCA string
 }
 
-// Config gives a TLS configuration that reads the files for each handshake, of
+// Config returns a TLS configuration that reads the files for each handshake, of
 // which there are few: KEDA keeps its connection. So a change counts at once.
 // While the files cannot be used, what they held before serves on.
 func (f TLSFiles) Config() (*tls.Config, error) {

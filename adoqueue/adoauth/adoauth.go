@@ -106,7 +106,7 @@ func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) 
 	return adoqueue.Entra(patient{token}), nil
 }
 
-// patient tells Entra's refusals from its being out of reach.
+// patient distinguishes Entra's refusals from failures to reach it.
 type patient struct{ azcore.TokenCredential }
 
 func (p patient) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {

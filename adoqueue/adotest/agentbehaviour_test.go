@@ -200,7 +200,7 @@ func (d agentDir) diagnostics() string {
 	return all.String()
 }
 
-// What config prints does not tell the cause; its log does.
+// What config prints does not contain the cause; its log does.
 func TestConfigWithoutNetworkFails(t *testing.T) {
 	ado := agentServer(t, Options{})
 	d := unpack(t, ado)
@@ -326,7 +326,7 @@ func TestCapabilitiesAreScanned(t *testing.T) {
 	}
 }
 
-// --replace keeps what users gave: their capabilities, and that it is disabled.
+// --replace keeps what users set: their capabilities, and that it is disabled.
 func TestReplaceKeepsWhatUsersGave(t *testing.T) {
 	ado := agentServer(t, Options{})
 	must1(ado.AddAgent("linux", Agent{Name: "pod-1", Offline: true, Disabled: true, Capabilities: map[string]string{"gpu": "1"}}))(t)

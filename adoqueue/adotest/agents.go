@@ -47,7 +47,7 @@ type agent struct {
 	statusChanged time.Time
 	system, user  map[string]string
 	known         map[string]string // both, by name in lower case; nil after a change
-	publicKey     json.RawMessage   // of a registration that wants a token of its own
+	publicKey     json.RawMessage   // of a registration that wants a separate token
 	token         string
 	session       *session
 	holding       *request // unfinished, at most one

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Control drives a stand-in that runs as a process of its own, over its control
+// Control drives a stand-in that runs as a separate process, over its control
 // API. Its methods are those of [Server].
 type Control struct {
 	base   string

@@ -125,7 +125,7 @@ type request struct {
 	lockToken   string
 	attempts    int64         // how often an agent was reserved
 	taken       int64         // the message by which its agent received it
-	cancelled   bool          // the agent was told, or is to be, that the job is cancelled
+	cancelled   bool          // the agent has received, or will receive, the cancellation
 	timers      []*time.Timer // of an agent that the stand-in plays
 	lock        *time.Timer   // fires when the lock lapses
 

@@ -12,7 +12,7 @@ import (
 const lockRenewal = time.Minute
 
 // Assign reserves an agent for a queued request. Unlike Azure DevOps it does so
-// for any agent without a request, be it offline, disabled or not matching.
+// for any agent without a request, even if it is offline, disabled or does not match.
 func (s *Server) Assign(id int64, agent string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -61,7 +61,7 @@ func unpack(t *testing.T, ado *Server) agentDir {
 	return d
 }
 
-// script prepares a script of the package in a process group of its own, which
+// script prepares a script of the package in a separate process group, which
 // ends with the test.
 func (d agentDir) script(name string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	d.t.Helper()

@@ -23,7 +23,7 @@ type wireProperty struct {
 	Value string `json:"$value"`
 }
 
-// connectionData tells a client who it is; it never was released, so a version
+// connectionData returns who the client is; it never was released, so a version
 // with the flag -preview is needed.
 func (s *Server) connectionData(_ *call) *answer {
 	user := wireUser{

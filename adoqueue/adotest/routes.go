@@ -158,7 +158,7 @@ func (c *call) origin() string {
 	return "http://" + c.Host
 }
 
-// session is the id that the client gave, else one of ours.
+// session is the id that the client sent, else one of ours.
 func (c *call) session() string {
 	if id := c.Header.Get("X-TFS-Session"); id != "" {
 		return id

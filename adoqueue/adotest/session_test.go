@@ -18,7 +18,7 @@ type process struct {
 	last  int64
 }
 
-// register makes an agent "pod" with a token of its own.
+// register makes an agent "pod" with a separate token.
 func register(t *testing.T, ado *Server) *process {
 	t.Helper()
 	r := change(t, ado, http.MethodPost, agentsPath,

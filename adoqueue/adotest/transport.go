@@ -40,7 +40,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// capture is the answer of a handler; aborted says that the handler gave up on
+// capture is the answer of a handler; aborted says that the handler aborted
 // the connection.
 type capture struct {
 	header  http.Header // of the handler

@@ -76,7 +76,7 @@ func cut(text string, limit int) (string, bool) {
 }
 
 // Error returns the message of err as Line does. Errors that errors.Join has
-// put on lines of their own are separated by semicolons.
+// put on separate lines are separated by semicolons.
 func Error(err error) string {
 	if err == nil {
 		return ""

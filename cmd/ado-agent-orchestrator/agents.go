@@ -98,7 +98,7 @@ func check[T any](f *agentFlags, p *setting.Problems, org *organizationFlags, sc
 	for i, e := range invalid {
 		tagged[i] = setting.Tagged{Fields: []string{e.Field, e.Related}, Err: errors.New(e.Problem)}
 		if strings.HasPrefix(e.Field, "definition.") {
-			tagged[i].Err = e // the path tells where in the file
+			tagged[i].Err = e // the path says where in the file
 		}
 	}
 	p.AddTagged("template", tagged...)
@@ -188,7 +188,7 @@ func (a agents) poolNames() []string {
 	return names
 }
 
-// names tell these agents from others.
+// names distinguish these agents from others.
 func (a agents) names() []string { return append(a.poolNames(), a.namespace) }
 
 // each makes an object for each pool.

@@ -18,7 +18,7 @@ var older = []string{
 	"JOB_IMAGE=registry.example.com/agent:1", "JOB_NAMESPACE=ado",
 }
 
-// TestNoCommand tells the modes apart by what they complain about: run lacks a
+// TestNoCommand distinguishes the modes by what they complain about: run lacks a
 // cluster, serve with pools a sound address.
 func TestNoCommand(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -126,7 +126,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestRenderNeedsNoCredential is for those who render in a pipeline of their own.
+// TestRenderNeedsNoCredential is for those who render in a separate pipeline.
 func TestRenderNeedsNoCredential(t *testing.T) {
 	env := []string{"ORG_URL=https://dev.azure.com/contoso", "AGENT_POOLS=Pool1", "JOB_IMAGE=agent:1"}
 	got, log, exit := output(t, env, "render", "--job")

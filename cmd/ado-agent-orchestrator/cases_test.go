@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// inProcess runs the program with just this environment of its own.
+// inProcess runs the program with only this environment.
 func inProcess(t *testing.T, env []string, args ...string) (stdout, log string, exit int) {
 	t.Helper()
 	for _, variable := range append([]string{"AGENT_POOLS=", "SCALER_ADDRESS=", "KUBECONFIG=" + filepath.Join(t.TempDir(), "none")}, env...) {

@@ -26,9 +26,9 @@ type demoKEDA struct {
 	standIn *adotest.Server
 	agents  sync.WaitGroup
 
-	mu   sync.Mutex
-	told map[string]int64 // by pool, what the scaler said last
-	jobs map[string]int   // by pool, unfinished Jobs
+	mu      sync.Mutex
+	metrics map[string]int64 // by pool, what the scaler said last
+	jobs    map[string]int   // by pool, unfinished Jobs
 }
 
 func newDemoKEDA(scalerAddr string, standIn *adotest.Server) (*demoKEDA, error) {
@@ -36,7 +36,7 @@ func newDemoKEDA(scalerAddr string, standIn *adotest.Server) (*demoKEDA, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &demoKEDA{conn: conn, standIn: standIn, told: map[string]int64{}, jobs: map[string]int{}}, nil
+	return &demoKEDA{conn: conn, standIn: standIn, metrics: map[string]int64{}, jobs: map[string]int{}}, nil
 }
 
 func (k *demoKEDA) close() { _ = k.conn.Close() }
@@ -64,12 +64,12 @@ func (k *demoKEDA) poll(ctx context.Context, pool string) error {
 		return err
 	}
 	if len(answer.GetMetricValues()) != 1 {
-		return fmt.Errorf("the scaler gave %d values", len(answer.GetMetricValues()))
+		return fmt.Errorf("the scaler returned %d values", len(answer.GetMetricValues()))
 	}
 	metric := int64(answer.GetMetricValues()[0].GetMetricValueFloat())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.told[pool] = metric
+	k.metrics[pool] = metric
 	for range metric - int64(k.jobs[pool]) {
 		k.jobs[pool]++
 		k.agents.Go(func() { k.runAgent(ctx, pool) })
@@ -98,7 +98,7 @@ func (k *demoKEDA) runAgent(ctx context.Context, pool string) {
 	}
 }
 
-// finished tells whether the agent has had its job.
+// finished reports whether the agent has had its job.
 func (k *demoKEDA) finished(pool, agent string) bool {
 	for _, r := range k.standIn.Requests(pool) {
 		if r.Agent == agent && r.State == adotest.Finished {
@@ -121,7 +121,7 @@ func queueJobs(ctx context.Context, standIn *adotest.Server) error {
 	return nil
 }
 
-// tick waits, and tells whether to go on.
+// tick waits, and reports whether to go on.
 func tick(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

@@ -43,7 +43,7 @@ func (k *demoKEDA) showTable(ctx context.Context, w io.Writer, terminal bool) er
 func (k *demoKEDA) table() string {
 	var b strings.Builder
 	columns := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(columns, "POOL\tQUEUED\tRUNNING\tDONE\tAGENT JOBS\tKEDA IS TOLD")
+	fmt.Fprintln(columns, "POOL\tQUEUED\tRUNNING\tDONE\tAGENT JOBS\tMETRIC")
 	for _, pool := range demoPools {
 		var queued, running, done int
 		for _, r := range k.standIn.Requests(pool) {
@@ -57,7 +57,7 @@ func (k *demoKEDA) table() string {
 			}
 		}
 		k.mu.Lock()
-		fmt.Fprintf(columns, "%s\t%d\t%d\t%d\t%d\t%d\n", pool, queued, running, done, k.jobs[pool], k.told[pool])
+		fmt.Fprintf(columns, "%s\t%d\t%d\t%d\t%d\t%d\n", pool, queued, running, done, k.jobs[pool], k.metrics[pool])
 		k.mu.Unlock()
 	}
 	_ = columns.Flush() // a strings.Builder takes all

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestDoctorRefusesSettings has the mistakes told that serve tells.
+// TestDoctorRefusesSettings requires the same problems as of serve.
 func TestDoctorRefusesSettings(t *testing.T) {
 	_, log, exit := output(t, []string{"ORG_URL=contoso", "POLLING_DELAY=1"}, "doctor")
 	if exit != 1 {

@@ -48,7 +48,7 @@ func (f *housekeepingFlags) housekeeper() housekeeper {
 	}}
 }
 
-// pools tells whether agents of pools are seen to, and not just Jobs.
+// pools reports whether housekeeping covers agents of pools, and not only Jobs.
 func (h housekeeper) pools() bool { return h.Placeholders || h.OfflineAgents }
 
 // findOwner settles whose the agents are that are kept.

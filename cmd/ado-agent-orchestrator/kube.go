@@ -82,7 +82,7 @@ func refused(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err)
 }
 
-// logLimits logs what the view lacks for want of optional rights.
+// logLimits logs what the view lacks because optional rights are missing.
 func logLimits(view *fleet.Fleet, logger *zap.Logger) {
 	if !view.PodsInView() {
 		logger.Info("pods may not be listed and watched: agents are joined with Jobs by name, so that ScaledJobs with names over " +

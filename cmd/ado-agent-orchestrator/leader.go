@@ -51,7 +51,7 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 	if err == nil {
 		lead(ctx, lock, logger, work)
 	}
-	if !errors.Is(err, errNoLease) { // it has led, or was told to end before
+	if !errors.Is(err, errNoLease) { // it has led, or was asked to end before
 		return nil
 	}
 	if s.Election == on {
@@ -63,7 +63,7 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 }
 
 // leaseOnceAnswered waits until Kubernetes has said whether leases may be
-// written: to go without while it is down would have all replicas at work.
+// written: without a leader while it is down, all replicas would work.
 func (s commonSettings) leaseOnceAnswered(ctx context.Context, logger *zap.Logger) (lock resourcelock.Interface, err error) {
 	_ = wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
 		lock, err = s.lease(ctx)

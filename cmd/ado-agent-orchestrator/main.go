@@ -1,5 +1,5 @@
-// Command ado-agent-orchestrator gives Azure DevOps Pipelines agents on demand:
-// it tells KEDA how many agents a pool's queued jobs need.
+// Command ado-agent-orchestrator starts agents for Azure DevOps Pipelines on demand:
+// it reports to KEDA how many agents a pool's queued jobs need.
 package main
 
 import "os"

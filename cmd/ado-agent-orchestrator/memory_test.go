@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestMemoryLimitFollowsTheContainer runs the program in a cgroup of its own.
+// TestMemoryLimitFollowsTheContainer runs the program in a separate cgroup.
 func TestMemoryLimitFollowsTheContainer(t *testing.T) {
 	const limit = 256 << 20
 	group := cgroup(t, limit)

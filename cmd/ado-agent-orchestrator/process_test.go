@@ -118,7 +118,7 @@ func (p *process) keep(line string) {
 	p.log.WriteString(line + "\n")
 }
 
-// stop ends the process with SIGTERM and gives its exit code and its log.
+// stop ends the process with SIGTERM and returns its exit code and its log.
 func (p *process) stop(t *testing.T) (exit int, log string) {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
@@ -190,7 +190,7 @@ func azureDevOps(t *testing.T, pat string) *adotest.Server {
 }
 
 // TestServe is a scaler's whole life: jobs come and go, the token is revoked
-// and replaced, and it is told to stop.
+// and replaced, and it is asked to stop.
 func TestServe(t *testing.T) {
 	const pat, next = "first-s3cr3t", "second-s3cr3t"
 	ado := azureDevOps(t, pat)
@@ -387,7 +387,7 @@ func TestDemo(t *testing.T) {
 	if exit != 0 || stderr != "" {
 		t.Errorf("exit %d, %s", exit, stderr)
 	}
-	for _, want := range []string{"Azure DevOps is simulated", "grpcurl -plaintext 127.0.0.1:", "KEDA IS TOLD", "linux", "windows"} {
+	for _, want := range []string{"Azure DevOps is simulated", "grpcurl -plaintext 127.0.0.1:", "METRIC", "linux", "windows"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("lacks %q:\n%s", want, stdout)
 		}

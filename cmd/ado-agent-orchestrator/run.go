@@ -244,7 +244,7 @@ func (p *passer) run(ctx context.Context) {
 
 func (p *passer) prepare(ctx context.Context) {
 	if err := p.applier.Prepare(ctx); err != nil && ctx.Err() == nil {
-		p.standalone.Logger.Error("the agents' namespace or Secret could not be seen to, trying again", zap.Error(err))
+		p.standalone.Logger.Error("reconciling the agents' namespace and Secret failed; it is retried automatically", zap.Error(err))
 	}
 }
 

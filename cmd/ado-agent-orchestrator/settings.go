@@ -53,7 +53,7 @@ type commonSettings struct {
 	commonFlags
 	processFlags
 	organizations []organization
-	// serves tells this program from others that serve the same organizations.
+	// serves distinguishes this program from others that serve the same organizations.
 	serves []string
 }
 

@@ -79,7 +79,7 @@ func shared(shares *limit.Shares, handler http.Handler) http.Handler {
 // setReady makes readiness probes succeed until the program is to stop.
 func (s *webServer) setReady() { s.ready.Store(true) }
 
-// readiness does not depend on Azure DevOps: KEDA shall hear from us what is wrong
+// readiness does not depend on Azure DevOps: KEDA must get the error from us
 // with it, not find nobody to ask.
 func (s *webServer) readiness(w http.ResponseWriter, _ *http.Request) {
 	if !s.ready.Load() {

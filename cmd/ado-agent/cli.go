@@ -51,7 +51,7 @@ func run(args []string, out, log io.Writer) int {
 	}
 	switch {
 	case line.Role == roleKeeper:
-		err = line.keep(err, out, log) // which tells the runner of it
+		err = line.keep(err, out, log) // which notifies the runner
 	case err == nil:
 		warnings := setting.NearMisses(parser.Model(), os.Environ())
 		err = line.settings().launch(warnings, out, log)
@@ -72,13 +72,13 @@ func (s settings) launch(warnings []string, out, errs io.Writer) error {
 	if s.role == roleRunner {
 		return s.runJob(out, errs)
 	}
-	told, hurry, release := signals(context.Background())
+	stopping, hurry, release := signals(context.Background())
 	defer release()
 	l, err := newLauncher(s, out, errs)
 	if err != nil {
 		return err
 	}
-	return l.run(told, hurry)
+	return l.run(stopping, hurry)
 }
 
 // logger writes lines for people, or JSON.

@@ -51,7 +51,7 @@ func TestPrivateCA(t *testing.T) {
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	check(t, os.WriteFile(file, certificate, 0o600))
 	// curl stands for programs that trust what OpenSSL does; the step's environment
-	// has to be told, since the shell of the job has no other.
+	// has to be set, since the shell of the job has no other.
 	id := queue(t, ado, adotest.Job{Script: `
 		curl -sS --fail --noproxy '*' "` + server.URL + `/_control/state" || exit
 		cmp "$NODE_EXTRA_CA_CERTS" "` + file + `" && grep -qF "$(sed -n 2p "$NODE_EXTRA_CA_CERTS")" "$GIT_SSL_CAINFO"`})

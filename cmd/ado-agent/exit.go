@@ -7,9 +7,9 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/agent"
 )
 
-// The exit codes, as linux/README.md tells them. 0 is for an agent that had its
+// The exit codes, as in linux/README.md. 0 is for an agent that had its
 // job, whatever the job's result, and for one that left because no job came or
-// because it was told to.
+// because it was asked to.
 const (
 	exitOK            = 0
 	exitOther         = 1
@@ -24,7 +24,7 @@ const (
 	exitCrash         = 18 // the agent ended badly in the middle of its job
 )
 
-// failure is an error with the exit code that tells its kind.
+// failure is an error with the exit code of its kind.
 type failure struct {
 	code int
 	error
@@ -33,8 +33,8 @@ type failure struct {
 // Unwrap serves errors.Is.
 func (f failure) Unwrap() error { return f.error }
 
-// at gives an error the exit code of the step in which it occurred, unless it is
-// of a kind that has one of its own.
+// at sets the exit code of an error to that of the step in which it occurred, unless it is
+// of a kind that has another.
 func at(code int, err error) error {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f
@@ -50,7 +50,7 @@ func at(code int, err error) error {
 	return failure{code, err}
 }
 
-// codeOfPool tells a pool that is not there from no answer about it.
+// codeOfPool distinguishes a missing pool from a missing answer.
 func codeOfPool(err error) int {
 	if errors.Is(err, adoqueue.ErrPoolNotFound) || errors.Is(err, adoqueue.ErrPoolNotSelfHosted) {
 		return exitPool

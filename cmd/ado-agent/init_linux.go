@@ -18,7 +18,7 @@ func hideEnvironment() {
 
 // supervise is what the container's first process does: it runs the program
 // again as a child, passes signals on, and takes note of the end of every process
-// whose parent is gone, since nobody else does. It gives the child's exit code.
+// whose parent is gone, since nobody else does. It returns the child's exit code.
 func supervise(args []string) int {
 	caught := make(chan os.Signal, 8)
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM)
@@ -27,7 +27,7 @@ func supervise(args []string) int {
 		fmt.Fprintln(os.Stderr, "ado-agent:", err)
 		return exitOther
 	}
-	// In a group of its own the child gets Ctrl-C from here only, not twice.
+	// In a separate group the child gets Ctrl-C from here only, not twice.
 	child, err := syscall.ForkExec(self, args, &syscall.ProcAttr{ //nolint:gosec // this very program
 		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})

@@ -70,7 +70,7 @@ func TestFirstProcess(t *testing.T) {
 	pid := p.command.Process.Pid
 	eventually(t, "only the launcher is left", func() bool { return len(children(pid)) == 1 })
 	p.signal(syscall.SIGTERM)
-	p.exits(0, "told to end and had no job")
+	p.exits(0, "asked to end and had no job")
 
 	p = prepare(t, t.TempDir())
 	p.command.Env = []string{asProgram + "=init"}

@@ -111,7 +111,7 @@ func (s settings) trust(a *agent.Agent) (bundle string, err error) {
 	return bundle, err
 }
 
-// retryPause is between two attempts at what failed for want of the network.
+// retryPause is between two attempts at what failed for lack of the network.
 const retryPause = 5 * time.Second
 
 // configure runs the agent's config, again and again while the network fails.
@@ -135,7 +135,7 @@ func (l *launcher) configure(ctx context.Context, r agent.Registration) error {
 	}
 }
 
-// equip gives a registered agent its capabilities, in place of those that an
+// equip sets the capabilities of a registered agent, in place of those that an
 // earlier agent of its name was given, and enables it: config leaves both alone.
 func (l *launcher) equip(ctx context.Context, pool adoqueue.Pool, registered adoqueue.Agent) error {
 	if capabilities := valued(l.capabilities); !maps.Equal(capabilities, registered.User) {
@@ -149,7 +149,7 @@ func (l *launcher) equip(ctx context.Context, pool adoqueue.Pool, registered ado
 	return l.ado.SetAgentEnabled(ctx, pool, registered.ID, true)
 }
 
-// valued gives capabilities without a value one: what Azure DevOps makes of an
+// valued sets a value of capabilities without one: what Azure DevOps makes of an
 // empty one is reported nowhere.
 func valued(capabilities adoqueue.Capabilities) map[string]string {
 	all := make(map[string]string, len(capabilities))

@@ -20,7 +20,7 @@ import (
 // lasts until it is asked to end, and leaves its exit code to the runner, also if
 // its settings are invalid.
 func (f *flags) keep(invalid error, out, errs io.Writer) error {
-	told, hurry, release := signals(context.Background())
+	stopping, hurry, release := signals(context.Background())
 	defer release()
 	k := pair.NewKeeper()
 	listener, err := pair.Listen(f.SharedDir)
@@ -33,35 +33,35 @@ func (f *flags) keep(invalid error, out, errs io.Writer) error {
 	end := pair.End{}
 	err = invalid
 	if err == nil {
-		err = f.settings().keepRunner(told, hurry, k, out, errs)
+		err = f.settings().keepRunner(stopping, hurry, k, out, errs)
 	}
 	if err != nil {
 		end = pair.End{Code: codeOf(err), Message: string(secretsOf(os.Environ()).Redact([]byte(err.Error())))}
 		fmt.Fprintln(errs, "ado-agent:", end.Message)
 	}
 	k.End(end)
-	<-told.Done()
+	<-stopping.Done()
 	return nil
 }
 
 // keepRunner takes the runner's agent through its time in the pool.
-func (s settings) keepRunner(told context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
+func (s settings) keepRunner(stopping context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
 	l, err := newLauncher(s, out, errs)
 	if err != nil {
 		return err
 	}
 	l.runner = k
-	ctx, cancel := context.WithCancelCause(told)
+	ctx, cancel := context.WithCancelCause(stopping)
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-k.Told():
-			cancel(errTold)
+		case <-k.Stopping():
+			cancel(errStopping)
 		case <-ctx.Done():
 		}
 	}()
 	if err := k.Join(ctx); err != nil {
-		l.log.Info("The agent was told to end before its runner was there.")
+		l.log.Info("The agent was asked to end before its runner was there.")
 		return nil
 	}
 	if k.Configured() {
@@ -83,7 +83,7 @@ func either(one, other <-chan struct{}) <-chan struct{} {
 	return both
 }
 
-// handOver gives the runner the configuration of the agent, which starts it.
+// handOver sends the configuration of the agent to the runner, which starts it.
 func (l *launcher) handOver(pool adoqueue.Pool, registered adoqueue.Agent) (*lifecycle.Life, error) {
 	select {
 	case <-l.runner.Exited():

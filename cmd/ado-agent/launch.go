@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	errTold    = errors.New("a signal told it to end")
-	errTooLong = errors.New("it took longer than AZP_START_TIMEOUT")
+	errStopping = errors.New("a signal asked it to end")
+	errTooLong  = errors.New("it took longer than AZP_START_TIMEOUT")
 )
 
 // launcher brings one agent into its pool and out again.
@@ -68,7 +68,7 @@ func (s settings) visibility() agent.Visibility {
 	return agent.Visibility{Hidden: hidden(s.auth.Kind), Private: private, ShowSecrets: s.showSecrets}
 }
 
-// run lasts until the agent has left its pool. The context's end tells it to
+// run lasts until the agent has left its pool. The context's end asks it to
 // leave, hurry to leave even with a job.
 func (l *launcher) run(ctx context.Context, hurry <-chan struct{}) (failed error) {
 	if err := l.removeJobFile(); err != nil {
@@ -97,7 +97,7 @@ func (l *launcher) live(ctx context.Context, hurry <-chan struct{}) (failed erro
 	life, err := l.begin(starting)
 	defer func() { l.explain(failed) }()
 	if ctx.Err() != nil && err != nil {
-		l.log.Info("The agent was told to end before it listened for a job.")
+		l.log.Info("The agent was asked to end before it listened for a job.")
 		return nil
 	}
 	if err != nil {
@@ -169,7 +169,7 @@ func (s settings) markJob(log *zap.Logger) {
 	}
 }
 
-// conclude tells how the agent's life ended.
+// conclude reports how the agent's life ended.
 func (l *launcher) conclude(r lifecycle.Result) error {
 	if r.Stays != nil {
 		l.log.Error("The agent is still registered; remove it from the pool.", zap.String("agent", l.name), zap.Error(r.Stays))
@@ -179,11 +179,11 @@ func (l *launcher) conclude(r lifecycle.Result) error {
 	case lifecycle.Idle:
 		l.log.Info("No job came within the idle time-out.", zap.Duration("timeout", l.idle))
 	case lifecycle.Terminated:
-		l.log.Info("The agent was told to end and had no job.")
+		l.log.Info("The agent was asked to end and had no job.")
 	case lifecycle.Alone:
 		l.log.Warn("The agent ended by itself and without a job.")
 	case lifecycle.Failed:
-		return failure{exitAgent, fmt.Errorf("the agent ended before it had a job (exit code %d); what it printed tells why", r.ExitCode)}
+		return failure{exitAgent, fmt.Errorf("the agent ended before it had a job (exit code %d); see its output above", r.ExitCode)}
 	case lifecycle.Crashed:
 		return failure{exitCrash, fmt.Errorf("the agent ended in the middle of its job (exit code %d)", r.ExitCode)}
 	}

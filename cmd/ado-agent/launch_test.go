@@ -55,7 +55,7 @@ func TestOneJob(t *testing.T) {
 	}
 }
 
-// onlyIgnored tells whether our variables occur in VSO_AGENT_IGNORE alone.
+// onlyIgnored reports whether our variables occur in VSO_AGENT_IGNORE alone.
 func onlyIgnored(environ string) bool {
 	for variable := range strings.SplitSeq(environ, "\x00") {
 		if strings.Contains(variable, "AZP_") && !strings.HasPrefix(variable, "VSO_AGENT_IGNORE=") {
@@ -86,7 +86,7 @@ func TestSIGTERMBeforeJob(t *testing.T) {
 	p := launch(t, ado)
 	eventually(t, "the agent listens", listens(ado))
 	p.signal(syscall.SIGTERM)
-	p.exits(0, "told to end and had no job")
+	p.exits(0, "asked to end and had no job")
 	wantNoAgents(t, ado)
 }
 
@@ -184,6 +184,6 @@ func TestSIGTERMInTheMiddleOfRegistration(t *testing.T) {
 		t.Error("it is not registered")
 	}
 	p.signal(syscall.SIGTERM)
-	p.exits(0, "told to end before it listened")
+	p.exits(0, "asked to end before it listened")
 	wantNoAgents(t, ado)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 )
 
-// couple is a keeper and a runner, each with a folder of its own.
+// couple is a keeper and a runner with separate folders.
 type couple struct {
 	keeper, runner *process
 	shared         string

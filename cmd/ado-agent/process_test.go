@@ -61,7 +61,7 @@ func (p *process) output() string {
 	return p.out.String()
 }
 
-// azureDevOps is a stand-in with the pool linux that gives jobs to agents.
+// azureDevOps is a stand-in with the pool linux that assigns jobs to agents.
 func azureDevOps(t *testing.T, options adotest.Options) *adotest.Server {
 	t.Helper()
 	if testing.Short() {

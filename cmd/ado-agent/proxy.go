@@ -8,7 +8,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/agent"
 )
 
-// proxyFor gives the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for an
+// proxyFor returns the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for an
 // address, in the form that the agent's config takes.
 func proxyFor(address string) (agent.Proxy, error) {
 	to, err := url.Parse(address)

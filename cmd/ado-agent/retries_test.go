@@ -77,7 +77,7 @@ func TestReturnCode2(t *testing.T) {
 	wantNoAgents(t, ado)
 }
 
-// A configuration that fails for want of the network is tried again, for as long
+// A configuration that fails for lack of the network is tried again, for as long
 // as AZP_START_TIMEOUT says; one that fails for other reasons is not.
 func TestConfigIsTriedAgain(t *testing.T) {
 	t.Run("until it works", func(t *testing.T) {

@@ -42,7 +42,7 @@ func (s settings) runJob(out, errs io.Writer) error {
 		return err
 	}
 	defer os.Remove(r.jobFile)
-	told, hurry, release := signals(context.Background())
+	stopping, hurry, release := signals(context.Background())
 	defer release()
 	staying, leave := context.WithCancel(context.Background())
 	defer leave()
@@ -50,11 +50,11 @@ func (s settings) runJob(out, errs io.Writer) error {
 	go func() {
 		select {
 		case <-hurry:
-			r.side.Report(func(f *pair.Facts) { f.Told, f.Hurry = true, true })
+			r.side.Report(func(f *pair.Facts) { f.Stopping, f.Hurry = true, true })
 		case <-staying.Done():
 		}
 	}()
-	err = r.run(told)
+	err = r.run(stopping)
 	switch codeOf(err) {
 	case exitAgent, exitCrash:
 		r.agent.PrintDiagnostics()
@@ -63,12 +63,12 @@ func (s settings) runJob(out, errs io.Writer) error {
 }
 
 // run lasts until the keeper ends it, or the agent without a keeper.
-func (r *runner) run(told context.Context) error {
-	starting, cancel := context.WithTimeoutCause(told, r.start, errTooLong)
+func (r *runner) run(stopping context.Context) error {
+	starting, cancel := context.WithTimeoutCause(stopping, r.start, errTooLong)
 	defer cancel()
 	process, end, err := r.begin(starting)
 	switch {
-	case told.Err() != nil && process == nil:
+	case stopping.Err() != nil && process == nil:
 		return r.leaveEarly()
 	case err != nil:
 		return at(exitConfiguration, err)
@@ -83,7 +83,7 @@ func (r *runner) run(told context.Context) error {
 		}
 	}()
 	limits := lifecycle.Limits{Grace: r.grace, Leave: r.leave}
-	end = r.side.Attend(process, told.Done(), pair.Patience{Told: limits.Wait(), Leave: r.leave})
+	end = r.side.Attend(process, stopping.Done(), pair.Patience{Stopping: limits.Wait(), Leave: r.leave})
 	if end != nil {
 		return ended(end)
 	}
@@ -127,12 +127,12 @@ func (r *runner) begin(ctx context.Context) (*agent.Process, *pair.End, error) {
 // leaveEarly ends before there is an agent. The keeper, which may just have
 // registered one, has its time to take it out.
 func (r *runner) leaveEarly() error {
-	r.side.Report(func(f *pair.Facts) { f.Told = true })
+	r.side.Report(func(f *pair.Facts) { f.Stopping = true })
 	ctx, cancel := context.WithTimeout(context.Background(), min(r.leave, r.grace/2))
 	defer cancel()
 	orders, err := r.side.Await(ctx, func(pair.Orders) bool { return false })
 	if err != nil {
-		r.log.Info("The agent was told to end before it listened for a job.")
+		r.log.Info("The agent was asked to end before it listened for a job.")
 		return nil
 	}
 	return ended(orders.End)

@@ -33,7 +33,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// TestExplained does what the program tells people to do.
+// TestExplained runs the commands that the program prints.
 func TestExplained(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

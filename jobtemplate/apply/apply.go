@@ -26,14 +26,14 @@ type Options struct {
 	Namespace string
 	// CreateNamespace makes it where it is missing.
 	CreateNamespace bool
-	// Secret is kept with what Token gives, unless Token is nil.
+	// Secret is kept with what Token returns, unless Token is nil.
 	Secret jobtemplate.SecretKey
 	Token  func() (string, error)
 	// ScaledJobs are all that there should be, in Namespace. Others that this
 	// program made are left over if they have a trigger with ScalerAddress.
 	ScaledJobs    []*kedav1alpha1.ScaledJob
 	ScalerAddress string
-	// Logger is told of changes and, by Run, of failures.
+	// Logger logs changes and, in Run, failures.
 	Logger *zap.Logger
 }
 
@@ -72,7 +72,7 @@ func New(config *rest.Config, options Options) (*Applier, error) {
 	}, nil
 }
 
-// Prepare sees to the namespace and the Secret, which is all that Jobs without
+// Prepare creates or updates the namespace and the Secret, which is all that Jobs without
 // KEDA need. What others manage in the Secret stays as it is; that they manage
 // the token is an error.
 func (a *Applier) Prepare(ctx context.Context) error {
@@ -127,7 +127,7 @@ func (a *Applier) scaledJob(ctx context.Context, manifest *unstructured.Unstruct
 		return explain(err)
 	}
 	if result.GetDeletionTimestamp() != nil {
-		return errors.New("it is being deleted; it is made anew once it is gone")
+		return errors.New("it is being deleted; it is created again once it is gone")
 	}
 	now := version{result.GetUID(), result.GetGeneration()}
 	if a.applied[name] != now {

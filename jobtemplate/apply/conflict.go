@@ -18,7 +18,7 @@ type conflict struct{ field, manager string }
 
 var conflictManager = regexp.MustCompile(`conflict with "([^"]*)"`)
 
-// conflicts gives what kept an object from being applied; none if it was
+// conflicts returns what kept an object from being applied; none if it was
 // something else.
 func conflicts(err error) []conflict {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
@@ -66,7 +66,7 @@ func explain(err error) error {
 	return err
 }
 
-// isNoResource tells whether the server does not know a kind of objects at all.
+// isNoResource reports whether the server does not know a kind of objects at all.
 func isNoResource(err error) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsNotFound(err) {

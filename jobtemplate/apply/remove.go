@@ -32,7 +32,7 @@ func (a *Applier) removeOthers(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// made tells whether a ScaledJob is one of this installation's. The label alone
+// made reports whether a ScaledJob is one of this installation's. The label alone
 // does not: it is also in what was rendered and applied by somebody else.
 func (a *Applier) made(object *unstructured.Unstructured) bool {
 	applied := false

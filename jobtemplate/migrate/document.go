@@ -131,7 +131,7 @@ func remove(mapping *yamlv3.Node, key string) bool {
 	return true
 }
 
-// set gives a key a value. The comment beside the old one stays.
+// set assigns a value to a key. The comment beside the old one stays.
 func set(mapping *yamlv3.Node, key string, value *yamlv3.Node) {
 	if i := index(mapping, key); i >= 0 {
 		value.LineComment = mapping.Content[i+1].LineComment
@@ -141,7 +141,7 @@ func set(mapping *yamlv3.Node, key string, value *yamlv3.Node) {
 	mapping.Content = append(mapping.Content, scalar(key), value)
 }
 
-// rename gives a key another name and value, in its place.
+// rename changes the name and value of a key, in its place.
 func rename(mapping *yamlv3.Node, from, to string, value *yamlv3.Node) {
 	if i := index(mapping, from); i >= 0 {
 		mapping.Content[i].Value, mapping.Content[i+1] = to, value

@@ -126,7 +126,7 @@ func (c *change) sidecars(pod *yamlv3.Node, agent int) {
 		set(container, "restartPolicy", scalar("Always"))
 		init.Content = append(init.Content, container)
 		c.changed("%scontainers[%d]: a sidecar, an init container with restartPolicy Always, so that the Job ends with its agent", path, i)
-		c.decide("container %s starts before the agent now, and a startupProbe of its own makes the agent wait for it", text(find(container, "name")))
+		c.decide("container %s starts before the agent now, and a startupProbe of it makes the agent wait for it", text(find(container, "name")))
 	}
 	containers.Content = []*yamlv3.Node{containers.Content[agent]}
 	source := text(find(c.root, "spec", "envSourceContainerName"))

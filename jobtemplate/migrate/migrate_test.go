@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 var options = Options{ScalerAddress: "ado-agent-orchestrator.ado.svc:9090", AgentImage: "registry.example.com/agent"}
 

@@ -84,7 +84,7 @@ func isURL(value string) bool {
 func (c *change) credential(trigger, metadata *yamlv3.Node, path string) {
 	if from := find(metadata, "personalAccessTokenFromEnv"); from != nil {
 		remove(metadata, "personalAccessTokenFromEnv")
-		c.changed("%s.metadata.personalAccessTokenFromEnv: removed, the scaler has a credential of its own", path)
+		c.changed("%s.metadata.personalAccessTokenFromEnv: removed, the scaler has its own credential", path)
 		c.tokenOf(text(from))
 	}
 	name := text(find(trigger, "authenticationRef", "name"))
@@ -92,7 +92,7 @@ func (c *change) credential(trigger, metadata *yamlv3.Node, path string) {
 		return
 	}
 	remove(trigger, "authenticationRef")
-	c.changed("%s.authenticationRef: removed, the scaler has a credential of its own", path)
+	c.changed("%s.authenticationRef: removed, the scaler has its own credential", path)
 	authentication := c.other(name, "TriggerAuthentication", "ClusterTriggerAuthentication")
 	if authentication == nil {
 		c.decide("TriggerAuthentication %s is not among the manifests: give the scaler its credential, and delete it", name)

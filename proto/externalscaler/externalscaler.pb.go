@@ -30,7 +30,7 @@ const (
 // ScaledObjectRef names a ScaledObject or ScaledJob and one of its triggers.
 type ScaledObjectRef struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the ScaledObject or ScaledJob; the kind is not told.
+	// Name of the ScaledObject or ScaledJob; the kind is not sent.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Namespace it lives in.
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`

@@ -42,15 +42,15 @@ type ExternalScalerClient interface {
 	// IsActive says whether the trigger wants more than its activation
 	// threshold. KEDA asks at every poll, after GetMetrics.
 	IsActive(ctx context.Context, in *ScaledObjectRef, opts ...grpc.CallOption) (*IsActiveResponse, error)
-	// StreamIsActive tells changes of IsActive. Only external-push triggers of
+	// StreamIsActive reports changes of IsActive. Only external-push triggers of
 	// a ScaledObject make use of it.
 	StreamIsActive(ctx context.Context, in *ScaledObjectRef, opts ...grpc.CallOption) (grpc.ServerStreamingClient[IsActiveResponse], error)
 	// GetMetricSpec names the metric and its target. KEDA asks at every poll,
 	// first of all.
 	GetMetricSpec(ctx context.Context, in *ScaledObjectRef, opts ...grpc.CallOption) (*GetMetricSpecResponse, error)
-	// GetMetrics gives the metric's value.
+	// GetMetrics returns the metric's value.
 	GetMetrics(ctx context.Context, in *GetMetricsRequest, opts ...grpc.CallOption) (*GetMetricsResponse, error)
-	// StreamMetricSpec tells changes of the metric's target. New in KEDA 2.21,
+	// StreamMetricSpec reports changes of the metric's target. New in KEDA 2.21,
 	// and optional: only external-push triggers of a ScaledObject listen.
 	StreamMetricSpec(ctx context.Context, in *ScaledObjectRef, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetMetricSpecResponse], error)
 }
@@ -141,15 +141,15 @@ type ExternalScalerServer interface {
 	// IsActive says whether the trigger wants more than its activation
 	// threshold. KEDA asks at every poll, after GetMetrics.
 	IsActive(context.Context, *ScaledObjectRef) (*IsActiveResponse, error)
-	// StreamIsActive tells changes of IsActive. Only external-push triggers of
+	// StreamIsActive reports changes of IsActive. Only external-push triggers of
 	// a ScaledObject make use of it.
 	StreamIsActive(*ScaledObjectRef, grpc.ServerStreamingServer[IsActiveResponse]) error
 	// GetMetricSpec names the metric and its target. KEDA asks at every poll,
 	// first of all.
 	GetMetricSpec(context.Context, *ScaledObjectRef) (*GetMetricSpecResponse, error)
-	// GetMetrics gives the metric's value.
+	// GetMetrics returns the metric's value.
 	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
-	// StreamMetricSpec tells changes of the metric's target. New in KEDA 2.21,
+	// StreamMetricSpec reports changes of the metric's target. New in KEDA 2.21,
 	// and optional: only external-push triggers of a ScaledObject listen.
 	StreamMetricSpec(*ScaledObjectRef, grpc.ServerStreamingServer[GetMetricSpecResponse]) error
 	mustEmbedUnimplementedExternalScalerServer()

@@ -137,7 +137,7 @@ func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan
 }
 
 // ready returns the decision about the pool of a trigger if it holds and its
-// snapshot is good for an answer. Nearly all questions are answered so, without a
+// snapshot may be used for an answer. Nearly all questions are answered so, without a
 // deadline, whose timer costs as much as the rest of the answer.
 func (e *Engine) ready(t *trigger.Trigger) (*pool, *Decision) {
 	e.mu.RLock()

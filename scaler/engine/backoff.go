@@ -10,7 +10,7 @@ import (
 )
 
 // pauses are those after which a ScaledJob whose Jobs fail before they take a
-// request, for want of an image or a credential, gets new ones.
+// request, for lack of an image or a credential, gets new ones.
 var pauses = wait.Backoff{Duration: 10 * time.Second, Factor: 2, Steps: 10, Cap: 5 * time.Minute}
 
 // backoff is the pause of one ScaledJob. The zero value is none.

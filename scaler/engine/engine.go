@@ -52,7 +52,7 @@ type Cluster interface {
 type Options struct {
 	// Organizations are all that triggers may name; at least one.
 	Organizations []Organization
-	// MaxAge is the age up to which a snapshot is good for a decision.
+	// MaxAge is the age up to which a snapshot may be used for a decision.
 	MaxAge time.Duration
 	// Timeout bounds how long an answer may wait for Azure DevOps, and the refresh
 	// of a pool between two polls; KEDA itself sets no deadline.

@@ -169,7 +169,7 @@ func (s *strangers) put(half Half, asked uint64, answer Answer) {
 
 var seed = maphash.MakeSeed()
 
-// digest tells questions apart.
+// digest distinguishes questions.
 func digest(key plan.Key, metadata map[string]string) uint64 {
 	sum := maphash.Comparable(seed, key)
 	for entry, value := range metadata {

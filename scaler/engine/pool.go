@@ -76,7 +76,7 @@ func (e *Engine) poolOf(o *organization, of adoqueue.Pool) *pool {
 }
 
 // holds reports whether the decision is what would be made now. An older snapshot
-// than its own is of no use: the decision has seen more.
+// than its own is useless: the decision has seen more.
 func (d *Decision) holds(p *pool, snapshot *adoqueue.Snapshot) bool {
 	return d != nil && !snapshot.RequestedAt.After(d.Snapshot.RequestedAt) &&
 		d.generation == p.generation.Load() && d.claims == p.organization.claims.generation.Load() &&

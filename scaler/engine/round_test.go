@@ -32,7 +32,7 @@ type view struct{ *fleet.Index }
 func (view) Warn(_, _, _, _ string) {}
 
 // installation is a number of ScaledJobs that share some pools evenly. Each has a
-// capability of its own and two Jobs, one of which runs a request; and each pool
+// separate capability and two Jobs, one of which runs a request; and each pool
 // has a queued request for each of its ScaledJobs.
 type installation struct {
 	engine     *engine.Engine
@@ -83,7 +83,7 @@ func install(tb testing.TB, scaledJobs, pools int, since time.Time) *installatio
 // maxAge is so long that no pool is refreshed between two polls.
 const maxAge = time.Hour
 
-// renew gives every pool a new snapshot with the same requests.
+// renew makes a new snapshot of every pool with the same requests.
 func (in *installation) renew() {
 	for name, last := range in.queue {
 		in.queue[name] = &adoqueue.Snapshot{Pool: last.Pool, Requests: last.Requests, RequestedAt: last.RequestedAt.Add(time.Second)}

@@ -31,7 +31,7 @@ func (p *livePool) set(requests ...adoqueue.JobRequest) {
 	p.snapshot.Store(&adoqueue.Snapshot{Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: requests, RequestedAt: time.Now()})
 }
 
-// site is a cluster with a scaler of its own. Its ScaledJob has the same name as
+// site is a cluster with a scaler. Its ScaledJob has the same name as
 // those of the others.
 type site struct {
 	letter    string // in the names of its Jobs
@@ -75,7 +75,7 @@ func (s *site) poll(t *testing.T) (created int) {
 	return created
 }
 
-// TestShards has two clusters divide a pool, of which Azure DevOps gives a request
+// TestShards has two clusters divide a pool, of which Azure DevOps assigns a request
 // of the second to the agent of the first. The second has an agent left over, which
 // is for the request that is left, and both know it: the next request gets an agent
 // where it belongs, and no other does.

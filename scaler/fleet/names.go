@@ -6,7 +6,7 @@ import "strings"
 // (k8s.io/apiserver, pkg/storage/names; k8s.io/apimachinery, pkg/util/rand): at
 // most maxBase characters of it, then suffixLength of suffixCharacters. KEDA
 // generates the names of Jobs from `<scaledjob>-`, and the Job controller those of
-// pods from `<job>-`. Only the exact characters tell a generated name from one that
+// pods from `<job>-`. Only the exact characters distinguish a generated name from one that
 // people chose, such as `build-bcdfg-hello`.
 const (
 	maxBase          = 58
@@ -14,7 +14,7 @@ const (
 	suffixCharacters = "bcdfghjklmnpqrstvwxz2456789"
 )
 
-// MaxSoundName is the longest name of a ScaledJob whose agents can be told from
+// MaxSoundName is the longest name of a ScaledJob whose agents can be distinguished from
 // those of its other Jobs by name: neither of the two generated names is cut.
 const MaxSoundName = maxBase - 2 - suffixLength
 

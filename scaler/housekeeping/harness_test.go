@@ -284,7 +284,7 @@ func (w *world) writes() int {
 	return n
 }
 
-// bubble runs a test in a world of its own.
+// bubble runs a test in a separate world.
 func bubble(t *testing.T, test func(*testing.T, *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, newWorld(t)) })

@@ -69,7 +69,7 @@ type Member struct {
 	Pool         adoqueue.PoolRef
 	// Capabilities are what its agents offer, and what its placeholder needs.
 	// Jobs without demands are met by an empty set. Nil means that the ScaledJob
-	// needs no placeholder because it has one of its own.
+	// needs no placeholder because it has its own.
 	Capabilities adoqueue.Capabilities
 }
 

@@ -70,7 +70,7 @@ var ofOneAgent = []string{"Agent.Name", "Agent.Version", "Agent.ComputerName", "
 
 // placeholderSystem returns the system capabilities of a placeholder that stands
 // for agents like a real one: jobs demand some that nobody states, and tasks
-// demand programs of their own accord. Without a real one yet, found is nil.
+// demand programs without being asked. Without a real one yet, found is nil.
 func placeholderSystem(found map[string]string, capabilities adoqueue.Capabilities) map[string]string {
 	system := map[string]string{"Agent.OS": "Linux"}
 	if os := cmp.Or(capabilities["agent.os"], "Linux"); found == nil && strings.EqualFold(os, "Linux") {

@@ -62,7 +62,7 @@ ado_agent_orchestrator_housekeeping_actions_total{action="add_placeholder",organ
 	})
 }
 
-// TestModel has a task demand a program of its own accord. The first agent that
+// TestModel has a task demand a program that its job does not state. The first agent that
 // comes online shows that its image has it; the placeholder has it from then on,
 // also after that agent and this process are gone.
 func TestModel(t *testing.T) {
@@ -108,7 +108,7 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// A placeholder follows its image: its model is read anew each hour.
+// A placeholder follows its image: its model is read again each hour.
 func TestModelChanges(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("build", "")
@@ -212,7 +212,7 @@ func TestLongGrace(t *testing.T) {
 	})
 }
 
-// TestWithoutPlaceholder has a ScaledJob with a placeholder of its own, and one in
+// TestWithoutPlaceholder has a ScaledJob with a separate placeholder, and one in
 // an organization of another Keeper.
 func TestWithoutPlaceholder(t *testing.T) {
 	bubble(t, func(_ *testing.T, w *world) {

@@ -21,7 +21,7 @@ type Shares struct {
 // NewShares returns that many places.
 func NewShares(size int) *Shares { return &Shares{size: size, by: map[string]int{}} }
 
-// Take reports whether the peer gets a place. Return gives it back.
+// Take reports whether the peer gets a place. Return releases it.
 func (s *Shares) Take(peer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func (s *Shares) Take(peer string) bool {
 	return true
 }
 
-// Return gives back a place that the peer has taken.
+// Return releases a place that the peer has taken.
 func (s *Shares) Return(peer string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -181,7 +181,7 @@ func TestListenerClosesWhatHasNoShare(t *testing.T) {
 	dial("127.0.0.3")
 	<-accepted
 	_ = first.Close()
-	_ = first.Close() // gives back one place only
+	_ = first.Close() // releases one place only
 	dial("127.0.0.2")
 	<-accepted
 	dial("127.0.0.2")

@@ -57,7 +57,7 @@ func boundBuffers(conn net.Conn) {
 	}
 }
 
-// sharedConn gives back its place when it is closed.
+// sharedConn releases its place when it is closed.
 type sharedConn struct {
 	net.Conn
 

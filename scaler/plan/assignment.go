@@ -93,7 +93,7 @@ const (
 	busy                  // holds one in the snapshot
 	draining              // held one, and has not ended yet
 	ended                 // ended since the snapshot, without having been seen with a request
-	gone                  // ended, and of no use
+	gone                  // ended, and useless
 )
 
 func (a *assignment) phase(job *Job, holders holders) phase {

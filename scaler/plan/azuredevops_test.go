@@ -39,7 +39,7 @@ type request struct {
 	seenBy   int    // scalers that have seen it with an agent, as a set of bits
 }
 
-// queued tells whether the request waits for an agent.
+// queued reports whether the request waits for an agent.
 func (r *request) queued() bool { return r.here && r.state == adoqueue.Queued }
 
 // agent is one that is online. Those of Jobs take one request, others go on.
@@ -75,7 +75,7 @@ func (s *simulator) addForeignAgents() {
 	}
 }
 
-// assign gives queued requests to idle agents that meet their demands: to any
+// assign assigns queued requests to idle agents that meet their demands: to any
 // of them, as Azure DevOps does.
 func (s *simulator) assign() {
 	for _, r := range slices.Clone(s.queue) {

@@ -24,7 +24,7 @@ func largeInput() plan.Input {
 	snapshot := &adoqueue.Snapshot{RequestedAt: epoch}
 	in := plan.Input{Snapshot: snapshot}
 	for g := range groups {
-		// Each has one capability of its own, one of ten and one of twenty.
+		// Each has one capability that no other has, one of ten and one of twenty.
 		capabilities := adoqueue.Capabilities{
 			fmt.Sprintf("own-%d", g): "", fmt.Sprintf("zone-%d", g%10): "", fmt.Sprintf("size-%d", g%20): "",
 		}

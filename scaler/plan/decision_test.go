@@ -12,7 +12,7 @@ import (
 // more than it has room for.
 //
 // A group's waiting Jobs are for all requests that they can run, new ones only for
-// its shard; so those have a number of their own here.
+// its shard; so those have a separate number here.
 func (s *simulator) checkPlan(p *poll) {
 	var wants, left [][]int
 	var waiting, all []int

@@ -40,7 +40,7 @@ func (g *group) isAway(now time.Duration) bool { return g.away.min <= now && now
 
 func (g *group) isPolled(now time.Duration) bool { return !g.isAway(now) }
 
-// comesBack tells whether the group will get Jobs some time.
+// comesBack reports whether the group will get Jobs some time.
 func (g *group) comesBack(now time.Duration) bool { return !g.isAway(now) || g.away.max != never }
 
 // blockedNow is why the planner knows that the group gets no new Jobs, if it does.
@@ -108,7 +108,7 @@ func (s *simulator) groupsOf(r *request) []int {
 	return slices.DeleteFunc(s.able(r), func(g int) bool { return !s.groups[g].shard.Has(&adoqueue.JobRequest{ID: r.id}) })
 }
 
-// servedByAny tells whether a group that is there, or will be again, is to serve
+// servedByAny reports whether a group that is there, or will be again, is to serve
 // the request.
 func (s *simulator) servedByAny(r *request) bool {
 	return slices.ContainsFunc(s.groupsOf(r), func(g int) bool { return s.groups[g].comesBack(s.now) })

@@ -3,7 +3,7 @@ package plan
 import "github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 
 // History remembers which Jobs have held a request. An agent takes only one, so
-// such a Job is of no use for another, even when its request has left the
+// such a Job is useless for another, even when its request has left the
 // snapshot. It also remembers which requests went to agents of another shard; see
 // Swap. The zero value is ready for use; it is not safe for concurrent use.
 type History struct {

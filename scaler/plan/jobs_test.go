@@ -25,7 +25,7 @@ const never = time.Duration(1<<63 - 1)
 
 func (j *job) unfinished() bool { return j.ended == never }
 
-// supply tells whether the Job can take a request, as far as anybody knows.
+// supply reports whether the Job can take a request, as far as anybody knows.
 func (j *job) supply() bool { return j.unfinished() && !j.reserved }
 
 // create makes a Job. Its agent comes after a while, if it does not fail first.
@@ -102,7 +102,7 @@ func (s *simulator) offline(j *job) {
 	s.agents = slices.DeleteFunc(s.agents, func(a *agent) bool { return a.job == j })
 }
 
-// jobsAt are the Jobs of a scaler's groups as they were then, as Kubernetes tells
+// jobsAt are the Jobs of a scaler's groups as they were then, as Kubernetes reports
 // of them.
 func (s *simulator) jobsAt(then time.Duration, scaler int) []plan.Job {
 	const kept = time.Minute // the Job's time to live after its end

@@ -1,6 +1,6 @@
 package plan
 
-// matching gives requests to slots. Requests that the same groups can serve are
+// matching assigns requests to slots. Requests that the same groups can serve are
 // a class, and the Jobs of a group are a slot, so that its size is that of the
 // groups and not of the queue. Slot g holds the waiting Jobs of group g, slot
 // n+g the Jobs that can be made for it, where n is the number of groups. Further
@@ -13,7 +13,7 @@ type matching struct {
 	slots    []slot
 	classes  []class
 	phase    phaseOfMatching
-	search   int // counts searches, to tell their marks apart
+	search   int // counts searches, to distinguish their marks
 	frontier []int
 }
 

@@ -4,7 +4,7 @@
 //
 // A count of requests alone cannot do this. A Job is made long before its agent
 // shows up in the pool, and lives on after its request has left the list; only
-// who knows both can tell a Job that will take a request from one that has had
+// who knows both can distinguish a Job that will take a request from one that has had
 // its own.
 //
 // The package is pure: it knows no clock, no network and no Kubernetes.
@@ -126,7 +126,7 @@ func (a *assignment) groupPlan(g int) GroupPlan {
 	p := a.groups[g].has
 	p.Missing = a.matching.slots[len(a.groups)+g].used
 	if group.Blocked == "" {
-		// KEDA makes these of its own accord; without KEDA they count as
+		// KEDA creates these itself; without KEDA they count as
 		// missing.
 		p.Missing = max(p.Missing, min(group.MinReplicas, group.MaxReplicas)-p.Unfinished)
 	}

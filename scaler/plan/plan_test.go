@@ -211,7 +211,7 @@ func TestVerdicts(t *testing.T) {
 			want:  []string{"new Job of ado/gpu"},
 		},
 		{
-			name:  "the name at last",
+			name:  "the name last",
 			input: input{groups: []plan.Group{scaledJob("z", ""), scaledJob("y", "")}, requests: []string{""}},
 			want:  []string{"new Job of ado/y"},
 		},
@@ -293,7 +293,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestEndedRounding gives a Job's end in whole seconds, as Kubernetes does: it
+// TestEndedRounding has a Job's end in whole seconds, as Kubernetes does: it
 // may be almost a second later than it says.
 func TestEndedRounding(t *testing.T) {
 	for end, want := range map[time.Duration]int{-time.Second: 1, 0: 0, time.Second: 0, time.Minute: 0} {
@@ -305,7 +305,7 @@ func TestEndedRounding(t *testing.T) {
 	}
 }
 
-// TestMatchedAgents tells apart requests of the same demands of which Azure
+// TestMatchedAgents distinguishes requests of the same demands of which Azure
 // DevOps says that any agent will do for one.
 func TestMatchedAgents(t *testing.T) {
 	in := input{groups: []plan.Group{scaledJob("build", "")}, requests: []string{"gpu", "gpu"}}.make()

@@ -27,7 +27,7 @@ var (
 //     that was cancelled or served by somebody else, and each excused Job. In a
 //     scenario without any of that the numbers are equal.
 //   - no waiting: after a poll a group has a Job for each request that the plan
-//     gives to it, unless a Job was not what it seemed.
+//     assigns to it, unless a Job was not what it seemed.
 //   - maxReplicaCount is never passed.
 //   - counted once: each queued request is counted for one group that can serve
 //     it, if there is any room.
@@ -57,7 +57,7 @@ func TestScenarios(t *testing.T) {
 		jobs, unused, excused, exact)
 }
 
-// TestShards does the same with several scalers, each with the Jobs of its own
+// TestShards does the same with several scalers, each with the Jobs of only its
 // cluster, that divide the pool among them.
 func TestShards(t *testing.T) {
 	if *seed != 0 {

@@ -18,7 +18,7 @@ type scenario struct {
 	parallel int // parallel jobs of the organization, 0 for no bound
 
 	horizon time.Duration // after which no request comes
-	settle  time.Duration // how long to look on after the end
+	settle  time.Duration // how long to continue after the end
 
 	dispatch, receive  span // until a request is assigned, and until it runs
 	podStart, register span // from the Job to the pod's name, and on to the agent
@@ -143,7 +143,7 @@ func drawCalmSharded(seed uint64) scenario {
 	return s
 }
 
-// divide gives the groups to several scalers, of which some serve two shards if
+// divide distributes the groups to several scalers, of which some serve two shards if
 // they may.
 func (d drawer) divide(s *scenario, together bool) {
 	shards := 2 + d.IntN(2)

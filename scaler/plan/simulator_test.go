@@ -95,7 +95,7 @@ func simulate(s scenario, p planner, trace func(string, ...any)) *simulator {
 // starvation is when a scenario that has not come to its end never will.
 const starvation = 20 * time.Minute
 
-// settled tells whether nothing is left to do but to keep Jobs warm.
+// settled reports whether nothing is left to do but to keep Jobs warm.
 func (s *simulator) settled() bool {
 	if s.now < s.horizon || s.now < s.outage.max || s.servable() > 0 {
 		return false
@@ -113,7 +113,7 @@ func (s *simulator) settled() bool {
 	return true
 }
 
-// idle tells whether the Job's agent is in the pool and has no request.
+// idle reports whether the Job's agent is in the pool and has no request.
 func (s *simulator) idle(j *job) bool {
 	return slices.ContainsFunc(s.agents, func(a *agent) bool { return a.job == j && !a.busy })
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 )
 
-// Swap is a request that went to an agent of another shard. Azure DevOps gives a
+// Swap is a request that went to an agent of another shard. Azure DevOps assigns a
 // request to any agent that meets its demands, so a Job that one cluster made for
-// a request of its own may take one of another cluster's, for which that has made
-// a Job as well. Each cluster has made one Job for each request of its own still:
+// its own request may take one of another cluster's, for which that has made
+// a Job as well. Each cluster has still made one Job for each of its requests:
 // so the Job that is left over there serves the request that is left over here. A
-// scaler that did not know this would make one more, and the other would take the
-// Job left over for its own and make one too few for the next request.
+// scaler that did not know this would make one more, and the other would regard the
+// Job left over as its own and make one too few for the next request.
 //
 // No scaler sees the Jobs of another, but all see which agents requests go to. So
 // both come to know of the swap by themselves.
@@ -91,7 +91,7 @@ func (s *swaps) observe(snapshot *adoqueue.Snapshot, m *Matcher, jobs []Job) {
 	})
 }
 
-// learn takes in that a request has an agent. It may have been taken for a swap
+// learn takes in that a request has an agent. It may have been regarded as a swap
 // before the Job of that agent came into view.
 func (s *swaps) learn(m *Matcher, r *adoqueue.JobRequest, seen swap) {
 	swapped := len(m.serving(r)) > 0 && m.ours(r) != seen.Lent

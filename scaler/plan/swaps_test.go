@@ -21,7 +21,7 @@ const (
 )
 
 // TestSwapsOfGroupsThatAreGone has the group deleted that a request of a swap was
-// for: its Job is of no use for another kind of request.
+// for: its Job is useless for another kind of request.
 func TestSwapsOfGroupsThatAreGone(t *testing.T) {
 	build, gpu := scaledJob("build", "docker", firstHalf), scaledJob("gpu", "gpu", firstHalf)
 	snapshot := func(requests map[int64]string) *adoqueue.Snapshot {

@@ -14,10 +14,10 @@ type tally struct {
 	lost        perGroup // queued requests that went without an agent of ours, by the groups that could have served them
 	surplus     perGroup // Jobs that nothing needed any more when KEDA made them
 	again       perGroup // requests taken by a Job whose first one was cancelled before it could begin
-	elsewhere   int      // requests that Azure DevOps gave to another group than the last plan, if one saw them
-	crossed     int      // requests that Azure DevOps gave to another scaler than the one that is to serve them
+	elsewhere   int      // requests that Azure DevOps assigned to another group than the last plan, if one saw them
+	crossed     int      // requests that Azure DevOps assigned to another scaler than the one that is to serve them
 	unseen      int      // those of them that a scaler did not see with an agent, or has forgotten
-	overdue     int      // requests that waited for so long that a scaler gave up on the Job of another
+	overdue     int      // requests that waited for so long that a scaler stopped waiting for the Job of another
 	fromIdle    int      // those of them that went to a group that keeps idle Jobs
 	warm        int      // Jobs that KEDA made for minReplicaCount
 	longestWait time.Duration
@@ -101,7 +101,7 @@ func (s *simulator) groupIndex(key plan.Key) int {
 
 // checkSurplus holds each Job that KEDA makes against the truth of the moment:
 // it is needed if with it more of the queued requests (and of the idle Jobs that
-// groups want) have a Job of their own. A Job that is not needed must be due to
+// groups want) each have a Job. A Job that is not needed must be due to
 // something that the planner could not know.
 func (s *simulator) checkSurplus(p *poll, made int) {
 	if made == 0 {
@@ -190,7 +190,7 @@ func (p *poll) verdict(r *request) int {
 func (p *poll) missing() int { return p.plan.Groups[p.key].Missing }
 
 // checkShortage holds the Jobs there are after a poll against the requests that
-// the plan gives to the group: one for each. What lacks must be due to a Job
+// the plan assigns to the group: one for each. What lacks must be due to a Job
 // that was not what it seemed, or to KEDA's cache.
 func (s *simulator) checkShortage(p *poll) {
 	requests, jobs, excuses := 0, 0, 0
@@ -225,7 +225,7 @@ func (s *simulator) checkShortage(p *poll) {
 	}
 }
 
-// tookOneOf tells whether the Job took one of the requests that the plan gives
+// tookOneOf reports whether the Job took one of the requests that the plan assigns
 // to its group.
 func (s *simulator) tookOneOf(p *poll, j *job) bool {
 	for r, g := range p.verdicts {
@@ -237,7 +237,7 @@ func (s *simulator) tookOneOf(p *poll, j *job) bool {
 }
 
 // served is how many of the queued requests, and of the idle Jobs that groups
-// want, could have a Job of their own if the group had so many more.
+// want, could have a Job if the group had so many more.
 func (s *simulator) served(more, g int) int {
 	var jobs []int
 	for _, j := range s.jobs {
@@ -261,8 +261,8 @@ func (s *simulator) served(more, g int) int {
 }
 
 // largestMatching is how many of the wants, each for a Job of one of some
-// groups, can be given one of the Jobs, of which the groups are given. It goes
-// by single requests and Jobs and has nothing in common with the planner's.
+// groups, can be assigned one of the Jobs, of which the groups are given. It
+// uses single requests and Jobs and has nothing in common with the planner's.
 func largestMatching(wants [][]int, jobs []int) int {
 	holder := make([]int, len(jobs))
 	for j := range holder {
@@ -349,7 +349,7 @@ func (s *simulator) checkWait() {
 	}
 }
 
-// undisturbed tells whether nothing happened that could leave a Job idle.
+// undisturbed reports whether nothing happened that could leave a Job idle.
 func (s *simulator) undisturbed() bool {
 	t := &s.tally
 	return t.lost.all+t.surplus.all+t.again.all+t.elsewhere+t.warm+s.untold()+s.parallel == 0
@@ -365,7 +365,7 @@ func (s *simulator) untold() int { return s.tally.unseen + s.tally.fromIdle + s.
 // lentFor is how long a scaler counts on a Job of another one.
 const lentFor = 2 * time.Minute
 
-// forget has the first scaler start anew.
+// forget has the first scaler restart.
 func (s *simulator) forget() {
 	s.scalers[0].history = plan.History{}
 	for _, r := range s.requests {
@@ -376,7 +376,7 @@ func (s *simulator) forget() {
 	}
 }
 
-// disjoint tells whether each request can be served by one group only.
+// disjoint reports whether each request can be served by one group only.
 func (s *simulator) disjoint() bool {
 	for _, r := range s.requests {
 		if len(s.able(r)) > 1 {

@@ -203,7 +203,7 @@ func TestPasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.queue("windows", 1)
-		s.pass("a drained Job is of no use", 7)
+		s.pass("a drained Job is useless", 7)
 		s.queue("linux", 20)
 		s.pass("at the most", 7+10-4)
 	})
@@ -227,7 +227,7 @@ func TestParallelJobs(t *testing.T) {
 	})
 }
 
-// TestFailures has Azure DevOps and then Kubernetes fail: that is told, not in
+// TestFailures has Azure DevOps and then Kubernetes fail: that is reported, not in
 // every pass, and the Jobs are made when it is over.
 func TestFailures(t *testing.T) {
 	inBubble(t, func(s *settings) { s.pools = s.pools[:1] }, func(t *testing.T, s *site) {
@@ -238,7 +238,7 @@ func TestFailures(t *testing.T) {
 			defer close(ended)
 			s.Run(ctx)
 		}()
-		told := func(step, message, part string, want int) {
+		reported := func(step, message, part string, want int) {
 			t.Helper()
 			synctest.Wait()
 			times := 0
@@ -248,29 +248,29 @@ func TestFailures(t *testing.T) {
 				}
 				times++
 				if text := fmt.Sprint(log.ContextMap()); !strings.Contains(text, part) {
-					t.Errorf("%s: told %q, want %q", step, text, part)
+					t.Errorf("%s: reported %q, want %q", step, text, part)
 				}
 			}
 			if times != want {
-				t.Errorf("%s: told %d times, want %d", step, times, want)
+				t.Errorf("%s: reported %d times, want %d", step, times, want)
 			}
 		}
 		const failed = "the pool could not be served, retrying"
 		time.Sleep(30 * time.Second)
-		told("refused", failed, "check that the token is valid", 1)
+		reported("refused", failed, "check that the token is valid", 1)
 		s.azure.ClearFaults()
 		time.Sleep(10 * time.Second)
-		told("accepted", "working again", "", 1)
+		reported("accepted", "working again", "", 1)
 
 		s.kubernetes.refuse(errors.New("exceeded quota"))
 		s.queue("linux", 2)
 		time.Sleep(30 * time.Second)
-		told("no quota", failed, `create a Job for pool "linux": exceeded quota`, 1)
+		reported("no quota", failed, `create a Job for pool "linux": exceeded quota`, 1)
 		time.Sleep(2 * time.Minute)
-		told("still none", failed, "exceeded quota", 2)
+		reported("still none", failed, "exceeded quota", 2)
 		s.kubernetes.refuse(nil)
 		time.Sleep(2 * time.Second)
-		told("there is", "created Jobs", "linux", 1)
+		reported("there is", "created Jobs", "linux", 1)
 		if n := s.kubernetes.count(); n != 2 {
 			t.Errorf("%d Jobs, want 2", n)
 		}

@@ -61,7 +61,7 @@ func namesAnotherAgent(r *adoqueue.JobRequest) bool {
 }
 
 // Placeholder returns the capabilities that a placeholder for the agents needs,
-// nil if the trigger names an agent of its own as parent.
+// nil if the trigger names its own agent as parent.
 func (s *Selector) Placeholder() adoqueue.Capabilities {
 	switch {
 	case s.Parent != "":

@@ -120,7 +120,7 @@ func (m *metadata) checkCount(t *Trigger, in Context) {
 	case in.ScaledObject:
 		m.problem("minIdle", "is for ScaledJobs; set the ScaledObject's minReplicaCount")
 	case !t.Count.Agents:
-		m.problem("minIdle", "requires count exact or owned, since the other counts cannot tell idle agents from busy ones")
+		m.problem("minIdle", "requires count exact or owned, since the other counts cannot distinguish idle agents from busy ones")
 	}
 }
 

@@ -54,7 +54,7 @@ func twice(s *site) {
 	}
 	s.mustApply(options)
 	if after := s.versions(); !maps.Equal(before, after) {
-		s.t.Errorf("applied anew, %v became %v", before, after)
+		s.t.Errorf("applied again, %v became %v", before, after)
 	}
 
 	// What users add stays, also in the agent's container.
@@ -178,7 +178,7 @@ func deleting(s *site) {
 		s.t.Errorf("got %v", err)
 	}
 	s.patch("test", `{"metadata": {"finalizers": []}}`)
-	s.eventually("it is made anew", func(context.Context) bool { return s.apply(options) == nil })
+	s.eventually("it is created again", func(context.Context) bool { return s.apply(options) == nil })
 	if finalizers := s.get(linux).GetFinalizers(); len(finalizers) > 0 {
 		s.t.Errorf("the old one is still there, held by %v", finalizers)
 	}

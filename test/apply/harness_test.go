@@ -82,7 +82,7 @@ func (s *site) options(pools ...string) apply.Options {
 	return options
 }
 
-// apply applies with an Applier of its own, as after a restart.
+// apply applies with a separate Applier, as after a restart.
 func (s *site) apply(options apply.Options) error {
 	s.t.Helper()
 	applier, err := apply.New(s.config, options)
@@ -112,7 +112,7 @@ func (s *site) get(name string) *unstructured.Unstructured {
 	return object
 }
 
-// allow gives a user rights, on namespaces in the cluster, else in this one.
+// allow grants a user rights, on namespaces in the cluster, else in this one.
 func (s *site) allow(user string, rules ...rbacv1.PolicyRule) {
 	s.t.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}

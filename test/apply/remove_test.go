@@ -47,7 +47,7 @@ func TestRemove(t *testing.T) {
 	}
 	s.orphaned(running.Name)
 
-	// It finishes, and goes by its own time to live. Meanwhile the pool may be
+	// It finishes, and goes after its own time to live. Meanwhile the pool may be
 	// wanted again.
 	s.mustApply(both)
 	patch := `{"spec": {"activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 0}}`

@@ -1,5 +1,5 @@
 // Package bench is what end-to-end runs stand on: a Kubernetes with KEDA that
-// they share, and for each a [Site] of its own with an Azure DevOps, and a
+// they share, and for each a separate [Site] with an Azure DevOps, and a
 // [Scaler] as a process.
 package bench
 

@@ -99,7 +99,7 @@ func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
 // PID returns the id of the process.
 func (s *Scaler) PID() int { return s.command.Process.Pid }
 
-// Polls is how often KEDA has asked for a metric and got an answer, be it an
+// Polls is how often KEDA has asked for a metric and got an answer, even if it was an
 // error.
 func (s *Scaler) Polls(ctx context.Context) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTPAddr+"/metrics", http.NoBody)

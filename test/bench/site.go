@@ -35,7 +35,7 @@ const (
 // lookEvery is the pause between two looks at what is waited for.
 const lookEvery = 50 * time.Millisecond
 
-// Site is one run's part of a bench: a namespace, and an organization that gives
+// Site is one run's part of a bench: a namespace, and an organization that assigns
 // queued requests to the agents that come.
 type Site struct {
 	*Bench
@@ -55,7 +55,7 @@ type SiteOptions struct {
 	Capabilities map[string]string
 }
 
-// NewSite makes a site in a namespace of its own.
+// NewSite makes a site in a separate namespace.
 func (b *Bench) NewSite(ctx context.Context, options SiteOptions) (*Site, error) {
 	options.Azure.PAT, options.Azure.AutoAssign = ScalerPAT, true
 	azure, err := adotest.Listen("127.0.0.1:0", options.Azure)

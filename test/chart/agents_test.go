@@ -34,7 +34,7 @@ func settings(pool string) jobtemplate.Settings {
 }
 
 // TestSameAsRender has the chart give the ScaledJobs that the program's render
-// gives for the same settings.
+// prints for the same settings.
 func TestSameAsRender(t *testing.T) {
 	for _, test := range []struct {
 		name, values string
@@ -247,7 +247,7 @@ func manifest(t *testing.T, s *kedav1alpha1.ScaledJob) map[string]any {
 }
 
 // TestIsolatedIdentity has the chart keep an Entra identity from the container
-// that runs jobs, be it that of Azure's webhook or a certificate.
+// that runs jobs, whether that of Azure's webhook or a certificate.
 func TestIsolatedIdentity(t *testing.T) {
 	for name, values := range map[string]string{
 		"workload identity": `

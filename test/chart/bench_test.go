@@ -80,7 +80,7 @@ func (s *site) put(object *unstructured.Unstructured) {
 }
 
 // runDeployment runs a Deployment's pod, since there is no controller for it:
-// with the rights of its service account, on addresses of its own, and with
+// with the rights of its service account, on separate addresses, and with
 // these variables changed. It returns once the pod is alive.
 func (s *site) runDeployment(deployment *unstructured.Unstructured, env map[string]string) {
 	s.t.Helper()

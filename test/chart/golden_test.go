@@ -15,9 +15,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 )
 
-var update = flag.Bool("update", false, "write the golden files and the table of values anew")
+var update = flag.Bool("update", false, "write the golden files and the table of values")
 
-// certificate is what the chart makes anew each time.
+// certificate is what the chart creates each time.
 var certificate = regexp.MustCompile(`(?m)^( {2}(?:ca\.crt|tls\.crt|tls\.key): )[A-Za-z0-9+/=]+$`)
 
 const dashboardFile = "files/dashboard.json"

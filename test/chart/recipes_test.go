@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestRecipes renders the values that the agent image's README gives for building
+// TestRecipes renders the values that the agent image's README has for building
 // container images, and wants KEDA's and Kubernetes' types to know every field.
 func TestRecipes(t *testing.T) {
 	found := 0

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRefused gives values that cannot be used, each with what its message has
+// TestRefused renders values that cannot be used, each with what its message has
 // to say.
 func TestRefused(t *testing.T) {
 	of := func(fields string) string { return basis + "agentPools: [{pool: linux, " + fields + "}]" }

@@ -1,5 +1,5 @@
 // Package chart_test holds the Helm chart to what it promises: by its golden
-// files, on a real API server, and by the agents that it gives.
+// files, on a real API server, and by the agents that it creates.
 package chart_test
 
 import (
@@ -39,7 +39,7 @@ func load(t *testing.T) *chart.Chart {
 	return loaded
 }
 
-// files gives the chart's rendered files, or why it refuses the values. As with
+// files returns the chart's rendered files, or why it refuses the values. As with
 // helm template, there is no cluster to look anything up in.
 func files(t *testing.T, values map[string]any) (map[string]string, error) {
 	t.Helper()

@@ -42,7 +42,7 @@ func join(lists ...[]string) []string {
 	return all
 }
 
-// rights are tried one after the other, each with a service account of its own.
+// rights are tried one after the other, each with a separate service account.
 var rights = []rightsCase{
 	{"plain", `kubernetes: {enabled: false}`, map[string][]string{"ado": nil, "builds": nil}},
 	{"default", ``, map[string][]string{"ado": join(view, stuck, leader("default")), "builds": nil}},

@@ -16,8 +16,8 @@ import (
 // value is one that values.yaml documents.
 type value struct{ key, preset, meaning string }
 
-// documented lists the values below a mapping. What has no values of its own
-// with a meaning is one value.
+// documented lists the values below a mapping. What has no documented values below it
+// is one value.
 func documented(t *testing.T, mapping *yaml.Node, prefix string) (list []value) {
 	t.Helper()
 	for pair := range slices.Chunk(mapping.Content, 2) {
@@ -36,7 +36,7 @@ func documented(t *testing.T, mapping *yaml.Node, prefix string) (list []value) 
 	return list
 }
 
-// isValue tells whether a mapping is documented as a whole: it has a comment,
+// isValue reports whether a mapping is documented as a whole: it has a comment,
 // and those below it have none.
 func isValue(key, mapping *yaml.Node) bool {
 	return key.HeadComment != "" && mapping.Content[0].HeadComment == ""

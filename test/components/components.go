@@ -1,7 +1,7 @@
 // Package components builds the programs of the tests' control plane: etcd,
 // the Kubernetes API server and controller manager, and the KEDA operator.
 //
-// etcd and Kubernetes are pinned by modules in folders of their own here, since
+// etcd and Kubernetes are pinned by modules in separate folders here, since
 // their requirements clash. KEDA can be had in several versions, each built as
 // its authors do: from its own module, with its own go.sum and replacements. The
 // programs are kept in a cache outside the tree, under a key of all that goes

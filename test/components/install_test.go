@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// greeter is a module that is quickly built, into a cache of its own.
+// greeter is a module that is quickly built, into a separate cache.
 func greeter(t *testing.T, greeting string) (m module, folder string) {
 	t.Helper()
 	t.Setenv(CacheVariable, t.TempDir())

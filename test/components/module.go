@@ -52,7 +52,7 @@ func kubernetes(source string) module {
 	m := pinned(source, "kubernetes",
 		program{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "5 minutes"},
 		program{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "1 minute"})
-	// Without it, clients are told of a version v0.0.0.
+	// Without it, clients get a version v0.0.0.
 	m.link = func(ctx context.Context) (string, error) {
 		version, err := goCommand(ctx, m.workDir, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
 		if err != nil {

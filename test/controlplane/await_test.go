@@ -52,7 +52,7 @@ func (n namespace) awaitJob(t *testing.T, name string, condition batchv1.JobCond
 }
 
 // awaitRemoval waits until a pod is gone, and returns what it was last. It
-// watches from the pod's given version on, lest it miss the removal.
+// watches from the pod's given version on, so as not to miss the removal.
 func (n namespace) awaitRemoval(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), awaitTimeout)
@@ -92,7 +92,7 @@ func await[T any, P interface {
 	return last
 }
 
-// signal is a named pipe by which a pod's process tells that it has come so far:
+// signal is a named pipe by which a pod's process reports that it has come so far:
 // the shell's "echo > PATH" ends a wait.
 type signal string
 

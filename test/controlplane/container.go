@@ -52,7 +52,7 @@ func (p *pod) command(spec corev1.Container) ([]string, error) {
 	}
 	entrypoint := p.kubelet.options.Entrypoints[spec.Image]
 	if len(entrypoint) == 0 && p.plan.Run == nil {
-		return nil, fmt.Errorf("no command, and the kubelet was told of no entrypoint of the image %q", spec.Image)
+		return nil, fmt.Errorf("no command, and the kubelet knows no entrypoint of the image %q", spec.Image)
 	}
 	return slices.Concat(entrypoint, spec.Args), nil
 }

@@ -112,7 +112,7 @@ func testInitContainers(t *testing.T, n namespace) {
 	}
 }
 
-// shareFolder gives all containers of a pod a folder, DIR.
+// shareFolder mounts a folder, DIR, into all containers of a pod.
 func shareFolder(spec *corev1.PodSpec) {
 	spec.Volumes = []corev1.Volume{{Name: "shared", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
@@ -152,7 +152,7 @@ func testSidecar(t *testing.T, n namespace) {
 	}
 }
 
-// When its pod is deleted, a sidecar is told to end after the other containers.
+// When its pod is deleted, a sidecar is asked to end after the other containers.
 func testSidecarOfDeletedPod(t *testing.T, n namespace) {
 	pod := shellPod(`trap 'sleep 0.3; touch "$DIR/main"; exit' TERM; touch "$DIR/ready"; sleep 1000 & wait`)
 	pod.Spec.InitContainers = []corev1.Container{{

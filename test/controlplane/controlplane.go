@@ -41,7 +41,7 @@ type Options struct {
 	Controllers []string
 	// KEDAArgs and KEDAEnv are added to those of KEDA's operator.
 	KEDAArgs, KEDAEnv []string
-	// Progress is told of the programs' first build. By default it is os.Stderr.
+	// Progress gets the messages of the programs' first build. By default it is os.Stderr.
 	Progress io.Writer
 }
 
@@ -85,7 +85,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	return c, nil
 }
 
-// prepare makes the directories, and sees to it that all that will be started is
+// prepare makes the directories, and ensures that all that will be started is
 // also ended.
 func (c *ControlPlane) prepare() error {
 	if c.dir == "" {

@@ -51,7 +51,7 @@ func (c *ControlPlane) applyCRDs(ctx context.Context, folder string) error {
 const scaledJobsFile = "keda.sh_scaledjobs.yaml"
 
 // ReplaceCRDs puts KEDA's CRDs of another folder in the place of those that there
-// are, and returns once the API server goes by them. KEDA must not be running.
+// are, and returns once the API server uses them. KEDA must not be running.
 func (c *ControlPlane) ReplaceCRDs(ctx context.Context, folder string) error {
 	if err := c.applyCRDs(ctx, folder); err != nil {
 		return err

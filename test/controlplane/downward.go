@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// field is a field of the pod as the downward API gives it to a variable.
+// field is a field of the pod as the downward API sets it in a variable.
 func field(pod *corev1.Pod, path string) (string, error) {
 	if name, ok := subscript(path, "metadata.labels"); ok {
 		return pod.Labels[name], nil

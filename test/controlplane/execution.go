@@ -29,7 +29,7 @@ type execution struct {
 	terminate, kill func()
 }
 
-// unreadyError tells that a container cannot be started yet.
+// unreadyError means that a container cannot be started yet.
 type unreadyError struct {
 	reason string // in the words of a kubelet
 	err    error

@@ -10,7 +10,7 @@ import (
 )
 
 // guardScript kills all that carries the mark once its standard input ends,
-// which it does when the process that holds the other end is gone, be it by a
+// which it does when the process that holds the other end is gone, even if by a
 // panic or by SIGKILL. (PR_SET_PDEATHSIG would miss the grandchildren.)
 const guardScript = `
 read -r _
@@ -30,7 +30,7 @@ func startGuard(m mark) (*guard, error) {
 	cmd := exec.Command("sh", "-c", guardScript, "sh", string(m)) //nolint:gosec,noctx // the mark is an argument, no code; it outlives every context
 	// Without the mark, should this process carry it itself.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	// A session of its own: Ctrl-C in the terminal must not reach it.
+	// In a separate session: Ctrl-C in the terminal must not reach it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -64,7 +64,7 @@ func help(ctx context.Context, end string) error {
 	select {} // until it is killed
 }
 
-// runFamily runs a pod whose process has a child in a session of its own.
+// runFamily runs a pod whose process has a child in a separate session.
 func runFamily(ctx context.Context, c *ControlPlane) error {
 	if _, err := c.StartKubelet(ctx, KubeletOptions{}); err != nil {
 		return err

@@ -32,7 +32,7 @@ type KubeletOptions struct {
 // their state, and honours the pod's deletion with its grace period.
 //
 // A process has the environment of the pod's spec and little else, and starts in
-// a directory of its container, its HOME. There is no file system of its own, and so
+// a directory of its container, its HOME. There is no separate file system, and so
 // a volume's mountPath is not there: where an environment variable, an argument
 // or the command is such a path or one below it, it is rewritten to the
 // directory that stands for it. Volumes are made once, of the types emptyDir,

@@ -25,7 +25,7 @@ type Plan struct {
 }
 
 // RunFunc stands in for a container's process and returns its exit code. Its
-// context ends when a process would get SIGTERM. It is taken for killed if it
+// context ends when a process would get SIGTERM. It counts as killed if it
 // goes on for longer than the grace period.
 type RunFunc func(ctx context.Context, container Container) int
 

@@ -135,14 +135,14 @@ func (p *pod) terminate(graceSeconds *int64) {
 	}
 }
 
-// ending tells whether the pod is to end, or has.
+// ending reports whether the pod is to end, or has.
 func (p *pod) ending() bool { return p.terminating.Err() != nil }
 
-// removed tells that the pod's object is gone.
+// removed means that the pod's object is gone.
 func (p *pod) removed() { p.endNow() }
 
 // kill ends what runs in a container by SIGKILL, in all of them if it has no name,
-// and tells whether anything did.
+// and reports whether anything did.
 func (p *pod) kill(container string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

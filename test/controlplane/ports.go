@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below those that the kernel gives to outgoing
+// Ports are taken from below those that the kernel assigns to outgoing
 // connections: the many that components open to one another would else now and
 // then take a port between its being found free and its being used.
 const (
@@ -20,7 +20,7 @@ const (
 // each time.
 func freeAddresses(ctx context.Context, n int) ([]string, error) {
 	addresses := make([]string, 0, n)
-	// Held until all are found, lest one be found twice.
+	// Held until all are found, so that none is found twice.
 	listeners := make([]net.Listener, 0, n)
 	defer func() {
 		for _, listener := range listeners {

@@ -24,7 +24,7 @@ type process struct {
 	err       error
 }
 
-// start starts a component, in a session of its own so that neither Ctrl-C nor
+// start starts a component, in a separate session so that neither Ctrl-C nor
 // a hang-up of the terminal reaches it. Its output is added to its log.
 func (c *ControlPlane) start(cmd command) (*process, error) {
 	log := filepath.Join(c.logDir(), cmd.name+".log")
@@ -49,7 +49,7 @@ func (c *ControlPlane) start(cmd command) (*process, error) {
 	return p, nil
 }
 
-// while gives a context that ends with the process, so that waiting for it to
+// while returns a context that ends with the process, so that waiting for it to
 // become ready does not outlast it.
 func (p *process) while(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -170,7 +170,7 @@ func (c *ControlPlane) startControllers(ctx context.Context) error {
 }
 
 // poll waits until the check succeeds. If the context is over first, the error
-// tells why, and what the check said last.
+// says why, and what the check said last.
 func poll(ctx context.Context, what string, check func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {

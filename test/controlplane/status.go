@@ -52,7 +52,7 @@ func waiting(reason, message string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
 }
 
-// reportWaiting gives all containers a reason not to have started.
+// reportWaiting sets a reason not to have started on all containers.
 func (p *pod) reportWaiting(reason string) error {
 	return p.update(func(s *corev1.PodStatus) {
 		for _, statuses := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses} {
@@ -63,7 +63,7 @@ func (p *pod) reportWaiting(reason string) error {
 	})
 }
 
-// reportEnd gives a pod that was deleted its last phase. One whose containers
+// reportEnd sets the last phase of a pod that was deleted. One whose containers
 // never ran has failed.
 func (p *pod) reportEnd() error {
 	p.statusMu.Lock()
@@ -109,7 +109,7 @@ func (p *pod) report(change func(*corev1.PodStatus)) error {
 	return nil
 }
 
-// containerStatus finds the status of a container, be it one of init or not:
+// containerStatus finds the status of a container, of init or not:
 // they share their names.
 func containerStatus(s *corev1.PodStatus, name string) *corev1.ContainerStatus {
 	for _, statuses := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses} {

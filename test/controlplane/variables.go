@@ -90,7 +90,7 @@ func (p *pod) addAll(found *variables, source corev1.EnvFromSource) error {
 	return err
 }
 
-// resolve gives the value of a source, if it has one: what is optional may not.
+// resolve returns the value of a source, if it has one: what is optional may not.
 func (p *pod) resolve(source *corev1.EnvVarSource) (value string, ok bool, err error) {
 	switch {
 	case source.SecretKeyRef != nil:

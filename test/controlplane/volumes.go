@@ -12,7 +12,7 @@ import (
 // paths are the directories that stand for a container's mount paths.
 type paths map[string]string
 
-// rewrite gives the directory or the file for a path that is mounted, and for
+// rewrite returns the directory or the file for a path that is mounted, and for
 // all else what it was.
 func (m paths) rewrite(text string) string {
 	best := ""

@@ -18,10 +18,10 @@ import (
 // fault is one that is put in on purpose.
 type fault struct {
 	name string
-	// settings are doctor's that are changed, put what is done besides, and mend
+	// settings are doctor's that are changed, put what is done besides, and repair
 	// what takes it back.
-	settings  map[string]string
-	put, mend func()
+	settings    map[string]string
+	put, repair func()
 	// want is in the detail or subject of a fault that doctor must find.
 	want string
 }
@@ -37,8 +37,8 @@ func TestDoctor(t *testing.T) {
 				f.put()
 			}
 			p.finds(t, f)
-			if f.mend != nil {
-				f.mend()
+			if f.repair != nil {
+				f.repair()
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func (p *patient) azureFaults() []fault {
 		{name: "no Azure DevOps", settings: map[string]string{"ORG_URL": "http://127.0.0.1:1/contoso"}, want: "organization http://127.0.0.1:1/contoso: credential (pat)"},
 		{
 			name: "pool that does not exist", want: "the pool does not exist",
-			put: func() { p.must(p.Apply(p.t.Context(), missing)) }, mend: func() { p.must(p.Delete(p.t.Context(), missing.Name)) },
+			put: func() { p.must(p.Apply(p.t.Context(), missing)) }, repair: func() { p.must(p.Delete(p.t.Context(), missing.Name)) },
 		},
 		{
 			// Without placeholders; the scaler keeps them.
@@ -92,7 +92,7 @@ func (p *patient) azureFaults() []fault {
 				p.must(p.scaler.Stop())
 				p.must(p.Apply(p.t.Context(), empty))
 			},
-			mend: func() {
+			repair: func() {
 				p.must(p.Delete(p.t.Context(), empty.Name))
 				p.start()
 			},
@@ -105,7 +105,7 @@ func (p *patient) azureFaults() []fault {
 					Header: http.Header{"Date": {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}},
 				})
 			},
-			mend: func() { p.Azure.ClearFaults() },
+			repair: func() { p.Azure.ClearFaults() },
 		},
 	}
 }
@@ -115,18 +115,18 @@ func (p *patient) clusterFaults() []fault {
 	return []fault{
 		{name: "no rights", settings: map[string]string{"KUBECONFIG": p.powerless(), "KUBE": "auto"}, want: "may not list scaledjobs.keda.sh, which count exact requires"},
 		{
-			name: "no KEDA", want: "there is no Deployment keda-operator", mend: good,
+			name: "no KEDA", want: "there is no Deployment keda-operator", repair: good,
 			put: func() {
 				p.must(p.Kube.AppsV1().Deployments(controlplane.KEDANamespace).Delete(p.t.Context(), "keda-operator", metav1.DeleteOptions{}))
 			},
 		},
-		{name: "KEDA too old", want: "version 2.13.1 is older", put: func() { p.operator("ghcr.io/kedacore/keda:2.13.1", 1) }, mend: good},
-		{name: "KEDA not ready", want: "no replica of its operator is ready", put: func() { p.operator("ghcr.io/kedacore/keda:2.21.0", 0) }, mend: good},
+		{name: "KEDA too old", want: "version 2.13.1 is older", put: func() { p.operator("ghcr.io/kedacore/keda:2.13.1", 1) }, repair: good},
+		{name: "KEDA not ready", want: "no replica of its operator is ready", put: func() { p.operator("ghcr.io/kedacore/keda:2.21.0", 0) }, repair: good},
 		{name: "another namespace in view", settings: map[string]string{"KUBE_NAMESPACES": "elsewhere"}, want: "the scaler does not view its namespace"},
 		{name: "another address", settings: map[string]string{"SCALER_ADDRESS": "elsewhere:9090"}, want: "none names the scaler as elsewhere:9090"},
 		{
 			name: "scaler that cannot be reached", want: "scaler address " + p.env["SCALER_ADDRESS"],
-			put: func() { p.must(p.scaler.Stop()) }, mend: p.start,
+			put: func() { p.must(p.scaler.Stop()) }, repair: p.start,
 		},
 		{
 			name: "KEDA that does not ask", want: "KEDA has not asked the scaler about it",
@@ -135,13 +135,13 @@ func (p *patient) clusterFaults() []fault {
 				p.must(p.scaler.Stop())
 				p.start()
 			},
-			mend: func() { p.must(p.Plane.StartKEDA(p.t.Context())) },
+			repair: func() { p.must(p.Plane.StartKEDA(p.t.Context())) },
 		},
 	}
 }
 
 func (p *patient) scaledJobFaults() []fault {
-	mend := func() { p.must(p.Apply(p.t.Context(), p.scaledJob())) }
+	repair := func() { p.must(p.Apply(p.t.Context(), p.scaledJob())) }
 	with := func(change func(*workload.ScaledJob)) func() {
 		return func() {
 			job := p.scaledJob()
@@ -162,31 +162,31 @@ func (p *patient) scaledJobFaults() []fault {
 	without := func() { p.must(secrets.Delete(p.t.Context(), workload.TokenSecret, metav1.DeleteOptions{})) }
 	return []fault{
 		{
-			name: "mistake in a trigger", want: "the scaler answers KEDA: ", mend: mend,
+			name: "mistake in a trigger", want: "the scaler answers KEDA: ", repair: repair,
 			put: with(func(j *workload.ScaledJob) { j.Metadata = map[string]string{"capabillities": "docker"} }),
 		},
 		{
 			name: "strategy", want: "does not go with count exact",
-			mend: func() {
+			repair: func() {
 				p.must(p.Delete(p.t.Context(), "build"))
-				mend()
+				repair()
 			},
 			put: with(func(j *workload.ScaledJob) { j.Strategy = "accurate" }),
 		},
 		{
-			name: "paused", want: "it is paused", mend: mend,
+			name: "paused", want: "it is paused", repair: repair,
 			put: with(func(j *workload.ScaledJob) {
 				j.Annotations = map[string]string{"autoscaling.keda.sh/paused": "true"}
 			}),
 		},
-		{name: "rollout", want: "an edit of it kills running builds", put: rollout("immediate"), mend: rollout("gradual")},
+		{name: "rollout", want: "an edit of it kills running builds", put: rollout("immediate"), repair: rollout("gradual")},
 		{
-			name: "condition of KEDA", want: "KEDA's condition Ready is False", mend: mend,
+			name: "condition of KEDA", want: "KEDA's condition Ready is False", repair: repair,
 			put: with(func(j *workload.ScaledJob) { j.Metadata = map[string]string{"poolID": "none"} }),
 		},
 		{
 			name: "no token for agents", want: "Secret azure-devops: ", put: without,
-			mend: func() { p.must(p.CreateSecret(p.t.Context(), workload.TokenSecret, token)) },
+			repair: func() { p.must(p.CreateSecret(p.t.Context(), workload.TokenSecret, token)) },
 		},
 		{
 			name: "no key in a Secret", want: "Secret azure-devops has no key token",
@@ -194,7 +194,7 @@ func (p *patient) scaledJobFaults() []fault {
 				without()
 				p.must(p.CreateSecret(p.t.Context(), workload.TokenSecret, map[string]string{"pat": "x"}))
 			},
-			mend: func() {
+			repair: func() {
 				without()
 				p.must(p.CreateSecret(p.t.Context(), workload.TokenSecret, token))
 			},
@@ -219,11 +219,11 @@ func (p *patient) certificateFaults() []fault {
 	return []fault{
 		{name: "certificate expired", settings: pair("expired", expired, expiredKey), want: "it expired at"},
 		{name: "certificate of another host", settings: pair("elsewhere", elsewhere, elsewhereKey), want: "it is not valid for the scaler's address"},
-		{name: "certificate of KEDA expired", want: "Secret scaler-tls, ca.crt: it expired", put: replace(expired), mend: replace(string(good.Data["ca.crt"]))},
+		{name: "certificate of KEDA expired", want: "Secret scaler-tls, ca.crt: it expired", put: replace(expired), repair: replace(string(good.Data["ca.crt"]))},
 		{
 			name: "no TriggerAuthentication", want: "TriggerAuthentication scaler: ",
 			put: func() { p.must(authentications.Delete(p.t.Context(), authentication, metav1.DeleteOptions{})) },
-			mend: func() {
+			repair: func() {
 				p.must(p.CreateAuthentication(p.t.Context(),
 					workload.TriggerAuthentication(p.Namespace, authentication, tlsSecret, map[string]string{"caCert": "ca.crt"})))
 			},
@@ -235,7 +235,7 @@ func (p *patient) certificateFaults() []fault {
 				job.Authentication = ""
 				p.must(p.Apply(p.t.Context(), job))
 			},
-			mend: func() { p.must(p.Apply(p.t.Context(), p.scaledJob())) },
+			repair: func() { p.must(p.Apply(p.t.Context(), p.scaledJob())) },
 		},
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-// agentPools gives the program the older orchestrator's environment and a KEDA:
+// agentPools runs the program with the older orchestrator's environment and a KEDA:
 // it makes the ScaledJobs itself. Then a pool leaves the list while a job runs
 // in it.
 func agentPools(t *testing.T, b *bench.Bench) {

@@ -160,7 +160,7 @@ func (s *site) queue(n int, duration time.Duration) []int64 {
 }
 
 // eventually waits until check says that all is as it should be; until then it
-// tells what is not.
+// says what is not.
 func (s *site) eventually(check func() (problem string)) {
 	s.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -273,7 +273,7 @@ func (s *site) polls() int {
 	return n
 }
 
-// read gives the ScaledJob "build".
+// read returns the ScaledJob "build".
 func (s *site) read() *unstructured.Unstructured {
 	s.t.Helper()
 	object, err := s.ScaledJob(s.t.Context(), "build")

@@ -40,7 +40,7 @@ func newAuthority(t *testing.T) *authority {
 	return &authority{files, certificate, key}
 }
 
-// issue makes a certificate for 127.0.0.1, good for servers and clients.
+// issue makes a certificate for 127.0.0.1, valid for servers and clients.
 func (a *authority) issue(t *testing.T) pair {
 	t.Helper()
 	return a.issueUntil(t, time.Now().Add(24*time.Hour))

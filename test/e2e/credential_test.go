@@ -18,8 +18,8 @@ import (
 
 // search is a job that looks for a token where jobs can look: in its environment,
 // in /proc of the container's processes, in what is mounted and in the home
-// folder. Containers are processes of one machine here, without a /proc of their
-// own: those of a container are of one session. The metadata service, which a
+// folder. Containers are processes of one machine here, without a separate
+// /proc: those of a container are of one session. The metadata service, which a
 // network policy has to keep from jobs, is left aside.
 const search = `
 exec >"%[1]s" 2>/dev/null
@@ -81,7 +81,7 @@ func TestNoJobReachesTheCredential(t *testing.T) {
 				t.Errorf("a job finds:\n%s", got)
 			}
 			if !isolated && !found {
-				t.Errorf("a job finds nothing in the usual pods, so the search is of no use:\n%s", got)
+				t.Errorf("a job finds nothing in the usual pods, so the search is useless:\n%s", got)
 			}
 			if isolated {
 				s.mountsNoToken(t)

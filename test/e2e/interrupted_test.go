@@ -19,7 +19,7 @@ import (
 // Job whose creation it has just cut off: that one can be made twice. Their pods
 // do not start: ninety agents at once are of no interest here.
 //
-// It has a KEDA of its own and no other test beside it, which so many Jobs at
+// It has a separate KEDA and no other test beside it, which so many Jobs at
 // once would keep from being created in time.
 func TestCreationInterrupted(t *testing.T) {
 	notInShort(t)

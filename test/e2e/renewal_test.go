@@ -13,12 +13,12 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// validity is how long the first certificates are valid. What they are good for
+// validity is how long the first certificates are valid. What they are valid for
 // has to be done by then on two busy cores.
 const validity = 90 * time.Second
 
 // TestCertificatesRenewed is the drill for certificates that run out: both sides
-// get new ones in time. The scaler goes by its new one at once. KEDA, also 2.21,
+// get new ones in time. The scaler uses its new one at once. KEDA, also 2.21,
 // keeps its connection, which outlives the certificate, but once it breaks it
 // shows the old certificate forever: only a restart of the operator helps.
 func TestCertificatesRenewed(t *testing.T) {

@@ -83,7 +83,7 @@ func burst(t *testing.T, b *bench.Bench, n int, env ...string) {
 	s := newSite(t, b, bench.SiteOptions{}, env...)
 	job := s.scaledJob()
 	if n > 10 {
-		// KEDA gives up creating Jobs when the next poll is due, and asks at
+		// KEDA stops creating Jobs when the next poll is due, and asks at
 		// once. Of the last ones it may not know yet then, and make them again.
 		job.PollingInterval = 5 * time.Second
 	}
@@ -144,7 +144,7 @@ func cancelledBeforeItsAgent(t *testing.T, b *bench.Bench) {
 }
 
 // killedInMidJob makes no Job for the request of the lost agent, which Azure
-// DevOps takes for running until its lock lapses.
+// DevOps regards as running until its lock lapses.
 func killedInMidJob(t *testing.T, b *bench.Bench) {
 	s := newSite(t, b, bench.SiteOptions{Azure: adotest.Options{LockDuration: 3 * time.Second}})
 	s.deploy(s.scaledJob())
@@ -325,7 +325,7 @@ func jobsThatFail(t *testing.T, b *bench.Bench) {
 	}
 }
 
-// paused compares with a second ScaledJob, on a pool of its own, whose Job shows
+// paused compares with a second ScaledJob, on a separate pool, whose Job shows
 // that KEDA had the time to make one for the first.
 func paused(t *testing.T, b *bench.Bench) {
 	s := newSite(t, b, bench.SiteOptions{})
@@ -374,12 +374,12 @@ func mistakeInTheTrigger(t *testing.T, b *bench.Bench) {
 		return ""
 	})
 	ids := s.queue(1, time.Second)
-	s.apply(s.scaledJob()) // mended
+	s.apply(s.scaledJob()) // fixed
 	s.served(ids)
 	s.settled(1)
 }
 
-// TestKEDARestarted needs a KEDA of its own.
+// TestKEDARestarted needs a separate KEDA.
 func TestKEDARestarted(t *testing.T) {
 	t.Parallel()
 	b := startBench(t, controlplane.Options{})

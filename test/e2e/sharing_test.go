@@ -85,7 +85,7 @@ func (s *site) haveJobs(first, second int) {
 }
 
 // pausedAndDeletedInABurst takes the first of two ScaledJobs of a pool out of the
-// burst that it is in the middle of, gives it back, and deletes it while its Jobs
+// burst that it is in the middle of, releases it, and deletes it while its Jobs
 // live on. What they will run needs no other Job, and all else goes to the second.
 func pausedAndDeletedInABurst(t *testing.T, b *bench.Bench) {
 	g := newGate(t, "build")
@@ -190,7 +190,7 @@ func organizationFromEnv(t *testing.T, b *bench.Bench) {
 // which comes first by name. Its share goes to the other when KEDA has not asked
 // for it for a minute.
 //
-// It has a KEDA of its own, which watches one namespace.
+// It has a separate KEDA, which watches one namespace.
 func TestUnwatchedNamespace(t *testing.T) {
 	t.Parallel()
 	notInShort(t)

@@ -117,7 +117,7 @@ func start(t *testing.T, b *bench.Bench, env ...string) *program {
 	return p
 }
 
-// end stops the program as Kubernetes does, and gives its log.
+// end stops the program as Kubernetes does, and returns its log.
 func (p *program) end(t *testing.T) string {
 	t.Helper()
 	err := errors.Join(p.Process.Signal(syscall.SIGTERM), p.Wait())

@@ -18,7 +18,7 @@ type ScaledObject struct {
 	Namespace, Name string
 	// ScalerAddress is where KEDA finds our scaler, Pool where the agents go.
 	ScalerAddress, Pool string
-	// Push makes KEDA be told of jobs in place of asking often.
+	// Push has KEDA notified of jobs in place of frequent polls.
 	Push bool
 	// PollingInterval and Cooldown are in whole seconds. The latter is how long
 	// KEDA waits before it scales to zero.

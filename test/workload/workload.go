@@ -142,7 +142,7 @@ func container(name string, env []any) map[string]any {
 	return map[string]any{"name": name, "image": AgentImage, "env": slices.Clone(env)}
 }
 
-// TriggerAuthentication gives KEDA parameters of a trigger by the keys of a
+// TriggerAuthentication provides parameters of a trigger by the keys of a
 // Secret.
 func TriggerAuthentication(namespace, name, secret string, parameters map[string]string) *unstructured.Unstructured {
 	var refs []any

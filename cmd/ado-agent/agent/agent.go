@@ -56,7 +56,7 @@ type Proxy struct{ URL, User, Password string }
 var (
 	// ErrConfiguration means that config refused or failed.
 	ErrConfiguration = errors.New("the agent could not be configured; its output says why")
-	// ErrNetwork means that config failed for want of the network; it may work
+	// ErrNetwork means that config failed for lack of the network; it may work
 	// another time.
 	ErrNetwork = fmt.Errorf("%w: it could not reach Azure DevOps", ErrConfiguration)
 )
@@ -65,7 +65,7 @@ var (
 var configured = []string{".agent", ".credentials", ".credentials_rsaparams"}
 
 // Configure registers the agent, in place of an earlier one of its name. It may
-// have registered it even if it gives an error.
+// have registered it even if it returns an error.
 func (a Agent) Configure(ctx context.Context, r Registration) error {
 	// What an earlier run in the same file system left would make it refuse.
 	for _, name := range configured {
@@ -153,9 +153,9 @@ func (a Agent) TakeConfiguration(files map[string][]byte) error {
 	return nil
 }
 
-// environment gives the registration in the form in which config takes each of
+// environment returns the registration in the form in which config takes each of
 // its flags from the environment, so that nothing shows in a list of processes
-// and no shell has to be told apart from another.
+// and shells need not be distinguished.
 func (r Registration) environment() []string {
 	var set []string
 	for _, v := range []struct{ flag, value string }{
@@ -183,7 +183,7 @@ func (r Registration) environment() []string {
 // unsafeBasicAuth lets config send a token over plain http.
 const unsafeBasicAuth = "VSS_ALLOW_UNSAFE_BASICAUTH"
 
-// command prepares a program in a process group of its own.
+// command prepares a program in a separate process group.
 func (a Agent) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, program, args...) //nolint:gosec // a program of the agent's package
 	command.Dir = a.Folder

@@ -59,7 +59,7 @@ func TestSecretNames(t *testing.T) {
 	}
 	for _, name := range []string{"PATH", "KEYBOARD", "PWDX", "OLDPATH", "AUTHOR", "COMPASS", "JAVA_HOME", "SASS_BINARY", "PATTERN"} {
 		if secretName.MatchString(name) {
-			t.Errorf("%s is taken for a secret", name)
+			t.Errorf("%s is treated as a secret", name)
 		}
 	}
 }
@@ -139,11 +139,11 @@ func TestDiagnostics(t *testing.T) {
 		t.Errorf("got %d bytes: %q", out.Len(), got)
 	}
 	if a.networkFailed(time.Time{}) {
-		t.Error("the newest log tells of no network failure")
+		t.Error("the newest log contains no network failure")
 	}
 	check(t, os.Remove(filepath.Join(folder, "Worker_1.log")))
 	if !a.networkFailed(old.Add(-time.Minute)) || a.networkFailed(old.Add(time.Minute)) {
-		t.Error("the older log tells of a network failure at its time only")
+		t.Error("the older log contains a network failure at its time only")
 	}
 }
 

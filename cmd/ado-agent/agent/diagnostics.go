@@ -19,7 +19,7 @@ const (
 )
 
 // networkCauses are the exceptions, in the agent's log, of a network that does
-// not work. What config prints does not tell them from others.
+// not work. What config prints does not distinguish them from others.
 var networkCauses = regexp.MustCompile(`\b(SocketException|HttpIOException|TimeoutException|TaskCanceledException)\b`)
 
 // PrintDiagnostics prints the end of the agent's newest log, which says more than
@@ -39,7 +39,7 @@ func (a Agent) PrintDiagnostics() {
 	_, _ = out.Write([]byte("\n---\n"))
 }
 
-// networkFailed reports whether the log that was written since a time tells of a
+// networkFailed reports whether the log that was written since a time contains a
 // network failure.
 func (a Agent) networkFailed(since time.Time) bool {
 	_, content := a.newestLog(since)

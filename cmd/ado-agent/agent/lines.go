@@ -48,7 +48,7 @@ func (l *lines) flush() {
 }
 
 var (
-	// credentials are what secrets look like that nobody told the launcher of:
+	// credentials are what secrets look like that the launcher does not know:
 	// headers, tokens of Entra, and addresses that are a credential themselves.
 	credentials = regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{20,}|()\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|([?&](?:sig|token|code)=)[^&\s"']+`)
 	// passwords are those in URLs.

@@ -18,8 +18,8 @@ import (
 // may be lost, and no agent stay.
 func TestInterleavings(t *testing.T) { interleave(t, oneContainer) }
 
-// TestInterleavingsOfTwoContainers does the same with the agent in a container of
-// its own.
+// TestInterleavingsOfTwoContainers does the same with the agent in a separate
+// container.
 func TestInterleavingsOfTwoContainers(t *testing.T) { interleave(t, twoContainers) }
 
 func interleave(t *testing.T, by containers) {
@@ -48,8 +48,8 @@ func interleave(t *testing.T, by containers) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	t.Logf("a job met the idle exit %d times; %d idle, %d after a job, %d told to end", met.Load(), idle.Load(), worked.Load(), ended.Load())
-	for what, n := range map[string]int64{"job meets exit": met.Load(), "idle": idle.Load(), "worked": worked.Load(), "told to end": ended.Load()} {
+	t.Logf("a job met the idle exit %d times; %d idle, %d after a job, %d asked to end", met.Load(), idle.Load(), worked.Load(), ended.Load())
+	for what, n := range map[string]int64{"job meets exit": met.Load(), "idle": idle.Load(), "worked": worked.Load(), "asked to end": ended.Load()} {
 		if n < int64(rounds)/50 {
 			t.Errorf("%s: only %d of %d rounds", what, n, rounds)
 		}
@@ -95,9 +95,9 @@ func (s *story) arrives(r *http.Request) {
 }
 
 // play queues some jobs around the idle time-out, cancels some of them, and may
-// tell the agent to end.
+// ask the agent to end.
 func (s *story) play() lifecycle.Result {
-	told := s.chance.oneIn(3)
+	stopping := s.chance.oneIn(3)
 	for range 1 + s.chance.upTo(3) {
 		at := limits.Idle - 100*time.Millisecond + s.chance.upTo(600*time.Millisecond)
 		job := adotest.Job{Duration: s.chance.upTo(20 * time.Second)}
@@ -112,7 +112,7 @@ func (s *story) play() lifecycle.Result {
 			}
 		}()
 	}
-	if told {
+	if stopping {
 		at := limits.Idle - time.Second + s.chance.upTo(3*time.Second)
 		go func() {
 			time.Sleep(at)
@@ -121,11 +121,11 @@ func (s *story) play() lifecycle.Result {
 	}
 	time.Sleep(limits.Idle + 2*time.Second) // all jobs are queued
 	r := s.finish(5 * time.Minute)
-	s.check(r, told)
+	s.check(r, stopping)
 	return r
 }
 
-func (s *story) check(r lifecycle.Result, told bool) {
+func (s *story) check(r lifecycle.Result, stopping bool) {
 	ran := 0
 	for _, q := range s.ado.Requests("linux") {
 		switch {
@@ -139,7 +139,7 @@ func (s *story) check(r lifecycle.Result, told bool) {
 		}
 	}
 	if ran > 1 || (ran == 1) != (r.Ending == lifecycle.AfterJob) || s.marks != ran {
-		s.t.Errorf("%d jobs ran, %d were told of, and the ending is %d", ran, s.marks, r.Ending)
+		s.t.Errorf("%d jobs ran, %d were reported, and the ending is %d", ran, s.marks, r.Ending)
 	}
 	if r.Stays != nil || len(s.ado.Agents("linux")) > 0 {
 		s.t.Errorf("the agent stays: %v", r.Stays)
@@ -151,7 +151,7 @@ func (s *story) check(r lifecycle.Result, told bool) {
 	}
 	calls := strings.Join(s.net.calls(), "\n")
 	s.metJob = strings.Contains(calls, `"enabled":true`)
-	if s.seenJob && !s.metJob && !told && !s.loses {
+	if s.seenJob && !s.metJob && !stopping && !s.loses {
 		s.t.Errorf("it stayed disabled with a job:\n%s", calls)
 	}
 }

@@ -1,7 +1,7 @@
 // Package lifecycle takes an agent that runs through its time in a pool: until
-// it had its one job, was idle for too long or was told to end, and out again.
+// it had its one job, was idle for too long or was asked to end, and out again.
 //
-// An agent without a job must not leave while Azure DevOps gives it one. So it is
+// An agent without a job must not leave while Azure DevOps assigns it one. So it is
 // disabled first, after which it gets none; then looked at, which shows whether
 // it got one before; and only one that has none is removed. Removal is refused
 // for an agent with a job, so even a look that came too early does no harm.
@@ -40,7 +40,7 @@ type Life struct {
 	AgentID  int
 	Process  Process
 	Limits   Limits
-	// Hurry cuts short the time that a job has to finish once the agent was told
+	// Hurry cuts short the time that a job has to finish once the agent was asked
 	// to end.
 	Hurry <-chan struct{}
 	// OnJob is called once, when the agent has a job.
@@ -58,13 +58,13 @@ type Ending int
 const (
 	AfterJob   Ending = iota // it had its job, even if that was cut short at the end of the grace period
 	Idle                     // no job came in time
-	Terminated               // it was told to end and had no job
+	Terminated               // it was asked to end and had no job
 	Alone                    // it ended by itself, well, without a job: somebody removed it, say
 	Failed                   // it ended by itself, and badly, before it had a job
 	Crashed                  // it ended badly in the middle of its job
 )
 
-// Result tells how it ended.
+// Result says how it ended.
 type Result struct {
 	Ending   Ending
 	ExitCode int // of the agent's process
@@ -72,7 +72,7 @@ type Result struct {
 	Stays error
 }
 
-// Run lasts until the agent has ended. The context's end tells it to leave: at
+// Run lasts until the agent has ended. The context's end asks it to leave: at
 // once without a job, else when that is done or the grace period is over.
 func (l *Life) Run(ctx context.Context) Result {
 	l.working = l.Process.Working()
@@ -107,7 +107,7 @@ func (l *Life) job() {
 }
 
 // leaveIdle takes the agent out of the pool unless it has a job. If the signal to
-// end comes meanwhile it gives up: terminate does the same again.
+// end comes meanwhile it stops: terminate does the same again.
 func (l *Life) leaveIdle(ctx context.Context) bool {
 	bounded, cancel := context.WithTimeout(ctx, l.Limits.Leave)
 	defer cancel()
@@ -205,7 +205,7 @@ func (l *Life) ended(ctx context.Context, within time.Duration) Result {
 	return r
 }
 
-// result tells an ending, which is another one if there was a job.
+// result returns an ending, which is another one if there was a job.
 func (l *Life) result(ending Ending, stays error) Result {
 	select {
 	case <-l.working:

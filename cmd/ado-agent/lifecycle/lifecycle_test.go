@@ -135,7 +135,7 @@ func onFirst(method string, do func()) func(*http.Request) {
 	}
 }
 
-// An agent that was told to end and is promised a job, which goes elsewhere
+// An agent that was asked to end and is promised a job, which goes elsewhere
 // before the agent hears of it, neither waits for it nor takes another.
 func TestTerminatedWithAPromise(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestRemovedByOthers(t *testing.T) {
 }
 
 // While Azure DevOps does not answer, an idle agent goes on listening, and one
-// that was told to end does so at the end of the grace period.
+// that was asked to end does so at the end of the grace period.
 func TestAzureDevOpsIsOut(t *testing.T) {
 	outage := adotest.Fault{Operation: adotest.OpAgents, Status: http.StatusServiceUnavailable}
 	t.Run("idle", func(t *testing.T) {

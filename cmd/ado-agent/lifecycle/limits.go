@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// lookAgain is how often an agent that was told to end, and that Azure DevOps
+	// lookAgain is how often an agent that was asked to end, and that Azure DevOps
 	// has a job for, is looked at: the job may be cancelled before it begins.
 	lookAgain = 5 * time.Second
-	// cancelTime is how long an agent needs to cancel its job; Microsoft's gives
+	// cancelTime is how long an agent needs to cancel its job; Microsoft's allows
 	// the job 30 seconds.
 	cancelTime = 40 * time.Second
 	// killed is how long the end of a killed process is waited for.
@@ -24,7 +24,7 @@ const (
 // Limits are how long things may take.
 type Limits struct {
 	Idle  time.Duration // without a job, 0: any time
-	Grace time.Duration // from being told to end until being killed
+	Grace time.Duration // from being asked to end until being killed
 	Leave time.Duration // to get out of the pool, at most
 }
 
@@ -43,11 +43,11 @@ func (l Limits) split() shares {
 	return s
 }
 
-// Wait returns how long a job may go on once the agent was told to end.
+// Wait returns how long a job may go on once the agent was asked to end.
 func (l Limits) Wait() time.Duration { return l.split().wait }
 
 // Persist does something again, some times and with growing pauses, until it
-// works, is refused for good or the context ends. It gives the last error.
+// works, is refused for good or the context ends. It returns the last error.
 func Persist(ctx context.Context, do func() error) error {
 	pause := 250 * time.Millisecond
 	for try := 1; ; try++ {

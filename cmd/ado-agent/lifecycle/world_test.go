@@ -57,15 +57,15 @@ func newWorld(t *testing.T, through *network, limits lifecycle.Limits, change ..
 
 // containers says how an agent's process and what takes it through its life get
 // together: it returns the process, and a context that ends once it is asked to.
-type containers func(told context.Context, w *world) (lifecycle.Process, context.Context)
+type containers func(stopping context.Context, w *world) (lifecycle.Process, context.Context)
 
-func oneContainer(told context.Context, w *world) (lifecycle.Process, context.Context) {
-	return w.agent, told
+func oneContainer(stopping context.Context, w *world) (lifecycle.Process, context.Context) {
+	return w.agent, stopping
 }
 
-// twoContainers has the agent in a container of its own, which is told to end, and
+// twoContainers has the agent in a separate container, which is asked to end, and
 // whose messages take their time.
-func twoContainers(told context.Context, w *world) (lifecycle.Process, context.Context) {
+func twoContainers(stopping context.Context, w *world) (lifecycle.Process, context.Context) {
 	keeper, runner := pair.NewKeeper(), pair.NewRunner(true)
 	one, other := net.Pipe()
 	var serving sync.WaitGroup
@@ -74,12 +74,12 @@ func twoContainers(told context.Context, w *world) (lifecycle.Process, context.C
 	w.keeper, w.ended = keeper, make(chan struct{})
 	go func() {
 		defer close(w.ended)
-		w.runnerEnd = runner.Attend(w.agent, told.Done(), pair.Patience{Told: time.Hour, Leave: time.Hour})
+		w.runnerEnd = runner.Attend(w.agent, stopping.Done(), pair.Patience{Stopping: time.Hour, Leave: time.Hour})
 	}()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	go func() {
 		select {
-		case <-keeper.Told():
+		case <-keeper.Stopping():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -134,14 +134,14 @@ func startWorld(t *testing.T, through *network, limits lifecycle.Limits, by cont
 	go w.agent.run()
 	ctx, cancel := context.WithCancel(t.Context())
 	w.end = cancel
-	process, told := by(ctx, w)
+	process, stopping := by(ctx, w)
 	w.life = &lifecycle.Life{
 		Registry: client, Pool: w.pool, AgentID: id, Process: process, Limits: limits,
 		Hurry: w.hurry, OnJob: func() { w.marks++ }, Log: zap.NewNop(),
 	}
 	go func() {
 		defer close(w.done)
-		w.result = w.life.Run(told)
+		w.result = w.life.Run(stopping)
 	}()
 	return w
 }

@@ -14,7 +14,7 @@ import (
 type Keeper struct {
 	orders *side[Orders]
 
-	joined, working, exited, told, hurry signal
+	joined, working, exited, stopping, hurry signal
 
 	mu    sync.Mutex
 	facts Facts
@@ -25,7 +25,7 @@ type Keeper struct {
 func NewKeeper() *Keeper {
 	return &Keeper{
 		orders: newSide[Orders](),
-		joined: newSignal(), working: newSignal(), exited: newSignal(), told: newSignal(), hurry: newSignal(),
+		joined: newSignal(), working: newSignal(), exited: newSignal(), stopping: newSignal(), hurry: newSignal(),
 	}
 }
 
@@ -39,7 +39,7 @@ func (k *Keeper) Accept(listener net.Listener) error {
 }
 
 // Serve talks to the runner until its end. A connection that is lost means that
-// its container has ended, be it by force.
+// its container has ended, even if by force.
 func (k *Keeper) Serve(conn net.Conn) error {
 	err := converse(conn, k.orders, k.heard)
 	k.end(-1)
@@ -54,8 +54,8 @@ func (k *Keeper) heard(f Facts) {
 	if f.Working {
 		k.working.set()
 	}
-	if f.Told {
-		k.told.set()
+	if f.Stopping {
+		k.stopping.set()
 	}
 	if f.Hurry {
 		k.hurry.set()
@@ -106,7 +106,7 @@ func (k *Keeper) During(parent context.Context) (context.Context, context.Cancel
 // Installed reports whether the runner's image holds an agent.
 func (k *Keeper) Installed() bool { return k.said().Installed }
 
-// Configured reports whether the runner has its configuration, be it from an
+// Configured reports whether the runner has its configuration, even from an
 // earlier keeper.
 func (k *Keeper) Configured() bool { return k.said().Configured }
 
@@ -121,7 +121,7 @@ func (k *Keeper) Offer(p adoqueue.Package) {
 	k.orders.change(func(o *Orders) { o.Package = &p })
 }
 
-// Configure gives the runner the configuration of its agent, and starts it.
+// Configure sends the configuration of its agent to the runner, and starts it.
 func (k *Keeper) Configure(files map[string][]byte) {
 	k.orders.change(func(o *Orders) { o.Files = files })
 }
@@ -131,8 +131,8 @@ func (k *Keeper) End(end End) {
 	k.orders.change(func(o *Orders) { o.Files, o.End = nil, &end })
 }
 
-// Told is closed when the runner's container is to end.
-func (k *Keeper) Told() <-chan struct{} { return k.told.c }
+// Stopping is closed when the runner's container is to end.
+func (k *Keeper) Stopping() <-chan struct{} { return k.stopping.c }
 
 // Hurry is closed when it is to end at once.
 func (k *Keeper) Hurry() <-chan struct{} { return k.hurry.c }

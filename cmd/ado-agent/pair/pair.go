@@ -2,7 +2,7 @@
 // credential, registers the agent and takes it out of the pool; the runner's has
 // the registered agent only and runs the job. Neither can see the processes of
 // the other. They share a folder with a socket, which jobs can reach too: what a
-// runner says is not trusted beyond what becomes of its own pod.
+// runner says can affect only its pod.
 //
 // Each side sends all that it has to say, whenever that changes. So a keeper that
 // was restarted misses nothing.
@@ -28,8 +28,8 @@ type Facts struct {
 	Working    bool `json:"working,omitzero"`    // its agent has a job
 	Exited     bool `json:"exited,omitzero"`     // its agent has ended, with Code
 	Code       int  `json:"code,omitzero"`
-	Told       bool `json:"told,omitzero"`  // its container is to end
-	Hurry      bool `json:"hurry,omitzero"` // and that at once
+	Stopping   bool `json:"stopping,omitzero"` // its container is to end
+	Hurry      bool `json:"hurry,omitzero"`    // and that at once
 }
 
 // Orders are what a keeper wants of its runner.

@@ -99,21 +99,21 @@ func (p *process) Interrupt() error {
 	return nil
 }
 
-// Without a keeper, a runner that is told to end cancels its job in time, and ends
+// Without a keeper, a runner that is asked to end cancels its job in time, and ends
 // some time after its agent.
 func TestWithoutKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, told := newProcess(), make(chan struct{})
+		p, stopping := newProcess(), make(chan struct{})
 		begin := time.Now()
 		go func() {
-			close(told)
+			close(stopping)
 			<-p.interrupted
 			if took := time.Since(begin); took != time.Minute {
 				t.Errorf("its job is cancelled after %v", took)
 			}
 			close(p.exited)
 		}()
-		if end := NewRunner(true).Attend(p, told, Patience{Told: time.Minute, Leave: 10 * time.Second}); end != nil {
+		if end := NewRunner(true).Attend(p, stopping, Patience{Stopping: time.Minute, Leave: 10 * time.Second}); end != nil {
 			t.Errorf("got %+v", end)
 		}
 		if took := time.Since(begin); took != 70*time.Second {

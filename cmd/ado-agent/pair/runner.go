@@ -75,20 +75,20 @@ func (r *Runner) Await(ctx context.Context, wanted func(Orders) bool) (Orders, e
 	}
 }
 
-// Report tells the keeper what has changed.
+// Report notifies the keeper of what has changed.
 func (r *Runner) Report(change func(*Facts)) { r.facts.change(change) }
 
 // Patience bounds what a runner does without its keeper.
 type Patience struct {
-	Told  time.Duration // from being told to end until it cancels its job
-	Leave time.Duration // from its agent's end until it ends itself
+	Stopping time.Duration // from being asked to end until it cancels its job
+	Leave    time.Duration // from its agent's end until it ends itself
 }
 
 // Attend reports what becomes of the agent and does to it what the keeper orders.
 // It returns how the keeper wants the container to end, nil if the keeper is not
 // there any more.
-func (r *Runner) Attend(p Process, told <-chan struct{}, patience Patience) *End {
-	a := attendance{Runner: r, process: p, patience: patience, working: p.Working(), exited: p.Exited(), told: told}
+func (r *Runner) Attend(p Process, stopping <-chan struct{}, patience Patience) *End {
+	a := attendance{Runner: r, process: p, patience: patience, working: p.Working(), exited: p.Exited(), stopping: stopping}
 	for !a.over {
 		orders, changed := r.orders.current()
 		if orders.End != nil {
@@ -107,10 +107,10 @@ type attendance struct {
 	process  Process
 	patience Patience
 
-	working, exited, told <-chan struct{} // nil once they were closed
-	timer                 <-chan time.Time
-	over                  bool
-	stopped               Stop
+	working, exited, stopping <-chan struct{} // nil once they were closed
+	timer                     <-chan time.Time
+	over                      bool
+	stopped                   Stop
 }
 
 // stop ends the agent if that was not done already.
@@ -142,12 +142,12 @@ func (a *attendance) await(changed <-chan struct{}) {
 			}
 			f.Exited, f.Code = true, a.process.ExitCode()
 		})
-	case <-a.told:
-		a.told = nil
+	case <-a.stopping:
+		a.stopping = nil
 		if a.exited != nil {
-			a.timer = time.After(a.patience.Told)
+			a.timer = time.After(a.patience.Stopping)
 		}
-		a.Report(func(f *Facts) { f.Told = true })
+		a.Report(func(f *Facts) { f.Stopping = true })
 	case <-a.timer:
 		a.timer = nil
 		switch {

@@ -68,7 +68,7 @@ func (d *doctor) credentials(ctx context.Context) {
 
 func expiry(kind string) string {
 	if kind == "pat" {
-		return "; Azure DevOps does not tell when it expires"
+		return "; Azure DevOps does not report when it expires"
 	}
 	return ""
 }
@@ -146,7 +146,7 @@ func (d *doctor) pool(ctx context.Context, o Organization, ref adoqueue.PoolRef)
 // nobody is the id of no agent.
 const nobody = math.MaxInt32
 
-// managed checks both what the identity may do, which Azure DevOps tells, and
+// managed checks both what the identity may do, which Azure DevOps reports, and
 // what its token may, which shows only in an attempt: one on no agent.
 func (d *doctor) managed(ctx context.Context, o Organization, pool adoqueue.Pool, managed []adoqueue.Pool) {
 	allowed := slices.ContainsFunc(managed, func(m adoqueue.Pool) bool { return m.ID == pool.ID })

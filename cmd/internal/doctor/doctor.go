@@ -71,7 +71,7 @@ type Options struct {
 	ScalerAddress string
 	// InCluster is set if the scaler's address can be reached from here.
 	InCluster bool
-	// MetricsURL is where the scaler tells what it has answered, "" if it cannot be
+	// MetricsURL is where the scaler exposes its answers, "" if it cannot be
 	// reached from here.
 	MetricsURL string
 	// CertFile is the scaler's certificate, "" if it has none here.

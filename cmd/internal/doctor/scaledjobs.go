@@ -169,7 +169,7 @@ func (d *doctor) conditions(s *ours) {
 	for _, item := range conditions {
 		condition, _ := item.(map[string]any)
 		if condition["type"] == "Ready" && condition["status"] != "True" && !paused(s.object) {
-			d.fault(s.String(), "kubectl describe it: its events tell the reason",
+			d.fault(s.String(), "kubectl describe it: its events have the reason",
 				"KEDA's condition Ready is %v: %v (%v)", condition["status"], condition["message"], condition["reason"])
 		}
 	}
@@ -208,7 +208,7 @@ func (d *doctor) secretKey(ctx context.Context, s *ours, name, key string) []byt
 	return nil
 }
 
-// series are the metrics of what the scaler has told KEDA.
+// series are the metrics of the values that KEDA got.
 var series = regexp.MustCompile(`^ado_agent_orchestrator_metric_value\{name="([^"]*)",namespace="([^"]*)"`)
 
 // asked returns the ScaledJobs that KEDA has asked the running scaler about. known

@@ -32,7 +32,7 @@ func (p *Problems) Add(field any, format string, args ...any) {
 }
 
 // AddAll reports a problem with several settings. It is left out if one of them
-// has a problem of its own, from which this one may follow.
+// has another problem, from which this one may follow.
 func (p *Problems) AddAll(fields []any, format string, args ...any) {
 	flags := make([]*kong.Flag, len(fields))
 	for i, field := range fields {

@@ -35,7 +35,7 @@ func Start(addr string, pools []string) (*adotest.Server, error) {
 	return server, nil
 }
 
-// AnyPort returns the address with a free port in place of its own.
+// AnyPort returns the address with a free port.
 func AnyPort(addr string) string {
 	host, _, _ := net.SplitHostPort(addr) // whoever asks has listened on it
 	return net.JoinHostPort(host, "0")

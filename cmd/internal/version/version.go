@@ -3,7 +3,7 @@ package version
 
 import "runtime/debug"
 
-// set is the version if the linker was told one: an image's build sees no
+// set is the version if the linker set one: an image's build sees no
 // history. See the Dockerfiles.
 var set string
 

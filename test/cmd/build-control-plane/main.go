@@ -1,5 +1,5 @@
 // Command build-control-plane builds what the tests' control plane consists of,
-// for CI to do so in a step of its own. Its arguments are versions of KEDA, by
+// for CI to do so in a separate step. Its arguments are versions of KEDA, by
 // default that which tests run with. Tests build what is missing themselves.
 package main
 

@@ -12,7 +12,7 @@ import (
 
 // feed queues the bursts. Each comes a little later in KEDA's rhythm than the one
 // before, so that over a run all moments between two polls are met: otherwise
-// the waiting times would tell when the run happened to begin.
+// the waiting times would show when the run happened to begin.
 func (t *trial) feed(ctx context.Context) error {
 	t.begin, t.asked = time.Now(), t.site.Azure.Count("", 0)
 	every := t.scenario.every + t.interval/time.Duration(t.scenario.bursts)

@@ -17,7 +17,7 @@ import (
 // madeJob is a Job that KEDA has made.
 type madeJob struct {
 	name        string
-	made, ended time.Time // as seen here, for Kubernetes tells whole seconds only
+	made, ended time.Time // as seen here, for Kubernetes stores whole seconds only
 }
 
 // jobRecord has all Jobs of all sites, those that are gone as well.
@@ -68,7 +68,7 @@ func ended(job *batchv1.Job) bool {
 	return false
 }
 
-// of gives the Jobs of a site.
+// of returns the Jobs of a site.
 func (r *jobRecord) of(namespace string) []madeJob {
 	r.mu.Lock()
 	defer r.mu.Unlock()

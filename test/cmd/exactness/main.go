@@ -1,6 +1,6 @@
 // Command exactness measures how many Jobs KEDA makes for the same pipeline jobs
 // with our scaler and with its own scaler azure-pipelines, and how long the jobs
-// wait. docs/exactness.md tells what is compared and how. From the root of the
+// wait. docs/exactness.md describes what is compared and how. From the root of the
 // repository:
 //
 //	go -C test run ./cmd/exactness

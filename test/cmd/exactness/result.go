@@ -18,7 +18,7 @@ type result struct {
 	jobs     int // made by KEDA
 	taken    int // requests that an agent of one of the Jobs has got
 	lost     int // requests cancelled, or taken by somebody else's agent
-	surplus  int // Jobs in vain
+	surplus  int // unnecessary Jobs
 	starved  int // requests that waited for more than starvedAfter, and were not cancelled
 	mean     time.Duration
 	p95      time.Duration
@@ -84,7 +84,7 @@ func (r result) String() string {
 		r.requests, r.jobs, r.taken, r.lost, r.surplus, r.starved, r.mean.Seconds(), r.longest.Seconds())
 }
 
-// broken tells what our scaler promises and does not hold.
+// broken returns the promises that our scaler broke.
 func broken(results []result) error {
 	var errs []error
 	for _, r := range results {

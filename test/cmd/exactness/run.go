@@ -37,7 +37,7 @@ type trial struct {
 	asked  int // requests to Azure DevOps before the begin
 }
 
-// measureOne gives a run a site of its own, and measures it.
+// measureOne measures a run on a separate site.
 func (l laboratory) measureOne(ctx context.Context, r run) (res result, err error) {
 	t := &trial{run: r, record: l.record, agents: &agents{groups: r.scenario.groups, idling: map[string]time.Time{}}}
 	t.site, err = l.bench.NewSite(ctx, bench.SiteOptions{
@@ -102,7 +102,7 @@ func (t *trial) occupy(ctx context.Context) error {
 	return sleep(ctx, 2*receiving)
 }
 
-// startContender starts our scaler, or gives KEDA's own the token that it needs.
+// startContender starts our scaler, or creates the Secret that KEDA's own requires.
 func (l laboratory) startContender(ctx context.Context, t *trial) (address string, stop func() error, err error) {
 	nothing := func() error { return nil }
 	if !t.contender.ours {

@@ -26,7 +26,7 @@ type scenario struct {
 // group is a ScaledJob.
 type group struct {
 	name         string
-	capabilities []string // of its agents; nil: the trigger does not tell any
+	capabilities []string // of its agents; nil: the trigger does not state any
 }
 
 // What jobs may demand where there are two ScaledJobs.
@@ -91,7 +91,7 @@ type contender struct {
 	ours     bool
 	strategy string
 	metadata map[string]string
-	// capabilities is the key of the metadata that tells those of a group.
+	// capabilities is the key of the metadata with those of a group.
 	capabilities string
 }
 

@@ -5,8 +5,8 @@ import "time"
 // span is a time.
 type span struct{ from, to time.Time }
 
-// surplus counts the Jobs that were made in vain: those that took no request and
-// that cannot be paired with a lost one, each with one of its own. A request is
+// surplus counts the unnecessary Jobs: those that took no request and
+// that cannot be paired with a lost one, each with another. A request is
 // lost when it is cancelled or taken by somebody else's agent; it explains a Job
 // that was there while the request waited.
 func surplus(jobs []madeJob, took map[string]bool, lost []span) int {

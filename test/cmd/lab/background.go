@@ -92,7 +92,7 @@ func (l lab) down(ctx context.Context) error {
 	}
 }
 
-// running gives the process of a lab that is up.
+// running returns the process of a lab that is up.
 func (l lab) running() (pid int, ok bool) {
 	text, err := os.ReadFile(l.pidFile())
 	if err != nil {

@@ -127,7 +127,7 @@ Queue three jobs of ten seconds, and look at them from Azure DevOps' side:
   curl %[5]s/_control/jobs -d '{"pool":"%[1]s","count":3,"duration":"10s"}'
   curl %[5]s/_control/state
 
-Ask the scaler what it tells KEDA:
+Ask the scaler for the value that KEDA gets:
 
   grpcurl -plaintext -d '{"scaledObjectRef":{"name":"linux-agents","namespace":"%[4]s","scalerMetadata":{"poolName":"%[1]s"}}}' \
     %[2]s externalscaler.ExternalScaler/GetMetrics

@@ -86,7 +86,7 @@ func tryAll(ctx context.Context, version string) (results []bool, err error) {
 	return results, errors.Join(errs...)
 }
 
-// outcome is what go test told of a package.
+// outcome is the result of go test for a package.
 type outcome struct {
 	actions map[string]string // the last one of each test, and "" for the package
 	output  string            // of what failed

@@ -59,7 +59,7 @@ func (p *poller) together(ctx context.Context, interval time.Duration) {
 	})
 }
 
-// every calls do once per interval, in a goroutine of its own, until ctx ends. It
+// every calls do once per interval, in a separate goroutine, until ctx ends. It
 // returns when the calls have.
 func every(ctx context.Context, interval time.Duration, do func(n int)) {
 	var running sync.WaitGroup

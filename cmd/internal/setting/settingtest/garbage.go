@@ -30,7 +30,7 @@ type Program struct {
 	Exit int
 }
 
-// Garbage gives every setting of every command garbage, alone and in pairs. The
+// Garbage sets every setting of every command to garbage, alone and in pairs. The
 // message must name these settings and no other. It also tries values that some
 // settings take and others do not: whatever they do, they blame no other setting.
 func (p Program) Garbage(t *testing.T) {
@@ -69,7 +69,7 @@ func clearEnvironment(t *testing.T, model *kong.Node) {
 	}
 }
 
-// Commands returns the commands that have no commands of their own.
+// Commands returns the commands that have no subcommands.
 func Commands(model *kong.Node) []*kong.Node {
 	if leaves := model.Leaves(false); len(leaves) > 0 {
 		return leaves
@@ -162,7 +162,7 @@ func (c garbler) parse(values map[*kong.Flag]string) (err error) {
 	return err
 }
 
-// with gives values to settings, by their variables or by flags, and puts the
+// with sets values of settings, by their variables or by flags, and puts the
 // variables back.
 func (c garbler) with(values map[*kong.Flag]string, do func(args []string)) {
 	args := slices.Clone(c.args)
