@@ -24,6 +24,15 @@ func ParseShard(text string) (Shard, error) {
 	return Shard{Index: k, Count: n}, nil
 }
 
+// UnmarshalText reads a shard as ParseShard does; an empty text is all requests.
+func (s *Shard) UnmarshalText(text []byte) (err error) {
+	*s = Shard{}
+	if len(text) > 0 {
+		*s, err = ParseShard(string(text))
+	}
+	return err
+}
+
 // String is the shard as ParseShard reads it, "" if it is all requests.
 func (s Shard) String() string {
 	if s.All() {

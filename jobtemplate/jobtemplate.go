@@ -101,6 +101,9 @@ type Scaling struct {
 	// Priority decides between ScaledJobs that can serve the same job: the
 	// highest does.
 	Priority int
+	// Shard is the share of the pool's jobs that this cluster serves, such as 1/2,
+	// "" being all of them.
+	Shard string
 	// PollingInterval is how often KEDA asks, in whole seconds, by default
 	// DefaultPollingInterval.
 	PollingInterval time.Duration

@@ -64,6 +64,9 @@ func (s Settings) trigger() kedav1alpha1.ScaleTriggers {
 	if s.Scaling.MinIdle != 0 {
 		metadata["minIdle"] = strconv.Itoa(s.Scaling.MinIdle)
 	}
+	if s.Scaling.Shard != "" {
+		metadata["shard"] = s.Scaling.Shard
+	}
 	trigger := kedav1alpha1.ScaleTriggers{Type: "external", Metadata: metadata}
 	if s.Scaling.Authentication != "" {
 		trigger.AuthenticationRef = &kedav1alpha1.AuthenticationRef{Name: s.Scaling.Authentication}

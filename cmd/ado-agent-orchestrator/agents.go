@@ -47,6 +47,8 @@ type agentFlags struct {
 	Min             int  `name:"minimum-agent-count" env:"MINIMUM_AGENT_COUNT" default:"0" max:"65535" template:"minReplicas" help:"Minimum number of agents per pool."`
 	MinIdle         int  `name:"minimum-idle-agent-count" env:"MINIMUM_IDLE_AGENT_COUNT" default:"0" max:"65535" template:"minIdle" help:"Number of agents per pool that wait for jobs at any time."`
 	Max             int  `name:"maximum-agent-count" env:"MAXIMUM_AGENT_COUNT" default:"100" min:"1" max:"65535" template:"maxReplicas" help:"Maximum number of agents per pool."`
+
+	Shard adoqueue.Shard `name:"shard" env:"SHARD" placeholder:"K/N" unset:"all jobs" template:"shard" help:"Share of each pool's jobs to create agents for, such as 1/2, where orchestrators in other clusters serve the other shares."`
 }
 
 // scaledJobFlags are for ScaledJobs only.
@@ -165,7 +167,7 @@ func (f *agentFlags) template(org *organizationFlags, scaling *scaledJobFlags) (
 		TTL: f.TTL, IdleTimeout: f.IdleTimeout, GracePeriod: f.GracePeriod,
 		Scaling: jobtemplate.Scaling{
 			ScalerAddress: scaling.Address, Authentication: scaling.Authentication, PollingInterval: scaling.Interval,
-			MinReplicas: f.Min, MinIdle: f.MinIdle, MaxReplicas: f.Max,
+			MinReplicas: f.Min, MinIdle: f.MinIdle, MaxReplicas: f.Max, Shard: f.Shard.String(),
 		},
 	}
 	s.Resources.Requests, s.Resources.Limits = f.Requests.list(), f.Limits.list()

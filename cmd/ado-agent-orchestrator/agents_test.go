@@ -48,7 +48,7 @@ func TestMistakesAboutAgents(t *testing.T) {
 		"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=s3cr3t", "AGENT_POOLS=linux, Linux,", "POLLING_DELAY=50",
 		"JOB_DEFINITION_FILE=" + definition, "JOB_LIMITS=memory=lots", "JOB_NODE_SELECTOR=ssd", "JOB_TTL=long",
 		"MINIMUM_AGENT_COUNT=5", "MAXIMUM_AGENT_COUNT=4", "MINIMUM_IDLE_AGENT_COUNT=-1", "RUN_ONCE=often",
-		"INITIALIZE_NAMESPACE=maybe", "JOB_TOKEN_SECRET=token", "HOST_TYPE=aci", "LEADER_ELECTION=no", "JOB_CAPABILITIES=a b",
+		"INITIALIZE_NAMESPACE=maybe", "JOB_TOKEN_SECRET=token", "HOST_TYPE=aci", "LEADER_ELECTION=no", "JOB_CAPABILITIES=a b", "SHARD=3/2",
 	}
 	_, log, exit := output(t, env)
 	if exit != 1 {
@@ -70,6 +70,7 @@ func TestMistakesAboutAgents(t *testing.T) {
 		`HOST_TYPE (--host-type): "aci" is not supported`,
 		`LEADER_ELECTION (--leader-election): "no" is not one of auto, on, off`,
 		"JOB_CAPABILITIES (--job-capabilities): ",
+		"SHARD (--shard): must be K/N, such as 1/2",
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s", want)
@@ -103,7 +104,7 @@ func TestRender(t *testing.T) {
 			"JOB_CAPABILITIES=docker,java=17", "JOB_REQUESTS=cpu=1,memory=2Gi", "JOB_LIMITS=memory=4Gi",
 			"JOB_NODE_SELECTOR=disk=ssd", "JOB_SERVICE_ACCOUNT=agent", "JOB_TOKEN_SECRET=ado/pat", "JOB_TTL=1m",
 			"JOB_IDLE_TIMEOUT=0", "JOB_GRACE_PERIOD=2h", "JOB_DOCKER_SOCKET_PATH=/var/run/docker.sock",
-			"MINIMUM_AGENT_COUNT=1", "MAXIMUM_AGENT_COUNT=7", "MINIMUM_IDLE_AGENT_COUNT=2", "POLLING_INTERVAL=10s",
+			"MINIMUM_AGENT_COUNT=1", "MAXIMUM_AGENT_COUNT=7", "MINIMUM_IDLE_AGENT_COUNT=2", "POLLING_INTERVAL=10s", "SHARD=1/2",
 		}, nil},
 	} {
 		got, log, exit := output(t, append(append([]string{}, older...), tt.env...), append([]string{"render"}, tt.args...)...)
@@ -132,5 +133,29 @@ func TestRenderNeedsNoCredential(t *testing.T) {
 	got, log, exit := output(t, env, "render", "--job")
 	if exit != 0 || !strings.Contains(got, "secretKeyRef") {
 		t.Errorf("exit %d: %s\n%s", exit, log, got)
+	}
+}
+
+// TestShardWithoutKEDA has run count its shard only: what stands for a pool's
+// ScaledJob says so.
+func TestShardWithoutKEDA(t *testing.T) {
+	for text, want := range map[string]string{"": "", "2/3": "2/3"} {
+		t.Setenv("ORG_PAT", "x")
+		t.Setenv("SHARD", text)
+		line := &commandLine{}
+		parser, err := newParser(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse([]string{"run", "--org-url=https://dev.azure.com/contoso", "--agent-pools=a", "--job-image=i"}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := line.Run.settings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, set := s.scaledJobs[0].Triggers[0]["shard"]; got != want || set != (want != "") {
+			t.Errorf("SHARD=%s: the trigger has shard %q (%v)", text, got, set)
+		}
 	}
 }

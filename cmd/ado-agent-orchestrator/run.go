@@ -102,6 +102,9 @@ func scaledJobOf(p jobtemplate.Settings, key plan.Key) *fleet.ScaledJob {
 	if p.Capabilities != nil {
 		metadata["capabilities"] = adoqueue.Capabilities(p.Capabilities).String()
 	}
+	if p.Scaling.Shard != "" {
+		metadata["shard"] = p.Scaling.Shard
+	}
 	s := fleet.NewScaledJob(key, metadata)
 	s.MinReplicas, s.MaxReplicas = p.Scaling.MinReplicas, p.Scaling.MaxReplicas
 	return s

@@ -48,6 +48,7 @@ agentPools:
   image: registry.example.com/agent:1
   capabilities: {java: "17", docker: "", price: $1}
   priority: -3
+  shard: 2/3
   min: 1
   max: 20
   minIdle: 2
@@ -117,7 +118,7 @@ func full() jobtemplate.Settings {
 	s.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
 	s.TTL, s.IdleTimeout, s.GracePeriod = 30*24*time.Hour, 90*time.Second, 2*time.Hour
 	s.Scaling.Authentication, s.Scaling.Priority, s.Scaling.PollingInterval = "ado-agent-orchestrator", -3, 2*time.Second
-	s.Scaling.MinReplicas, s.Scaling.MaxReplicas, s.Scaling.MinIdle = 1, 20, 2
+	s.Scaling.MinReplicas, s.Scaling.MaxReplicas, s.Scaling.MinIdle, s.Scaling.Shard = 1, 20, 2, "2/3"
 	return s
 }
 

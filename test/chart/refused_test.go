@@ -29,6 +29,7 @@ func TestRefused(t *testing.T) {
 		{of("capabilities: {'a,b': ''}"), []string{"'/agentPools/0/capabilities': additional properties 'a,b' not allowed"}},
 		{of("name: Linux_1"), []string{"'/agentPools/0/name': 'Linux_1' does not match pattern"}},
 		{of("resources: {limits: {memory: 1 Gi}}"), []string{"'/agentPools/0/resources/limits/memory': '1 Gi' does not match pattern"}},
+		{of("shard: half"), []string{"'/agentPools/0/shard': 'half' does not match pattern"}},
 		{of("dockerSocketPath: docker.sock"), []string{"'/agentPools/0/dockerSocketPath'"}},
 		{basis + "settings: {pollingDelay: 10}", []string{"'/settings/pollingDelay': minimum: got 10, want 100"}},
 		{basis + "settings: {logLevel: loud}", []string{"'/settings/logLevel': value must be one of 'debug', 'info', 'warn', 'error'"}},
@@ -56,6 +57,9 @@ func TestRefused(t *testing.T) {
 		},
 		{basis + "agentPools: [{pool: linux}, {pool: Linux}]", []string{"agentPools[1].name: agent-job-linux is the ScaledJob of agentPools[0] already"}},
 		{basis + "agentPools: [{pool: Büro}]", []string{"agentPools[0].name: is needed, since the pool's name is not in ASCII"}},
+		{of("shard: 3/2"), []string{"agentPools[0].shard: 3/2 must be K/N with K from 1 to N, and N at most 64"}},
+		{of("shard: 0/2"), []string{"agentPools[0].shard: 0/2 must be K/N"}},
+		{of("shard: 1/65"), []string{"agentPools[0].shard: 1/65 must be K/N"}},
 		{of("min: 5, minIdle: 6, max: 4"), []string{"agentPools[0].min: 5 must not be more than max, 4", "agentPools[0].minIdle: 6 must not be more than max, 4"}},
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
 		{

@@ -64,6 +64,9 @@ capabilities: {{ . | quote }}
 {{- with .pool.priority }}
 priority: {{ . | int64 | quote }}
 {{- end }}
+{{- with .pool.shard }}
+shard: {{ . | quote }}
+{{- end }}
 {{- with .pool.minIdle }}
 minIdle: {{ . | int64 | quote }}
 {{- end }}

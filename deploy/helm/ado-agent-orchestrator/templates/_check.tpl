@@ -133,6 +133,13 @@
 {{- println (printf "%s.%s: %d must not be more than max, %d" $path $key (int (get $pool $key)) (int $pool.max)) -}}
 {{- end -}}
 {{- end -}}
+{{- with $pool.shard -}}
+{{- $index := splitList "/" . | first | atoi -}}
+{{- $count := splitList "/" . | last | atoi -}}
+{{- if or (lt $index 1) (gt $index $count) (gt $count 64) -}}
+{{- println (printf "%s.shard: %s must be K/N with K from 1 to N, and N at most 64" $path .) -}}
+{{- end -}}
+{{- end -}}
 {{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
 {{- end -}}
