@@ -86,6 +86,9 @@ type Engine struct {
 	members map[plan.Key]*member
 	// byPool are the members by how their triggers name the pool.
 	byPool map[poolRef]map[plan.Key]*member
+	// unplaced are members that may be ones of any pool, since only KEDA knows
+	// which.
+	unplaced map[plan.Key]*member
 	// pools are by their ids and by their names.
 	pools map[poolRef]*pool
 	// addresses are those by which triggers name this scaler: of ScaledJobs that
@@ -106,7 +109,7 @@ func New(options Options) *Engine {
 		options: options, started: time.Now(),
 		organizations: map[adoqueue.OrganizationURL]*organization{}, strangers: newStrangers(), fallbacks: newFallbacks(),
 		objects: newObjects(),
-		members: map[plan.Key]*member{}, byPool: map[poolRef]map[plan.Key]*member{}, pools: map[poolRef]*pool{},
+		members: map[plan.Key]*member{}, byPool: map[poolRef]map[plan.Key]*member{}, unplaced: map[plan.Key]*member{}, pools: map[poolRef]*pool{},
 		addresses: map[string]bool{},
 	}
 	e.parsing.DefaultCount = trigger.Owned

@@ -84,7 +84,7 @@ func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 	for i, m := range p.members {
 		key := m.group.Key
 		agent := ""
-		if d.Plan.Groups[key].Waiting > 0 && m.group.Shard.All() {
+		if d.Plan.Groups[key].Waiting > 0 && m.group.Shard.All() && !m.unresolved {
 			agent = unknownAgent(d, jobs[i])
 		}
 		if agent == "" {

@@ -24,7 +24,11 @@ type member struct {
 	// trigger changed. It replaces the manifest: KEDA knows the values of
 	// variables.
 	sent map[string]string
-	// trigger is what the metadata says, nil if it has mistakes.
+	// unresolved reports that the trigger has values that only KEDA knows and has
+	// not sent yet.
+	unresolved bool
+	// trigger is what the metadata says, nil if it has mistakes, or lacks the pool
+	// while it is unresolved.
 	trigger *trigger.Trigger
 	// problem is why the ScaledJob cannot work, "" if it can.
 	problem string
@@ -84,6 +88,7 @@ func (e *Engine) changed(key plan.Key) {
 // replace puts a member in the place of another; nil removes it. The caller holds
 // the lock.
 func (e *Engine) replace(key plan.Key, fresh *member) {
+	delete(e.unplaced, key)
 	if old := e.members[key]; old != nil {
 		e.outdate(old)
 		if old.trigger != nil {
@@ -106,12 +111,23 @@ func (e *Engine) replace(key plan.Key, fresh *member) {
 		}
 		e.byPool[ref][key] = fresh
 	}
+	if fresh.unplaced() {
+		e.unplaced[key] = fresh
+	}
 	e.outdate(fresh)
 }
+
+// unplaced reports whether the member may be one of any pool.
+func (m *member) unplaced() bool { return m.trigger == nil && m.group != nil }
 
 // outdate makes the decisions about a member's pool be made again. The caller
 // holds the lock.
 func (e *Engine) outdate(m *member) {
+	if m.unplaced() {
+		for _, p := range e.pools {
+			p.generation.Add(1)
+		}
+	}
 	if m.trigger == nil {
 		return
 	}
@@ -148,10 +164,16 @@ func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 		}
 	}
 	t, err := trigger.Parse(m.effective(), e.parsing)
+	if m.unresolved = m.sent == nil && trigger.NeedsEnvironment(m.manifest, e.parsing); m.unresolved {
+		m.group = unresolvedGroup(s, m.manifest)
+	}
 	if err != nil {
 		return m // reported when KEDA asks
 	}
 	m.trigger = t
+	if m.unresolved {
+		return m
+	}
 	m.problem, m.warnings = check(s, ours, t, e.options.Cluster.PodsInView())
 	if t.Count.Name == trigger.Exact.Name {
 		m.group = e.groupOf(m)
@@ -176,6 +198,18 @@ func (e *Engine) groupOf(m *member) *plan.Group {
 		}
 	}
 	return g
+}
+
+// unresolvedGroup returns the group of a ScaledJob of which nobody knows yet what
+// its agents can run. That its Jobs take a request is possible for any, and so is
+// assumed: KEDA asks soon, and the Jobs that others would get meanwhile for the
+// same requests would be too many.
+func unresolvedGroup(s *fleet.ScaledJob, manifest map[string]string) *plan.Group {
+	shard, _ := adoqueue.ParseShard(manifest["shard"]) // a mistake is reported when KEDA asks
+	return &plan.Group{
+		Key: s.Key, Shard: shard, MinReplicas: s.MinReplicas, MaxReplicas: s.MaxReplicas,
+		Serves: func(*adoqueue.JobRequest) bool { return true },
+	}
 }
 
 // adopt takes in that KEDA asks for a ScaledJob with this metadata, and returns

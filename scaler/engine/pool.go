@@ -109,7 +109,7 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 		// Before anything is read that it counts the changes of.
 		generation: p.generation.Load(),
 	}
-	e.refreshMembers(p, snapshot.Pool)
+	e.refreshMembers(p, snapshot.Pool, d.MadeAt)
 	jobs, all := e.jobsOf(p, snapshot)
 	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher, Jobs: all, Groups: make([]plan.Group, 0, len(p.members))}
 	p.history.Observe(snapshot, in.Matcher, in.Jobs)
@@ -138,8 +138,10 @@ func busy(in *plan.Input, made plan.Plan) bool {
 }
 
 // refreshMembers finds the members of the pool, and makes a new Matcher if they
-// are not those of the last decision.
-func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool) {
+// are not those of the last decision. One that is unresolved is none any more once
+// it is known that KEDA does not ask for it: its Jobs would stand in for requests
+// of others forever.
+func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool, now time.Time) {
 	p.name = strings.ToLower(of.Name)
 	var members []*member
 	e.mu.RLock()
@@ -153,7 +155,11 @@ func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool) {
 			}
 		}
 	}
+	for _, m := range e.unplaced {
+		members = append(members, m)
+	}
 	e.mu.RUnlock()
+	members = slices.DeleteFunc(members, func(m *member) bool { return m.unresolved && now.After(e.askingUntil(m)) })
 	slices.SortFunc(members, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.group.Namespace, b.group.Namespace), cmp.Compare(a.group.Name, b.group.Name))
 	})
@@ -186,12 +192,17 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	back := p.backoffs[g.Key]
 	failed := back.observe(jobs.jobs, p.history.Held)
 	asking := e.askingUntil(m)
+	if m.unresolved {
+		d.expire(asking)
+	}
 	switch reason := back.blocked(now); {
 	case m.gone:
 		g.Blocked = "was deleted"
 		if jobs.unfinished == 0 {
 			e.forget(m)
 		}
+	case m.unresolved:
+		g.Blocked = "has values that KEDA has not sent yet"
 	case m.problem != "":
 		g.Blocked = "cannot work, see its events"
 	case m.scaledJob.Deleting:

@@ -13,14 +13,14 @@ type Member struct {
 	Trigger *trigger.Trigger
 }
 
-// Members returns the ScaledJobs in view whose triggers name this scaler, in no
-// order.
+// Members returns the ScaledJobs in view whose triggers name this scaler and are
+// known, with the values that KEDA takes from variables, in no order.
 func (e *Engine) Members() []Member {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var members []Member
 	for key, m := range e.members {
-		if m.trigger != nil && !m.gone {
+		if m.trigger != nil && !m.gone && !m.unresolved {
 			members = append(members, Member{Key: key, Trigger: m.trigger})
 		}
 	}

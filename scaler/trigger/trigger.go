@@ -145,6 +145,19 @@ func Agrees(manifest, sent map[string]string) bool {
 	return matched == len(sent)
 }
 
+// NeedsEnvironment reports whether a manifest takes values from the environment
+// without which it is unknown what the trigger serves. The organization is not one
+// of them if there is only one.
+func NeedsEnvironment(manifest map[string]string, in Context) bool {
+	for key := range manifest {
+		name, variable := strings.CutSuffix(key, fromEnv)
+		if variable && (name != "organizationURL" || len(in.Organizations) > 1) {
+			return true
+		}
+	}
+	return false
+}
+
 // WithoutEnvironment returns the metadata of a manifest without the keys whose
 // values only KEDA knows.
 func WithoutEnvironment(manifest map[string]string) map[string]string {

@@ -1,0 +1,85 @@
+package engine_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// TestUnresolvedAfterStart has a scaler start while a Job of the ScaledJob a waits,
+// whose pool and capabilities are in variables: nobody knows what it is for until
+// KEDA asks for a, or is known not to. Meanwhile z gets no Job for a request that
+// the Job may take.
+func TestUnresolvedAfterStart(t *testing.T) {
+	const address = "scaler:9090"
+	for _, tt := range []struct {
+		name      string
+		asked     string // the capabilities that KEDA sends for a, "" if it does not ask
+		want      int64  // what z gets then
+		membersIn int
+	}{
+		{"others", "windows", 1, 2}, {"the same", "linux", 0, 2}, {"not asked for", "", 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pool := &livePool{}
+				pool.set(adoqueue.JobRequest{ID: 1, Demands: []adoqueue.Demand{adoqueue.ParseDemand("linux")}})
+				index := fleet.NewIndex(2 * time.Minute)
+				a := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "a"}, map[string]string{
+					"scalerAddress": address, "poolNameFromEnv": "AZP_POOL", "capabilitiesFromEnv": "CAPABILITIES",
+				})
+				z := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "z"}, map[string]string{
+					"scalerAddress": address, "poolName": "linux", "capabilities": "linux",
+				})
+				a.PollingInterval, z.PollingInterval = 5*time.Second, 5*time.Second
+				index.SetScaledJob(a)
+				index.SetScaledJob(z)
+				index.SetJob(fleet.Job{UID: "a-bcdfg", Namespace: "ado", Name: "a-bcdfg", ScaledJob: "a", Created: time.Now()})
+				url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
+				if err != nil {
+					t.Fatal(err)
+				}
+				e := engine.New(engine.Options{
+					Organizations: []engine.Organization{{URL: url, Queue: pool}}, Cluster: view{index},
+					MaxAge: time.Second, Timeout: time.Second, Logger: zap.NewNop(),
+				})
+				defer e.Close()
+				ask := func(s *fleet.ScaledJob, metadata map[string]string) int64 {
+					t.Helper()
+					time.Sleep(time.Second)
+					answer, err := e.Answer(t.Context(), engine.Question{Key: s.Key, Metadata: metadata, Half: engine.Metric})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return answer.Value
+				}
+				for range 3 {
+					if value := ask(z, z.Triggers[0]); value != 0 {
+						t.Fatalf("z: %d, want 0 while the Job of a may be for it", value)
+					}
+				}
+				if members := e.Members(); len(members) != 1 || members[0].Key != z.Key {
+					t.Errorf("members %v, want z alone", members)
+				}
+				if tt.asked != "" {
+					ask(a, map[string]string{"scalerAddress": address, "poolNameFromEnv": "linux", "capabilitiesFromEnv": tt.asked})
+				} else {
+					time.Sleep(time.Minute)
+				}
+				if value := ask(z, z.Triggers[0]); value != tt.want {
+					t.Errorf("z: %d, want %d", value, tt.want)
+				}
+				if n := len(e.Members()); n != tt.membersIn {
+					t.Errorf("%d members, want %d", n, tt.membersIn)
+				}
+			})
+		})
+	}
+}
