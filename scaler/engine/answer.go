@@ -207,13 +207,19 @@ func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapsh
 
 // value counts the requests that make up the metric, without a view of the Jobs.
 func value(t *trigger.Trigger, count trigger.Count, snapshot *adoqueue.Snapshot, scaledJob string) int64 {
-	n := int64(t.MinIdle)
+	n, busy := int64(0), 0
 	for i := range snapshot.Requests {
-		if counts(t, count, &snapshot.Requests[i], scaledJob) {
+		r := &snapshot.Requests[i]
+		if counts(t, count, r, scaledJob) {
 			n++
 		}
+		if r.State != adoqueue.Queued && fleet.OwnsAgent(scaledJob, r.Agent) {
+			busy++
+		}
 	}
-	return n
+	settings := idleSettings(t, defaultStartup)
+	demand, _ := settings.At(time.Now())
+	return n + int64(demand.Agents(busy))
 }
 
 func counts(t *trigger.Trigger, count trigger.Count, r *adoqueue.JobRequest, scaledJob string) bool {

@@ -68,7 +68,10 @@ type Options struct {
 	// CapByParallelJobs bounds the agents, with count exact, to those that the
 	// organization's parallel jobs let run at once.
 	CapByParallelJobs bool
-	Logger            *zap.Logger
+	// EndsIdle reports that somebody deletes idle Jobs of our launcher which are not
+	// needed any more; see [Engine.IdleJobs].
+	EndsIdle bool
+	Logger   *zap.Logger
 }
 
 // Engine is safe for concurrent use.

@@ -175,6 +175,7 @@ func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 		return m
 	}
 	m.problem, m.warnings = check(s, ours, t, e.options.Cluster.PodsInView())
+	m.warnings = append(m.warnings, checkWarm(t, e.options.EndsIdle)...)
 	if t.Count.Name == trigger.Exact.Name {
 		m.group = e.groupOf(m)
 	}
@@ -186,7 +187,7 @@ func (e *Engine) groupOf(m *member) *plan.Group {
 	s, requests := m.scaledJob, &m.trigger.Requests
 	g := &plan.Group{
 		Key: s.Key, Priority: m.trigger.Priority, Capabilities: len(requests.Capabilities),
-		MinIdle: m.trigger.MinIdle, MinReplicas: s.MinReplicas, MaxReplicas: s.MaxReplicas, Serves: requests.Serves,
+		MinReplicas: s.MinReplicas, MaxReplicas: s.MaxReplicas, Serves: requests.Serves,
 		Shard: requests.Shard,
 	}
 	if requests.Capabilities != nil && requests.Parent == "" {

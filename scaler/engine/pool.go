@@ -29,6 +29,7 @@ type pool struct {
 	name     string // in lower case
 	history  plan.History
 	backoffs map[plan.Key]*backoff
+	startups map[plan.Key]*startups
 	unknown  unknownAgents
 	// matcher is for the groups of the members as they were last.
 	matcher *plan.Matcher
@@ -112,14 +113,18 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	e.refreshMembers(p, snapshot.Pool, d.MadeAt)
 	jobs, all := e.jobsOf(p, snapshot)
 	in := plan.Input{Snapshot: snapshot, Matcher: p.matcher, Jobs: all, Groups: make([]plan.Group, 0, len(p.members))}
+	p.observeStartups(snapshot, in.Jobs)
 	p.history.Observe(snapshot, in.Matcher, in.Jobs)
 	in.Held, in.Swaps = p.history.Held, p.history.Swaps()
 	for i, m := range p.members {
-		in.Groups = append(in.Groups, e.blocked(p, d, m, jobs[i]))
+		g := e.blocked(p, d, m, jobs[i])
+		e.keepWarm(p, d, m, &g)
+		in.Groups = append(in.Groups, g)
 	}
+	retired := e.retire(p, d, jobs, in.Jobs)
 	p.organization.claims.bound(&in, d, p, parallel)
 	d.Plan = plan.Make(in)
-	d.Busy = busy(&in, d.Plan)
+	d.Busy = busy(d.Plan, retired)
 	if parallel != nil {
 		p.organization.claims.claim(d, p)
 	}
@@ -129,12 +134,14 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 }
 
 // busy reports whether agents may take requests before the next poll. Those that
-// are to be idle may wait for hours.
-func busy(in *plan.Input, made plan.Plan) bool {
-	return slices.ContainsFunc(in.Groups, func(g plan.Group) bool {
-		has := made.Groups[g.Key]
-		return has.Queued > 0 || has.Waiting > g.MinIdle
-	})
+// are to be idle may wait for hours, and some are retired.
+func busy(made plan.Plan, retired map[plan.Key]int) bool {
+	for key, has := range made.Groups {
+		if has.Queued > 0 || has.Waiting-retired[key] > has.Idle {
+			return true
+		}
+	}
+	return false
 }
 
 // refreshMembers finds the members of the pool, and makes a new Matcher if they
@@ -179,6 +186,7 @@ func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool, now time.Time) {
 		for key := range p.backoffs {
 			if !slices.ContainsFunc(members, func(m *member) bool { return m.group.Key == key }) {
 				delete(p.backoffs, key)
+				delete(p.startups, key)
 			}
 		}
 	}

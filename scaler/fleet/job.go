@@ -20,6 +20,12 @@ type Job struct {
 	// was deleted before; zero while it is unfinished.
 	Ended  time.Time
 	Failed bool
+	// Launcher reports whether its agent is our launcher's, which leaves its pool
+	// without losing a job when the Job is deleted.
+	Launcher bool
+	// IdleTimeout is after how long without a job the agent ends, 0 if it waits
+	// for as long as it takes, or that is unknown.
+	IdleTimeout time.Duration
 	// Pods are those that it has or had, the oldest first; empty if pods are not
 	// in view.
 	Pods []Pod
@@ -45,7 +51,7 @@ func (j *Job) equal(other *Job) bool {
 func jobOf(job *batchv1.Job, label string) Job {
 	j := Job{
 		UID: string(job.UID), Namespace: job.Namespace, Name: job.Name, ScaledJob: job.Labels[label],
-		Created: job.CreationTimestamp.Time,
+		Created: job.CreationTimestamp.Time, Launcher: job.Labels[launcherLabel] != "", IdleTimeout: idleTimeoutOf(&job.Spec.Template.Spec),
 	}
 	for _, condition := range job.Status.Conditions {
 		failed := condition.Type == batchv1.JobFailed
@@ -54,6 +60,27 @@ func jobOf(job *batchv1.Job, label string) Job {
 		}
 	}
 	return j
+}
+
+// launcherLabel marks the Jobs whose agents are started by our launcher.
+const launcherLabel = "ado-agent-orchestrator.io/launcher"
+
+// idleTimeoutOf returns the idle timeout of the launcher in a pod: in the agent's
+// container, or in the sidecar that keeps its credential.
+func idleTimeoutOf(pod *corev1.PodSpec) time.Duration {
+	for _, containers := range [][]corev1.Container{pod.Containers, pod.InitContainers} {
+		for i := range containers {
+			for _, v := range containers[i].Env {
+				if v.Name != "AZP_IDLE_TIMEOUT" {
+					continue
+				}
+				if d, err := time.ParseDuration(v.Value); err == nil && d > 0 {
+					return d
+				}
+			}
+		}
+	}
+	return 0
 }
 
 // podOf reads a pod; ok is false if no Job owns it.

@@ -136,6 +136,26 @@ func (s *groupState) add(job *Job, p phase) {
 	s.has.Unfinished = s.has.Waiting + s.has.Busy + s.has.Draining
 }
 
+// idle is how many waiting Jobs the group keeps beyond those that have a request
+// to take.
+func (s *groupState) idle() int {
+	if s.group.Idle != nil {
+		return max(0, s.group.Idle(s.has.Busy))
+	}
+	return max(0, s.group.MinIdle)
+}
+
+// keepable is how many Jobs can be among those.
+func (s *groupState) keepable() int {
+	n := 0
+	for _, job := range s.supply {
+		if !job.Retired {
+			n++
+		}
+	}
+	return n
+}
+
 // room is how many Jobs more the group may have.
 func (s *groupState) room() int {
 	if s.group.Blocked != "" {
@@ -226,11 +246,14 @@ func (a *assignment) place(requests []int) (left []int) {
 func (a *assignment) keepIdle() (lacking []int) {
 	lacking = make([]int, len(a.groups))
 	for g := range a.groups {
-		if lacking[g] = max(0, a.groups[g].group.MinIdle); lacking[g] == 0 {
+		if lacking[g] = a.groups[g].idle(); lacking[g] == 0 {
 			continue
 		}
 		keep := a.matching.addClass([]int{g}, nil, []int{g})
-		for lacking[g] > 0 && a.matching.place(keep) {
+		for range min(lacking[g], a.groups[g].keepable()) {
+			if !a.matching.place(keep) {
+				break
+			}
 			lacking[g]--
 		}
 	}
@@ -258,7 +281,7 @@ func (a *assignment) makeNew(left, lacking []int, taken int) {
 	// Jobs that are idle already could not all run either.
 	startable += taken
 	for g := range a.groups {
-		startable -= len(a.groups[g].supply)
+		startable -= a.groups[g].keepable()
 	}
 	for g, wanted := range lacking {
 		extra := max(0, min(wanted, a.matching.slots[n+g].free(), startable))

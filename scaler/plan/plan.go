@@ -11,6 +11,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -47,6 +48,9 @@ type Group struct {
 	// MinIdle is how many waiting Jobs to keep beyond those that have a
 	// request to take.
 	MinIdle int
+	// Idle, if it is not nil, replaces MinIdle by what it returns for a number of
+	// busy Jobs.
+	Idle func(busy int) int
 	// MinReplicas and MaxReplicas bound the unfinished Jobs, as in the
 	// ScaledJob.
 	MinReplicas, MaxReplicas int
@@ -67,6 +71,9 @@ type Job struct {
 	// Input while a snapshot from before its end may be used, even if it is
 	// deleted meanwhile.
 	Ended time.Time
+	// Retired reports that a waiting Job is about to leave: it may still take a
+	// request, but it is none of the idle ones that the group keeps.
+	Retired bool
 }
 
 // Input is all that a plan is made from. Nothing in it is changed.
@@ -108,6 +115,20 @@ type GroupPlan struct {
 	Ended int
 	// Queued is how many queued requests the group is to serve.
 	Queued int
+	// Idle is how many waiting Jobs the group keeps beyond those that have a
+	// request to take.
+	Idle int
+}
+
+// Waiting returns the Jobs of a group that wait for a request, the oldest first.
+func Waiting(in Input, group Key) []*Job {
+	a := newAssignment(&in)
+	for g := range a.groups {
+		if a.groups[g].group.Key == group {
+			return slices.DeleteFunc(a.groups[g].supply, func(j *Job) bool { return !j.Ended.IsZero() })
+		}
+	}
+	return nil
 }
 
 // Make decides what is missing.
@@ -124,6 +145,7 @@ func Make(in Input) Plan {
 func (a *assignment) groupPlan(g int) GroupPlan {
 	group := a.groups[g].group
 	p := a.groups[g].has
+	p.Idle = a.groups[g].idle()
 	p.Missing = a.matching.slots[len(a.groups)+g].used
 	if group.Blocked == "" {
 		// KEDA creates these itself; without KEDA they count as

@@ -51,6 +51,7 @@ func (in input) make() plan.Input {
 		words := strings.Fields(text)
 		job := plan.Job{UID: fmt.Sprint("uid-", i), Group: key(words[0]), Agents: []string{fmt.Sprint(words[0], "-", i)}}
 		held[job.UID] = slices.Contains(words, "held")
+		job.Retired = slices.Contains(words, "retired")
 		if slices.Contains(words, "ended") {
 			job.Ended = epoch
 		}
@@ -80,10 +81,11 @@ func scaledJob(name, capabilities string, change ...func(*plan.Group)) plan.Grou
 	return g
 }
 
-func maxReplicas(n int) func(*plan.Group) { return func(g *plan.Group) { g.MaxReplicas = n } }
-func minReplicas(n int) func(*plan.Group) { return func(g *plan.Group) { g.MinReplicas = n } }
-func minIdle(n int) func(*plan.Group)     { return func(g *plan.Group) { g.MinIdle = n } }
-func priority(n int) func(*plan.Group)    { return func(g *plan.Group) { g.Priority = n } }
+func maxReplicas(n int) func(*plan.Group)    { return func(g *plan.Group) { g.MaxReplicas = n } }
+func minReplicas(n int) func(*plan.Group)    { return func(g *plan.Group) { g.MinReplicas = n } }
+func minIdle(n int) func(*plan.Group)        { return func(g *plan.Group) { g.MinIdle = n } }
+func idle(n func(int) int) func(*plan.Group) { return func(g *plan.Group) { g.Idle = n } }
+func priority(n int) func(*plan.Group)       { return func(g *plan.Group) { g.Priority = n } }
 
 func blocked(g *plan.Group) { g.Blocked = "is held back: its Jobs fail" }
 
@@ -160,17 +162,52 @@ func TestGroupPlan(t *testing.T) {
 		{
 			name:  "minIdle comes on top of what is queued",
 			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(2))}, requests: []string{""}, jobs: []string{"build", "build"}},
-			want:  plan.GroupPlan{Missing: 1, Metric: 3, Unfinished: 2, Waiting: 2, Queued: 1},
+			want:  plan.GroupPlan{Missing: 1, Metric: 3, Unfinished: 2, Waiting: 2, Queued: 1, Idle: 2},
+		},
+		{
+			name:  "idle Jobs by the number of busy ones",
+			input: input{groups: []plan.Group{scaledJob("build", "", idle(func(busy int) int { return 1 + busy }))}, requests: []string{"@build-0", "@build-1", ""}, jobs: []string{"build", "build", "build held", "build"}},
+			want:  plan.GroupPlan{Missing: 3, Metric: 7, Unfinished: 4, Busy: 2, Draining: 1, Waiting: 1, Queued: 1, Idle: 3},
+		},
+		{
+			name:  "idle Jobs up to maxReplicaCount",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(5), maxReplicas(3))}, jobs: []string{"build"}},
+			want:  plan.GroupPlan{Missing: 2, Metric: 3, Unfinished: 1, Waiting: 1, Idle: 5},
+		},
+		{
+			name:  "queued requests before idle Jobs",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(5), maxReplicas(3))}, requests: []string{"", ""}},
+			want:  plan.GroupPlan{Missing: 3, Metric: 3, Queued: 2, Idle: 5},
+		},
+		{
+			name:  "a retired Job is none of the idle ones",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(2))}, jobs: []string{"build retired", "build"}},
+			want:  plan.GroupPlan{Missing: 1, Metric: 3, Unfinished: 2, Waiting: 2, Idle: 2},
+		},
+		{
+			name:  "nothing is missing while another stands in for it",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(2))}, jobs: []string{"build retired", "build", "build"}},
+			want:  plan.GroupPlan{Unfinished: 3, Waiting: 3, Idle: 2},
+		},
+		{
+			name:  "a retired Job still takes a request",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(2))}, requests: []string{""}, jobs: []string{"build retired", "build", "build"}},
+			want:  plan.GroupPlan{Unfinished: 3, Waiting: 3, Queued: 1, Idle: 2},
+		},
+		{
+			name:  "parallel jobs that are left bound idle Jobs, without those that are retired",
+			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(5))}, jobs: []string{"build retired", "build"}, parallel: new(3)},
+			want:  plan.GroupPlan{Missing: 2, Metric: 4, Unfinished: 2, Waiting: 2, Idle: 5},
 		},
 		{
 			name:  "no new Job while held back, but its waiting one serves",
 			input: input{groups: []plan.Group{scaledJob("build", "", blocked, minIdle(1), minReplicas(2))}, requests: []string{"", ""}, jobs: []string{"build"}},
-			want:  plan.GroupPlan{Unfinished: 1, Waiting: 1, Queued: 1},
+			want:  plan.GroupPlan{Unfinished: 1, Waiting: 1, Queued: 1, Idle: 1},
 		},
 		{
 			name:  "the organization's parallel jobs bound it, those of waiting Jobs included",
 			input: input{groups: []plan.Group{scaledJob("build", "", minIdle(1))}, requests: []string{"", "", ""}, jobs: []string{"build"}, parallel: new(2)},
-			want:  plan.GroupPlan{Missing: 1, Metric: 2, Unfinished: 1, Waiting: 1, Queued: 2},
+			want:  plan.GroupPlan{Missing: 1, Metric: 2, Unfinished: 1, Waiting: 1, Queued: 2, Idle: 1},
 		},
 		{
 			name:  "Jobs of other ScaledJobs are none of ours",

@@ -8,15 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
 )
 
-// own are the keys of this scaler. Apart from the first line they are those of
+// own are the keys of this scaler. Apart from the first two lines they are those of
 // KEDA's built-in azure-pipelines scaler.
 var own = []string{
-	"capabilities", "priority", "minIdle", "count", "shard",
+	"capabilities", "priority", "count", "shard",
+	"minIdle", "warm", "warmTimeZone", "warmMaxAge",
 	"organizationURL", "poolName", "poolID",
 	"demands", "requireAllDemands", "requireAllDemandsAndIgnoreOthers", "caseInsensitiveDemandsProcessing", "parent",
 	"targetPipelinesQueueLength", "activationTargetPipelinesQueueLength", "scaleOnInFlight",
@@ -30,6 +33,7 @@ var keda = []string{ScalerAddress, "enableTLS", "unsafeSsl", "caCert", "tlsClien
 const (
 	maxProblems = 10
 	maxQuoted   = 80
+	maxMistake  = 200
 	maxError    = 2 << 10
 )
 
@@ -128,6 +132,36 @@ func (m *metadata) integer(key string, unset, least int64) int64 {
 		return unset
 	}
 	return n
+}
+
+// duration reads a time such as 90m, of at least so much; 0 means that there is none.
+func (m *metadata) duration(key string, least time.Duration) time.Duration {
+	if !m.has(key) {
+		return 0
+	}
+	d, err := time.ParseDuration(m.values[key])
+	if err != nil || d < least {
+		m.problem(key, "must be a time such as 90m or 12h, at least %v", least)
+		return 0
+	}
+	return d
+}
+
+// warm reads the schedule of idle agents.
+func (m *metadata) warm() *warm.Schedule {
+	if !m.has("warm") {
+		if m.has("warmTimeZone") {
+			m.problem("warmTimeZone", "is for warm, which is missing")
+		}
+		return nil
+	}
+	schedule, err := warm.Parse(m.values["warm"], m.values["warmTimeZone"])
+	if err != nil {
+		for mistake := range strings.SplitSeq(err.Error(), "\n") {
+			m.add("warm: " + cut(mistake, maxMistake))
+		}
+	}
+	return schedule
 }
 
 func (m *metadata) boolean(key string, unset bool) bool {

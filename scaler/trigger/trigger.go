@@ -8,8 +8,10 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
 )
 
 // Trigger is the parsed metadata of one trigger. It is never changed once parsed.
@@ -21,8 +23,14 @@ type Trigger struct {
 	// Priority decides between ScaledJobs that could serve a request, the
 	// highest first.
 	Priority int
-	// MinIdle is how many agents to keep waiting beyond those with work.
+	// MinIdle is how many agents to keep waiting beyond those with work, where Warm
+	// does not say otherwise.
 	MinIdle int
+	// Warm is the schedule of agents that wait for jobs, nil if there is none.
+	Warm *warm.Schedule
+	// WarmMaxAge is the age at which an idle agent is replaced; 0 means that only
+	// its idle timeout ends it.
+	WarmMaxAge time.Duration
 	// Target is how many requests one agent stands for; 1 with the counts that
 	// count agents.
 	Target int64
@@ -96,6 +104,8 @@ func Parse(values map[string]string, in Context) (*Trigger, error) {
 		Requests:     m.selector(),
 		Priority:     int(m.integer("priority", 0, math.MinInt32)),
 		MinIdle:      int(m.integer("minIdle", 0, 0)),
+		Warm:         m.warm(),
+		WarmMaxAge:   m.duration("warmMaxAge", time.Minute),
 		Target:       m.integer("targetPipelinesQueueLength", 1, 1),
 		Activation:   m.integer("activationTargetPipelinesQueueLength", 0, 0),
 	}
@@ -115,12 +125,14 @@ func (m *metadata) checkCount(t *Trigger, in Context) {
 	case t.Count.Agents && t.Target != 1:
 		m.problem("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.Count.Name)
 	}
-	switch {
-	case t.MinIdle == 0:
-	case in.ScaledObject:
-		m.problem("minIdle", "is for ScaledJobs; set the ScaledObject's minReplicaCount")
-	case !t.Count.Agents:
-		m.problem("minIdle", "requires count exact or owned, since the other counts cannot distinguish idle agents from busy ones")
+	for _, key := range []string{"minIdle", "warm", "warmMaxAge"} {
+		switch {
+		case !m.has(key) || key == "minIdle" && t.MinIdle == 0:
+		case in.ScaledObject:
+			m.problem(key, "is for ScaledJobs; set the ScaledObject's minReplicaCount")
+		case !t.Count.Agents:
+			m.problem(key, "requires count exact or owned, since the other counts cannot distinguish idle agents from busy ones")
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -163,6 +164,21 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			[]string{`minIdle "1": requires count exact or owned`},
 		},
 		{
+			"warm with another count",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warm": "8:00-9:00 1", "count": "queued"},
+			[]string{`warm "8:00-9:00 1": requires count exact or owned`},
+		},
+		{
+			"mistakes in a schedule",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warm": "Foo 8:00-9:00 1; 8:00-8:00 1", "warmTimeZone": "Mars", "warmMaxAge": "5"},
+			[]string{"4 mistakes", `warm: "Mars" is not an IANA time zone`, `"Foo" is not a day`, `"8:00-8:00" is empty`, `warmMaxAge "5": must be a time such as 90m or 12h, at least 1m0s`},
+		},
+		{
+			"a time zone alone",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warmTimeZone": "Europe/Berlin"},
+			[]string{`warmTimeZone "Europe/Berlin": is for warm, which is missing`},
+		},
+		{
 			"two names for two counts",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "scaleOnInFlight": "true", "count": "queued"},
 			[]string{`scaleOnInFlight "true": means count unfinished`},
@@ -184,6 +200,18 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestParseWarm(t *testing.T) {
+	got, err := Parse(map[string]string{
+		"poolName": "L", "minIdle": "1", "warm": "mon-fri 8:00-18:00 5 +20%", "warmTimeZone": "Europe/Berlin", "warmMaxAge": "90m",
+	}, Context{Organizations: organizations(t, "https://dev.azure.com/contoso"), DefaultCount: Owned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := got.Warm.String(); text != "Mon-Fri 08:00-18:00 5 +20%" || got.Warm.Zone() != "Europe/Berlin" || got.WarmMaxAge != 90*time.Minute {
+		t.Errorf("got %s in %s and %v", text, got.Warm.Zone(), got.WarmMaxAge)
 	}
 }
 

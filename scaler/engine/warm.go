@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"hash/fnv"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
+)
+
+const (
+	// defaultStartup is how long an agent is assumed to take to start before any was
+	// seen to; minStartup and maxStartup bound what is believed.
+	defaultStartup = time.Minute
+	minStartup     = 10 * time.Second
+	maxStartup     = 10 * time.Minute
+	// keptStartups is how many of a ScaledJob's last start-ups are remembered.
+	keptStartups = 20
+	// startedFor is how long a request has to have waited for its agent to show how
+	// long that took to start. An idle agent gets a request sooner.
+	startedFor = 3 * time.Second
+)
+
+// startups are how long the last agents of a ScaledJob took to start.
+type startups struct{ last []time.Duration }
+
+func (s *startups) add(took time.Duration) {
+	s.last = append(s.last, took)
+	if len(s.last) > keptStartups {
+		s.last = s.last[1:]
+	}
+}
+
+// expected returns their 95th percentile.
+func (s *startups) expected() time.Duration {
+	if s == nil || len(s.last) == 0 {
+		return defaultStartup
+	}
+	sorted := slices.Sorted(slices.Values(s.last))
+	rank := int(math.Ceil(0.95 * float64(len(sorted))))
+	return min(max(sorted[rank-1], minStartup), maxStartup)
+}
+
+// checkWarm returns what a trigger's idle agents may not do as its author wants.
+func checkWarm(t *trigger.Trigger, endsIdle bool) (warnings []string) {
+	if t.Warm != nil {
+		for _, warning := range t.Warm.Warnings() {
+			warnings = append(warnings, "warm: "+warning)
+		}
+	}
+	if t.WarmMaxAge > 0 && !endsIdle {
+		warnings = append(warnings, "warmMaxAge has no effect, since the scaler ends no idle agents; set END_IDLE")
+	}
+	return warnings
+}
+
+// observeStartups takes in how long agents took to start that hold a request for
+// the first time: those for which a request has waited.
+func (p *pool) observeStartups(snapshot *adoqueue.Snapshot, jobs []plan.Job) {
+	assigned := map[string]time.Time{} // by agent
+	for i := range snapshot.Requests {
+		r := &snapshot.Requests[i]
+		if r.Agent != "" && !r.QueueTime.IsZero() && r.AssignTime.Sub(r.QueueTime) >= startedFor {
+			assigned[r.Agent] = r.AssignTime
+		}
+	}
+	if len(assigned) == 0 {
+		return
+	}
+	for i := range jobs {
+		job := &jobs[i]
+		if p.history.Held(job.UID) {
+			continue
+		}
+		for _, agent := range job.Agents {
+			if at, ok := assigned[agent]; ok {
+				p.startupsOf(job.Group).add(at.Sub(job.Created))
+			}
+		}
+	}
+}
+
+func (p *pool) startupsOf(key plan.Key) *startups {
+	if p.startups == nil {
+		p.startups = map[plan.Key]*startups{}
+	}
+	if p.startups[key] == nil {
+		p.startups[key] = &startups{}
+	}
+	return p.startups[key]
+}
+
+// ahead is how long before it has to be there an agent is asked for: until KEDA
+// asks, and until it has started.
+func (p *pool) ahead(m *member) time.Duration {
+	return p.startups[m.group.Key].expected() + m.scaledJob.PollingInterval
+}
+
+// keepWarm sets how many idle Jobs a group keeps.
+func (e *Engine) keepWarm(p *pool, d *Decision, m *member, g *plan.Group) {
+	if !keepsIdle(m.trigger) {
+		return
+	}
+	settings := idleSettings(m.trigger, p.ahead(m))
+	demand, until := settings.At(d.MadeAt)
+	g.Idle = demand.Agents
+	if !until.IsZero() {
+		d.expire(until)
+	}
+}
+
+// keepsIdle reports whether agents are ever to wait for jobs to come.
+func keepsIdle(t *trigger.Trigger) bool { return t.MinIdle > 0 || t.Warm != nil }
+
+func idleSettings(t *trigger.Trigger, ahead time.Duration) warm.Settings {
+	return warm.Settings{MinIdle: t.MinIdle, Schedule: t.Warm, Ahead: ahead}
+}
+
+// retire marks the waiting Jobs that end soon, so that others take their places
+// before, and returns how many each group has of them. all are the Jobs of the
+// members, in their order.
+func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, all []plan.Job) map[plan.Key]int {
+	retired := map[plan.Key]int{}
+	next := 0
+	for i, m := range p.members {
+		jobs := each[i].jobs
+		mine := all[next : next+len(jobs)]
+		next += len(jobs)
+		if !keepsIdle(m.trigger) {
+			continue
+		}
+		ahead := p.ahead(m)
+		for j := range jobs {
+			if !jobs[j].Ended.IsZero() || p.history.Held(mine[j].UID) {
+				continue
+			}
+			at := e.retiresAt(m, &jobs[j], ahead)
+			if at.IsZero() {
+				continue
+			}
+			if mine[j].Retired = !d.MadeAt.Before(at); mine[j].Retired {
+				retired[m.group.Key]++
+			} else {
+				d.expire(at)
+			}
+		}
+	}
+	return retired
+}
+
+// retiresAt returns when a Job that has not had a request is to be replaced, zero
+// if it waits for as long as it takes. It depends on nothing that is lost with a
+// restart.
+func (e *Engine) retiresAt(m *member, job *fleet.Job, ahead time.Duration) time.Time {
+	life := job.IdleTimeout
+	if most := m.trigger.WarmMaxAge; most > 0 && e.options.EndsIdle && job.Launcher && (life == 0 || most < life) {
+		life = most
+	}
+	if life == 0 {
+		return time.Time{}
+	}
+	// Those that were created together are replaced one after another.
+	spread := time.Duration(float64(life) / 10 * fraction(job.UID))
+	return job.Created.Add(max(life/2, life-ahead-spread))
+}
+
+// fraction returns a number from 0 to 1 that is the same for a text each time.
+func fraction(text string) float64 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(text))
+	return float64(hash.Sum32()) / math.MaxUint32
+}
