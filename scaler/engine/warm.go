@@ -114,8 +114,9 @@ func (e *Engine) keepWarm(p *pool, d *Decision, m *member, g *plan.Group) {
 	}
 }
 
-// keepsIdle reports whether agents are ever to wait for jobs to come.
-func keepsIdle(t *trigger.Trigger) bool { return t.MinIdle > 0 || t.Warm != nil }
+// keepsIdle reports whether agents are ever to wait for jobs to come. There is no
+// trigger if KEDA has not sent its values yet.
+func keepsIdle(t *trigger.Trigger) bool { return t != nil && (t.MinIdle > 0 || t.Warm != nil) }
 
 func idleSettings(t *trigger.Trigger, ahead time.Duration) warm.Settings {
 	return warm.Settings{MinIdle: t.MinIdle, Schedule: t.Warm, Ahead: ahead}
