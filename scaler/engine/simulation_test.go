@@ -18,11 +18,11 @@ var (
 
 // TestSimulation plays random scenarios with all that plan's own simulation does
 // not know: names that Kubernetes cuts, triggers whose values only KEDA can read,
-// ScaledJobs that are paused, deleted or not asked for, a scaler that starts anew,
+// ScaledJobs that are paused, deleted or not asked for, a scaler that restarts,
 // and two clusters that divide a pool. The engine sees Kubernetes through a real
 // index, and KEDA creates Jobs by its formula.
 //
-// Azure DevOps gives each request to any agent of its kind, and nothing fails, so
+// Azure DevOps assigns each request to any agent of its kind, and nothing fails, so
 // that the numbers are exact: as many Jobs are created as requests are taken, but
 // for those whose request was cancelled; and no request waits for longer than it
 // takes to see it, to learn whom KEDA asks for, and to start an agent.

@@ -119,7 +119,7 @@ func (w *world) play() {
 	}
 }
 
-// restartScalers has all scalers start anew, without what they remember.
+// restartScalers restarts all scalers, without what they remember.
 func (w *world) restartScalers() {
 	for _, scaler := range w.scalers {
 		w.mu.Lock()
@@ -330,7 +330,7 @@ func (w *world) arrive(a arrival) {
 	}
 }
 
-// assign gives queued requests to idle agents of their kind: to any of them, as
+// assign assigns queued requests to idle agents of their kind: to any of them, as
 // Azure DevOps does.
 func (w *world) assign() {
 	for _, r := range w.requests {

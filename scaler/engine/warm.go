@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// defaultStartup is how long an agent is assumed to take to start before any was
-	// seen to; minStartup and maxStartup bound what is believed.
+	// defaultStartup is how long an agent is assumed to take to start before
+	// the first one was observed; minStartup and maxStartup bound what is believed.
 	defaultStartup = time.Minute
 	minStartup     = 10 * time.Second
 	maxStartup     = 10 * time.Minute

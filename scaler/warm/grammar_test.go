@@ -24,7 +24,7 @@ func TestString(t *testing.T) {
 	}
 }
 
-// TestMistakes wants every mistake of a schedule told, and the author's words in it.
+// TestMistakes wants every mistake of a schedule reported, and the author's words in it.
 func TestMistakes(t *testing.T) {
 	tests := []struct {
 		text, zone string

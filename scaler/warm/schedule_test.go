@@ -206,7 +206,7 @@ func TestEveryZone(t *testing.T) {
 	}
 }
 
-// TestAnySchedule draws schedules and moments, for which it starts anew each time,
+// TestAnySchedule draws schedules and moments, for which it restarts each time,
 // as after a restart.
 func TestAnySchedule(t *testing.T) {
 	names := []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC", "Africa/Casablanca"}
