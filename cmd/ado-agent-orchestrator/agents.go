@@ -38,7 +38,7 @@ type agentFlags struct {
 	Unrestricted   bool                  `name:"job-unrestricted" env:"JOB_UNRESTRICTED" default:"false" help:"Let images run as root: leave out what the restricted pod security standard requires."`
 	Isolate        bool                  `name:"job-isolate-credential" env:"JOB_ISOLATE_CREDENTIAL" default:"false" template:"isolateCredential" help:"Keep the agents' credential in a sidecar, where no job can reach it. Needs Kubernetes 1.29 and the agent image of this project."`
 	ServiceAccount string                `name:"job-service-account" env:"JOB_SERVICE_ACCOUNT" placeholder:"NAME" template:"serviceAccount" help:"Service account of the agents."`
-	TokenSecret    tokenSecret           `name:"job-token-secret" env:"JOB_TOKEN_SECRET" placeholder:"NAME/KEY" unset:"created" template:"token" help:"Secret with the agents' token, as NAME/KEY. By default one is created from the token of this program."`
+	TokenSecret    tokenSecret           `name:"job-token-secret" env:"JOB_TOKEN_SECRET" placeholder:"NAME/KEY" unset:"created" template:"token" help:"Secret with the agents' token, as NAME/KEY. By default, serve and run create one from the token of this program; render requires a name."`
 	TTL            time.Duration         `name:"job-ttl" env:"JOB_TTL" default:"10m" min:"1s" template:"ttl" help:"How long a finished Job is kept."`
 	IdleTimeout    time.Duration         `name:"job-idle-timeout" env:"JOB_IDLE_TIMEOUT" default:"10m" template:"idleTimeout" help:"Time after which an agent without a job ends; 0 disables."`
 	GracePeriod    time.Duration         `name:"job-grace-period" env:"JOB_GRACE_PERIOD" default:"1h" min:"1s" template:"gracePeriod" help:"How long an agent may continue its job when its pod is deleted."`

@@ -18,6 +18,9 @@ var older = []string{
 	"JOB_IMAGE=registry.example.com/agent:1", "JOB_NAMESPACE=ado",
 }
 
+// namedSecret names the agents' Secret, which render requires.
+const namedSecret = "JOB_TOKEN_SECRET=azure-devops/token"
+
 // TestNoCommand distinguishes the modes by what they complain about: run lacks a
 // cluster, serve with pools a sound address.
 func TestNoCommand(t *testing.T) {
@@ -97,8 +100,8 @@ func TestRender(t *testing.T) {
 		env    []string
 		args   []string
 	}{
-		{"scaledjobs.yaml", []string{"SCALER_ADDRESS=ado-agent-orchestrator.ado.svc:9090"}, nil},
-		{"jobs.yaml", nil, []string{"--job"}},
+		{"scaledjobs.yaml", []string{"SCALER_ADDRESS=ado-agent-orchestrator.ado.svc:9090", namedSecret}, nil},
+		{"jobs.yaml", []string{namedSecret}, []string{"--job"}},
 		{"settings.yaml", []string{
 			"AGENT_POOLS=Windows Build/äö", "SCALER_ADDRESS=scaler:9090", "SCALER_AUTHENTICATION=scaler", "JOB_PREFIX=ci-",
 			"JOB_CAPABILITIES=docker,java=17", "JOB_REQUESTS=cpu=1,memory=2Gi", "JOB_LIMITS=memory=4Gi",
@@ -127,12 +130,21 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// TestRenderNeedsNoCredential is for those who render in a separate pipeline.
+// TestRenderNeedsNoCredential is for those who render in a separate pipeline. Nothing
+// makes the agents' Secret there, so its name is required.
 func TestRenderNeedsNoCredential(t *testing.T) {
 	env := []string{"ORG_URL=https://dev.azure.com/contoso", "AGENT_POOLS=Pool1", "JOB_IMAGE=agent:1"}
-	got, log, exit := output(t, env, "render", "--job")
-	if exit != 0 || !strings.Contains(got, "secretKeyRef") {
+	got, log, exit := output(t, append(env, namedSecret), "render", "--job")
+	if exit != 0 || !strings.Contains(got, "secretKeyRef") || !strings.Contains(got, "name: azure-devops") {
 		t.Errorf("exit %d: %s\n%s", exit, log, got)
+	}
+	for _, args := range [][]string{{"render", "--job"}, {"render", "--scaler-address=s:1"}} {
+		if got, log, exit := output(t, env, args...); exit != 1 || got != "" || !strings.Contains(log, "JOB_TOKEN_SECRET (--job-token-secret): is missing; render creates no Secret") {
+			t.Errorf("%v: exit %d: %s\n%s", args, exit, log, got)
+		}
+	}
+	if _, log, exit := output(t, append(env, "ORG_AUTH=workload-identity"), "render", "--job"); exit != 0 {
+		t.Errorf("without a token: exit %d: %s", exit, log)
 	}
 }
 

@@ -97,7 +97,7 @@ spec:
 // TestPoolWithComma lists two pools, one of them with a comma in its name.
 func TestPoolWithComma(t *testing.T) {
 	out, log, exit := inProcess(t, []string{
-		"ORG_URL=https://dev.azure.com/contoso", `AGENT_POOLS=a\,b, c`, "JOB_IMAGE=i", "SCALER_ADDRESS=s:9090",
+		"ORG_URL=https://dev.azure.com/contoso", `AGENT_POOLS=a\,b, c`, "JOB_IMAGE=i", "SCALER_ADDRESS=s:9090", namedSecret,
 	}, "render")
 	var pools []string
 	for _, match := range regexp.MustCompile(`poolName: (.*)`).FindAllStringSubmatch(out, -1) {

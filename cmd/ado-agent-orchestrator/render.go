@@ -12,8 +12,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 )
 
-// renderCommand prints what serve would apply. It needs no credential, and says
-// nothing of one.
+// renderCommand prints the objects that serve would apply. It needs no credential,
+// so the agents' Secret has to exist already.
 type renderCommand struct {
 	Org        organizationFlags `embed:"" group:"azure-devops"`
 	ScaledJobs scaledJobFlags    `embed:"" group:"keda"`
@@ -53,6 +53,9 @@ func (c *renderCommand) Check(p *setting.Problems) {
 	c.Org.checkNames(p)
 	if c.KEDAVersion.fields != nil && c.KEDACRD.fields != nil {
 		p.AddAll([]any{&c.KEDAVersion, &c.KEDACRD}, "exclude each other")
+	}
+	if _, missing := c.Agents.template(&c.Org, &c.ScaledJobs); missing != nil {
+		p.Add(&c.Agents.TokenSecret, "is missing; render creates no Secret. Name the one with the agents' token as NAME/KEY, such as azure-devops/token")
 	}
 	if c.Job {
 		c.Agents.checkJobs(p, &c.Org)

@@ -30,7 +30,7 @@ func TestRenderForOlderKEDA(t *testing.T) {
 			if tt.crd != "" {
 				args = append(args, "--keda-crd", tt.crd)
 			}
-			got, log, exit := output(t, append([]string{"SCALER_ADDRESS=scaler:9090"}, older...), args...)
+			got, log, exit := output(t, append([]string{"SCALER_ADDRESS=scaler:9090", namedSecret}, older...), args...)
 			if exit != tt.exit || len(tt.log) == 0 && log != "" {
 				t.Fatalf("exit %d: %s", exit, log)
 			}

@@ -20,7 +20,7 @@ import (
 func rendered(t *testing.T, b *bench.Bench) {
 	s, older := newPools(t, b)
 	for _, args := range [][]string{{"render"}, {"render", "--job"}} {
-		objects := s.render(append(older, "SCALER_ADDRESS=scaler:9090"), args...)
+		objects := s.render(append(older, "SCALER_ADDRESS=scaler:9090", "JOB_TOKEN_SECRET=azure-devops/token"), args...)
 		if len(objects) != len(pools) {
 			t.Errorf("%v gives %d objects, want one for each pool", args, len(objects))
 		}
