@@ -26,8 +26,6 @@ type CacheOptions struct {
 	StaleFor time.Duration
 	// Timeout bounds one request to Azure DevOps; 0 means 10 s.
 	Timeout time.Duration
-	// Metrics shows what the snapshots hold; nil shows nothing.
-	Metrics *Metrics
 }
 
 // Cache serves all callers from one snapshot per pool. It sends requests to Azure
@@ -66,6 +64,7 @@ func NewCache(client *Client, options CacheOptions) *Cache {
 		staleFor: options.StaleFor, spawn: c.wg.Go,
 		fetch: func() (ParallelJobs, error) { return within(c, client.ParallelJobs) },
 	}
+	client.metrics.metrics.show(c)
 	return c
 }
 
@@ -78,6 +77,7 @@ func within[T any](c *Cache, request func(context.Context) (T, error)) (T, error
 
 // Close ends the requests that are under way and waits for their end.
 func (c *Cache) Close() {
+	c.client.metrics.metrics.hide(c)
 	c.cancel()
 	c.wg.Wait()
 }
@@ -100,7 +100,6 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 	if errors.Is(err, ErrPoolNotFound) {
 		// It is gone; one of the same name may take its place.
 		c.pools.recheck()
-		c.options.Metrics.forget(c.client.organization, pool)
 	}
 	return snapshot, err
 }
@@ -145,9 +144,7 @@ func (c *Cache) read(pool Pool) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	snapshot := &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}
-	c.options.Metrics.show(c.client.organization, snapshot)
-	return snapshot, nil
+	return &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}, nil
 }
 
 // keep reports an error if a new snapshot of a pool does not fit beside those of
@@ -180,9 +177,19 @@ func (c *Cache) removeIdle() {
 		if list.idleSince(deadline) {
 			delete(c.lists, id)
 			delete(c.sizes, id)
-			if last := list.last(); last != nil {
-				c.options.Metrics.forget(c.client.organization, last.Pool)
-			}
 		}
 	}
+}
+
+// shown returns the last snapshots of the pools that exist and that a caller has
+// needed since the deadline.
+func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, list := range c.lists {
+		if last, err := list.last(); last != nil && !errors.Is(err, ErrPoolNotFound) && !list.idleSince(since) {
+			snapshots = append(snapshots, last)
+		}
+	}
+	return snapshots
 }

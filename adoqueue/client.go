@@ -41,7 +41,7 @@ type Client struct {
 	organization OrganizationURL
 	pipeline     runtime.Pipeline
 	throttle     *throttle
-	metrics      *Metrics
+	metrics      clientMetrics
 	// unversioned is set once the server has refused our API version: an older
 	// Server answers in the latest version that it knows if none is named.
 	unversioned atomic.Bool
@@ -60,7 +60,8 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 		}
 		options.HTTPClient = client
 	}
-	c := &Client{organization: organization, throttle: &throttle{}, metrics: options.Metrics}
+	c := &Client{organization: organization, metrics: options.Metrics.of(organization)}
+	c.throttle = &throttle{delayed: c.metrics.delayed}
 	c.pipeline = runtime.NewPipeline("adoqueue", "v1",
 		// From the outside in: azcore tries again, then for each try the
 		// throttle may refuse it, and the credential is added.
@@ -68,7 +69,7 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 			PerRetry: []policy.Policy{c.throttle, credential.authorize()},
 		},
 		&policy.ClientOptions{
-			Transport: newBoundedTransport(options.HTTPClient, options.Metrics),
+			Transport: newBoundedTransport(options.HTTPClient, c.metrics),
 			Telemetry: policy.TelemetryOptions{ApplicationID: "ado-agent-orchestrator"},
 			Retry: policy.RetryOptions{
 				MaxRetries: 2,

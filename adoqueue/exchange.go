@@ -51,15 +51,17 @@ type boundedTransport struct {
 	next    policy.Transporter
 	slots   *semaphore.Weighted // of requests in flight
 	large   *semaphore.Weighted // of answers with large items
-	metrics *Metrics
+	metrics clientMetrics
 }
 
 // Bounded returns a transport that bounds what one request through next may cost,
 // for requests beside those of a Client: the ones of an Entra credential. Their
 // answers have at most 1 MiB.
-func Bounded(next policy.Transporter) policy.Transporter { return newBoundedTransport(next, nil) }
+func Bounded(next policy.Transporter) policy.Transporter {
+	return newBoundedTransport(next, clientMetrics{})
+}
 
-func newBoundedTransport(next policy.Transporter, metrics *Metrics) *boundedTransport {
+func newBoundedTransport(next policy.Transporter, metrics clientMetrics) *boundedTransport {
 	return &boundedTransport{
 		next: next, metrics: metrics,
 		slots: semaphore.NewWeighted(maxInFlight), large: semaphore.NewWeighted(maxLarge),

@@ -77,7 +77,7 @@ func TestServerThatSaysGoAway(t *testing.T) {
 	if _, err = client.JobRequests(once(ctx), Pool{ID: 1}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	counted := testutil.ToFloat64(metrics.requests.WithLabelValues("jobrequests", "0"))
+	counted := testutil.ToFloat64(metrics.requests.WithLabelValues(client.organization.String(), "jobrequests", "0"))
 	t.Logf("%d connections in %v, %v counted: %v", connections.Load(), time.Since(start), counted, err)
 	// The last connection may not be served yet.
 	if n := connections.Load(); n < 2 || n > maxTries || counted != maxTries {
@@ -96,7 +96,7 @@ func TestRetriesAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = client.JobRequests(t.Context(), Pool{ID: 1})
-		if n := testutil.ToFloat64(metrics.requests.WithLabelValues("jobrequests", "503")); n != 3 || fake.sent() != 3 {
+		if n := testutil.ToFloat64(metrics.requests.WithLabelValues(client.organization.String(), "jobrequests", "503")); n != 3 || fake.sent() != 3 {
 			t.Errorf("%d requests and %v counted, want 3", fake.sent(), n)
 		}
 	})

@@ -184,8 +184,9 @@ func (r *refreshable[T]) idleSince(deadline time.Time) bool {
 	return r.running == nil && r.askedAt.Before(deadline)
 }
 
-func (r *refreshable[T]) last() T {
+// last returns the last value, however old it is, and the error of the last fetch.
+func (r *refreshable[T]) last() (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.value
+	return r.value, r.err
 }

@@ -22,6 +22,8 @@ type throttle struct {
 	mu       sync.Mutex
 	until    time.Time
 	slowdown time.Duration // the longest wait because a request was delayed; 0 is maxSlowdown
+
+	delayed func(time.Duration) // how long a request was delayed
 }
 
 // maxSlowdown bounds the wait after an answer that was delayed.
@@ -39,6 +41,7 @@ func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.delayed(seconds(response.Header.Get(rateLimitDelay)))
 	var first prelude
 	if wait := t.after(response, request.OperationValue(&first)); wait > 0 {
 		t.hold(time.Now().Add(wait))

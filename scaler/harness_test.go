@@ -2,7 +2,6 @@ package scaler_test
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"testing"
 	"time"
@@ -39,13 +38,14 @@ type bench struct {
 }
 
 type benchOptions struct {
-	maxAge  time.Duration
-	timeout time.Duration // of a call
-	cluster engine.Cluster
-	cap     bool
-	owner   string // of placeholders
-	tls     *tls.Config
-	dial    []grpc.DialOption
+	maxAge   time.Duration
+	timeout  time.Duration // of a call
+	cluster  engine.Cluster
+	cap      bool
+	owner    string // of placeholders
+	tls      *scaler.TLS
+	registry *prometheus.Registry // of the server
+	dial     []grpc.DialOption
 }
 
 func (o *benchOptions) placeholderName() func(adoqueue.Capabilities) string {
@@ -69,6 +69,9 @@ func startWith(t testing.TB, options benchOptions, organizations []engine.Organi
 	if options.timeout == 0 {
 		options.timeout = 10 * time.Second
 	}
+	if options.registry == nil {
+		options.registry = prometheus.NewRegistry()
+	}
 	if options.dial == nil {
 		options.dial = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
@@ -83,7 +86,7 @@ func startWith(t testing.TB, options benchOptions, organizations []engine.Organi
 		Engine: decisions, Interval: options.maxAge, Metrics: scaler.NewMetrics(prometheus.NewRegistry(), decisions),
 	})
 	server := scaler.NewServer(service, scaler.ServerOptions{
-		TLS: options.tls, Timeout: options.timeout, Registerer: prometheus.NewRegistry(), Logger: zap.New(core),
+		TLS: options.tls, Timeout: options.timeout, Registerer: options.registry, Logger: zap.New(core),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,7 +2,6 @@ package scaler
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"runtime/debug"
 	"time"
@@ -34,8 +33,8 @@ const streamWorkers = 32
 
 // ServerOptions are how a Server is reached and watched.
 type ServerOptions struct {
-	// TLS makes the server speak TLS; nil means plain text.
-	TLS *tls.Config
+	// TLS makes the server speak TLS; nil means plain text. It belongs to this server.
+	TLS *TLS
 	// Timeout bounds a unary call, including the time its message takes to arrive.
 	Timeout    time.Duration
 	Registerer prometheus.Registerer
@@ -71,7 +70,9 @@ func NewServer(service *Service, options ServerOptions) *Server {
 		grpc.NumStreamWorkers(streamWorkers))
 	transport := insecure.NewCredentials()
 	if options.TLS != nil {
-		transport = credentials.NewTLS(options.TLS)
+		options.TLS.logger = options.Logger
+		options.Registerer.MustRegister(tlsCollector{options.TLS})
+		transport = credentials.NewTLS(options.TLS.config())
 	}
 	s.grpc = grpc.NewServer(append(serverOptions, grpc.Creds(pacing{transport, s.bounds.http2}))...)
 	s.grpc.RegisterService(s.bounds.admitting(externalscaler.ExternalScaler_ServiceDesc, s.bounds.calls), service)

@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,9 +17,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -160,11 +163,7 @@ func TestTLSIsReloaded(t *testing.T) {
 	authority := newAuthority(t)
 	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t)}
 	authority.issue(t, files.Cert, files.Key, 1)
-	config, err := files.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := start(t, benchOptions{tls: config, dial: authority.dial(nil)}, azureDevOps(t).URL())
+	b := start(t, benchOptions{tls: loadTLS(t, files), dial: authority.dial(nil)}, azureDevOps(t).URL())
 	b.settle(t, ref("poolName", "Linux"), 0)
 
 	authority.issue(t, files.Cert, files.Key, 2)
@@ -181,34 +180,101 @@ func TestMutualTLS(t *testing.T) {
 	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t), ClientCA: tempFile(t)}
 	authority.issue(t, files.Cert, files.Key, 1)
 	write(t, files.ClientCA, authority.pem)
-	config, err := files.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
 	url := azureDevOps(t).URL()
-	known := start(t, benchOptions{tls: config, dial: authority.dial(authority.client(t))}, url)
+	known := start(t, benchOptions{tls: loadTLS(t, files), dial: authority.dial(authority.client(t))}, url)
 	known.settle(t, ref("poolName", "Linux"), 0)
 	for name, dial := range map[string][]grpc.DialOption{
 		"no certificate": authority.dial(nil), "a stranger's certificate": authority.dial(stranger.client(t)),
 	} {
-		b := start(t, benchOptions{tls: config, dial: dial}, url)
+		b := start(t, benchOptions{tls: loadTLS(t, files), dial: dial}, url)
 		if _, err := b.metric(t.Context(), ref("poolName", "Linux")); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: got %v, want a refusal", name, err)
 		}
 	}
 }
 
+// TestFailedTLSReload has files that a mistake, or a dead volume, takes away: what
+// they held serves on, which is logged once and shown by a metric.
+func TestFailedTLSReload(t *testing.T) {
+	authority := newAuthority(t)
+	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t)}
+	authority.issue(t, files.Cert, files.Key, 1)
+	registry := prometheus.NewRegistry()
+	b := start(t, benchOptions{tls: loadTLS(t, files), dial: authority.dial(nil), registry: registry}, azureDevOps(t).URL())
+	const message = "the TLS files cannot be used, their last good content serves; retried for each connection"
+	expect := func(step string, serial int64, failed float64, logged int) {
+		t.Helper()
+		for range 3 {
+			if got := authority.serialAt(t, b.addr); got != serial {
+				t.Errorf("%s: certificate %d, want %d", step, got, serial)
+			}
+		}
+		if got := gauge(t, registry, "ado_agent_orchestrator_tls_reload_failed"); got != failed {
+			t.Errorf("%s: the metric is %v, want %v", step, got, failed)
+		}
+		if n := b.logs.FilterMessage(message).Len(); n != logged {
+			t.Errorf("%s: logged %d times, want %d", step, n, logged)
+		}
+	}
+	expect("good", 1, 0, 0)
+	if expiry := gauge(t, registry, "ado_agent_orchestrator_tls_certificate_expiry_timestamp_seconds"); time.Until(time.Unix(int64(expiry), 0)) > time.Hour {
+		t.Errorf("expires at %v", expiry)
+	}
+	write(t, files.Cert, bytes.Repeat([]byte("x"), 2<<20))
+	expect("too large", 1, 1, 1)
+	if err := os.Remove(files.Cert); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(files.Cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect("a pipe", 1, 1, 2)
+	if err := os.Remove(files.Cert); err != nil {
+		t.Fatal(err)
+	}
+	authority.issue(t, files.Cert, files.Key, 2)
+	expect("good again", 2, 0, 2)
+	if n := b.logs.FilterMessage("the TLS files can be used again").Len(); n != 1 {
+		t.Errorf("the end was logged %d times", n)
+	}
+}
+
+// gauge returns the value of a metric with one series.
+func gauge(t *testing.T, registry *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name && len(family.GetMetric()) == 1 {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s, or several", name)
+	return 0
+}
+
+func loadTLS(t *testing.T, files scaler.TLSFiles) *scaler.TLS {
+	t.Helper()
+	loaded, err := scaler.LoadTLS(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded
+}
+
 func TestTLSFilesAreCheckedAtTheStart(t *testing.T) {
 	empty := tempFile(t)
 	for _, files := range []scaler.TLSFiles{{Cert: empty, Key: empty}, {Cert: empty + "x", Key: empty}} {
-		if _, err := files.Config(); err == nil {
+		if _, err := scaler.LoadTLS(files); err == nil {
 			t.Errorf("%+v: no error", files)
 		}
 	}
 	authority := newAuthority(t)
 	files := scaler.TLSFiles{Cert: tempFile(t), Key: tempFile(t), ClientCA: empty}
 	authority.issue(t, files.Cert, files.Key, 1)
-	if _, err := files.Config(); err == nil {
+	if _, err := scaler.LoadTLS(files); err == nil {
 		t.Error("an empty client CA: no error")
 	}
 }

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
@@ -78,9 +75,9 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 }
 
 // keeper makes what keeps house, nil if there is nothing to keep.
-func (s settings) keeper(view *fleet.Fleet, decisions *engine.Engine, registry *prometheus.Registry, logger *zap.Logger) (*housekeeping.Keeper, error) {
+func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
-	if view == nil {
+	if p.view == nil {
 		if h.pools() {
 			return nil, errors.New("PLACEHOLDERS and OFFLINE_AGENTS need a view of Kubernetes: set KUBE=on to see what is in its way")
 		}
@@ -99,14 +96,14 @@ func (s settings) keeper(view *fleet.Fleet, decisions *engine.Engine, registry *
 	}
 	clients := map[string]*adoqueue.Client{}
 	for _, o := range s.organizations {
-		if clients[o.url.String()], err = o.client(nil); err != nil {
+		if clients[o.url.String()], err = o.client(p.queue); err != nil {
 			return nil, err
 		}
 	}
 	return housekeeping.New(housekeeping.Options{
-		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(decisions),
-		Cluster: view, Pods: housekeeping.KubernetesPods{Client: kube},
-		Metrics: housekeeping.NewMetrics(registry), Logger: logger,
+		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(p.decisions),
+		Cluster: p.view, Pods: housekeeping.KubernetesPods{Client: kube},
+		Metrics: housekeeping.NewMetrics(p.registry), Logger: p.logger,
 	}), nil
 }
 

@@ -29,8 +29,12 @@ const (
 	off = "off"
 )
 
-// viewWithin bounds the reading of ScaledJobs and Jobs at the start.
-const viewWithin = 30 * time.Second
+const (
+	// viewWithin bounds the reading of ScaledJobs and Jobs at the start.
+	viewWithin = 30 * time.Second
+	// viewAgain is the pause before the view that Kubernetes refused is tried again.
+	viewAgain = time.Minute
+)
 
 // cluster returns the view of Kubernetes, or nil if there is none; that is logged
 // once, here.
@@ -52,6 +56,10 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 		return nil, ctx.Err()
 	case s.view.Kube == on:
 		return nil, fmt.Errorf("KUBE (--kube): %w", err)
+	case refused(err):
+		logger.Warn("no view of Kubernetes: count exact falls back to owned; retrying every "+s.viewAgain.String()+" (KUBE=off works without it)",
+			zap.Error(err))
+		return nil, nil //nolint:nilnil // auto: it works without
 	default:
 		logger.Warn("no view of Kubernetes: count exact falls back to owned", zap.Error(err))
 		return nil, nil //nolint:nilnil // auto: it works without
@@ -74,6 +82,29 @@ func (s settings) awaitView(ctx context.Context, logger *zap.Logger) (view *flee
 		return false, nil
 	})
 	return view, err
+}
+
+// laterView returns the view that Kubernetes refused at the start, once it allows it:
+// a role or KEDA's kinds may be installed later. It returns nil if ctx ends before, or
+// if there is no cluster.
+func (s settings) laterView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet) {
+	if _, err := kubernetesClientConfig(); err != nil {
+		return nil
+	}
+	_ = wait.PollUntilContextCancel(ctx, s.viewAgain, false, func(ctx context.Context) (bool, error) {
+		found, err := s.watch(ctx)
+		if err != nil {
+			logger.Debug("still no view of Kubernetes", zap.Error(err))
+			return false, nil
+		}
+		view = found
+		return true, nil
+	})
+	if view != nil {
+		logger.Info("Kubernetes lets ScaledJobs and Jobs be watched now; starting again with count exact")
+		logLimits(view, logger)
+	}
+	return view
 }
 
 // refused reports whether Kubernetes answered that ScaledJobs and Jobs may not be

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,24 +23,48 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
 )
 
-// kubernetesThatRefuses answers nothing but errors: that it is not available, and
-// once up that nothing may be read.
-func kubernetesThatRefuses(t *testing.T) (up *atomic.Bool) {
+// apiServer is an API server without objects. It answers that it is not available,
+// once up that nothing may be read, and once open with empty lists.
+type apiServer struct{ up, open atomic.Bool }
+
+func (k *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	status := metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+	}
+	switch query := r.URL.Query(); {
+	case !k.up.Load():
+		status.Reason, status.Code = metav1.StatusReasonServiceUnavailable, http.StatusServiceUnavailable
+	case !k.open.Load():
+		status.Reason, status.Code = metav1.StatusReasonForbidden, http.StatusForbidden
+	case query.Has("sendInitialEvents"): // as an older API server: clients list then
+		status.Reason, status.Code = metav1.StatusReasonInvalid, http.StatusUnprocessableEntity
+	case query.Has("watch"):
+		<-r.Context().Done()
+		return
+	case r.Method == http.MethodPost: // rights that are optional
+		_, _ = io.WriteString(w, `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","status":{"allowed":false}}`)
+		return
+	case strings.HasSuffix(r.URL.Path, "/scaledjobs"):
+		_, _ = io.WriteString(w, `{"apiVersion":"keda.sh/v1alpha1","kind":"ScaledJobList","metadata":{"resourceVersion":"1"},"items":[]}`)
+		return
+	default:
+		_, _ = io.WriteString(w, `{"apiVersion":"batch/v1","kind":"JobList","metadata":{"resourceVersion":"1"},"items":[]}`)
+		return
+	}
+	w.WriteHeader(int(status.Code))
+	_ = json.NewEncoder(w).Encode(status)
+}
+
+// startKubernetes lets KUBECONFIG name an API server that is not available yet.
+func startKubernetes(t *testing.T) *apiServer {
 	t.Helper()
-	up = &atomic.Bool{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refusal := metav1.Status{
-			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
-			Status:   metav1.StatusFailure, Reason: metav1.StatusReasonServiceUnavailable, Code: http.StatusServiceUnavailable,
-		}
-		if up.Load() {
-			refusal.Reason, refusal.Code = metav1.StatusReasonForbidden, http.StatusForbidden
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(int(refusal.Code))
-		_ = json.NewEncoder(w).Encode(refusal)
-	}))
-	t.Cleanup(server.Close)
+	k := &apiServer{}
+	server := httptest.NewServer(k)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // watches
+		server.Close()
+	})
 	config := clientcmdapi.NewConfig()
 	config.Clusters["test"] = &clientcmdapi.Cluster{Server: server.URL}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test"}
@@ -49,7 +74,7 @@ func kubernetesThatRefuses(t *testing.T) (up *atomic.Bool) {
 		t.Fatal(err)
 	}
 	t.Setenv("KUBECONFIG", path)
-	return up
+	return k
 }
 
 // serveInProcess runs `serve` with KUBE=auto and returns its HTTP address and what
@@ -61,7 +86,8 @@ func serveInProcess(t *testing.T) (httpAddr string, logs *observer.ObservedLogs)
 		t.Fatal(err)
 	}
 	s := settings{
-		view: viewFlags{Kube: "auto"}, keda: kedaFlags{GRPCAddr: "127.0.0.1:0"},
+		viewAgain: 50 * time.Millisecond,
+		view:      viewFlags{Kube: "auto"}, keda: kedaFlags{GRPCAddr: "127.0.0.1:0"},
 		commonSettings: commonSettings{
 			commonFlags:   commonFlags{PollingDelay: time.Second, StaleFor: 30 * time.Second, Timeout: 10 * time.Second, Election: off},
 			processFlags:  processFlags{HTTPAddr: "127.0.0.1:0"},
@@ -113,13 +139,13 @@ func await(t *testing.T, what string, check func() bool) {
 // TestKubernetesAnswersLate has Kubernetes come up after the program: auto decides
 // on its answer, not on its silence.
 func TestKubernetesAnswersLate(t *testing.T) {
-	up := kubernetesThatRefuses(t)
+	kube := startKubernetes(t)
 	addr, logs := serveInProcess(t)
 	await(t, "the program waits", func() bool { return logs.FilterMessageSnippet("Kubernetes does not answer").Len() > 0 })
 	if live, ready := statusOf(t, "http://"+addr+"/healthz"), statusOf(t, "http://"+addr+"/readyz"); live != http.StatusOK || ready != http.StatusServiceUnavailable {
 		t.Errorf("while it waits, /healthz is %d and /readyz %d, want 200 and 503", live, ready)
 	}
-	up.Store(true)
+	kube.up.Store(true)
 	await(t, "the program is ready", func() bool { return statusOf(t, "http://"+addr+"/readyz") == http.StatusOK })
 	for message, want := range map[string]int{"Kubernetes does not answer": 1, "no view of Kubernetes: count exact falls back to owned": 1, "serving": 1} {
 		if n := logs.FilterMessageSnippet(message).Len(); n != want {
@@ -128,10 +154,34 @@ func TestKubernetesAnswersLate(t *testing.T) {
 	}
 }
 
+// TestKubernetesAllowsLate has the right to read ScaledJobs come after the program:
+// auto serves without a view, and then with one at the same address.
+func TestKubernetesAllowsLate(t *testing.T) {
+	kube := startKubernetes(t)
+	kube.up.Store(true)
+	addr, logs := serveInProcess(t)
+	serving := func(kubernetes bool) []observer.LoggedEntry {
+		return logs.FilterMessage("serving").FilterField(zap.Bool("kubernetes", kubernetes)).All()
+	}
+	await(t, "the program serves without a view", func() bool { return len(serving(false)) == 1 })
+	kube.open.Store(true)
+	await(t, "the program serves with a view", func() bool { return len(serving(true)) == 1 })
+	if before, after := serving(false)[0].ContextMap()["grpc"], serving(true)[0].ContextMap()["grpc"]; before != after {
+		t.Errorf("it serves at %v, and before at %v", after, before)
+	}
+	grpcAddr, _ := serving(true)[0].ContextMap()["grpc"].(string)
+	if _, log, exit := output(t, nil, "query", "--address", grpcAddr, "--pool", "none"); exit != 1 || !strings.Contains(log, "NotFound") {
+		t.Errorf("query: exit %d, %s", exit, log)
+	}
+	if live, ready, metrics := statusOf(t, "http://"+addr+"/healthz"), statusOf(t, "http://"+addr+"/readyz"), statusOf(t, "http://"+addr+"/metrics"); live+ready+metrics != 3*http.StatusOK {
+		t.Errorf("/healthz is %d, /readyz %d, /metrics %d", live, ready, metrics)
+	}
+}
+
 // TestStopWhileKubernetesIsSilent ends the program while it waits; see
 // serveInProcess.
 func TestStopWhileKubernetesIsSilent(t *testing.T) {
-	kubernetesThatRefuses(t)
+	startKubernetes(t)
 	_, logs := serveInProcess(t)
 	await(t, "the program waits", func() bool { return logs.FilterMessageSnippet("Kubernetes does not answer").Len() > 0 })
 }

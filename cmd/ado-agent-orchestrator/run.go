@@ -142,7 +142,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return fmt.Errorf("HTTP_ADDR (--http-addr): %w", err)
 	}
-	web := newWebServer(registry, logger)
+	web := newWebServer(registry, registry, logger)
 	web.setReady()
 	logger.Info("running", zap.String("version", version.String()), zap.Stringer("http", listener.Addr()),
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -61,7 +62,8 @@ func (s settings) listen(ctx context.Context) (l listeners, err error) {
 // serve runs until ctx ends or a part fails. The program is alive from the start,
 // and ready once it answers KEDA.
 func (s settings) serve(ctx context.Context, logger *zap.Logger, l listeners) error {
-	web := newWebServer(newRegistry(), logger)
+	registry := newRegistry()
+	web := newWebServer(registry, registry, logger)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.serve(ctx, l.http) })
 	group.Go(func() error { return s.answer(ctx, logger, web, l) })
@@ -70,17 +72,9 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, l listeners) er
 	return err
 }
 
-// answer puts the parts together and answers KEDA until ctx ends or one fails.
+// answer answers KEDA until ctx ends or a part fails. Without a view of Kubernetes
+// it begins again once there is one: the counts, and much else, depend on it.
 func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer, l listeners) error {
-	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(web.registry))
-	if err != nil {
-		return err
-	}
-	defer closeCaches()
-	tlsConfig, err := s.keda.tls()
-	if err != nil {
-		return err
-	}
 	view, err := s.cluster(ctx, logger)
 	if ctx.Err() != nil {
 		return nil // it was to end while it waited for Kubernetes
@@ -91,22 +85,93 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 	if view != nil {
 		defer view.Stop()
 	}
+	later, err := s.answerUntilView(ctx, parts{view: view, logger: logger, web: web}, l)
+	if later != nil {
+		defer later.Stop()
+	}
+	if later == nil || err != nil {
+		return err
+	}
+	if l.grpc, err = listenAgain(l.grpc); err != nil {
+		return err
+	}
+	_, err = s.answerUntilView(ctx, parts{view: later, logger: logger, web: web}, l)
+	return err
+}
+
+// answerUntilView answers KEDA until ctx ends or a part fails or, if there is no view
+// of Kubernetes, until there is one, which it returns.
+func (s settings) answerUntilView(ctx context.Context, p parts, l listeners) (later *fleet.Fleet, err error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var looking sync.WaitGroup
+	if p.view == nil && s.view.Kube != off {
+		looking.Go(func() {
+			if later = s.laterView(ctx, p.logger); later != nil {
+				end()
+			}
+		})
+	}
+	err = s.answerWith(ctx, p, l)
+	end()
+	looking.Wait()
+	return later, err
+}
+
+// listenAgain listens where a server has stopped to.
+func listenAgain(stopped net.Listener) (net.Listener, error) {
+	var config net.ListenConfig
+	return config.Listen(context.Background(), stopped.Addr().Network(), stopped.Addr().String())
+}
+
+// parts are what the duties of serve work with.
+type parts struct {
+	view      *fleet.Fleet // nil if there is none
+	decisions *engine.Engine
+	queue     *adoqueue.Metrics
+	registry  prometheus.Registerer
+	web       *webServer
+	logger    *zap.Logger
+}
+
+// answerWith puts the parts together and answers KEDA until ctx ends or one fails.
+func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
+	p.registry = p.web.newRound()
+	p.queue = adoqueue.NewMetrics(p.registry)
+	organizations, closeCaches, err := s.open(p.queue)
+	if err != nil {
+		return err
+	}
+	defer closeCaches()
+	tlsConfig, err := s.keda.tls()
+	if err != nil {
+		return err
+	}
 	if err := s.housekeeper.findOwner(ctx); err != nil {
 		return err
 	}
-	decisions := engine.New(s.engineOptions(organizations, view, logger))
-	defer decisions.Close()
+	p.decisions = engine.New(s.engineOptions(organizations, p.view, p.logger))
+	defer p.decisions.Close()
 	service := scaler.New(scaler.Options{
-		Engine: decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(web.registry, decisions),
+		Engine: p.decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(p.registry, p.decisions),
 	})
-	duties, err := s.duties(view, decisions, web.registry, logger)
+	duties, err := s.duties(p)
 	if err != nil {
 		return err
 	}
 	server := scaler.NewServer(service, scaler.ServerOptions{
 		// Twice what an answer may take; see engineOptions.
-		TLS: tlsConfig, Timeout: 4 * s.Timeout, Registerer: web.registry, Logger: logger,
+		TLS: tlsConfig, Timeout: 4 * s.Timeout, Registerer: p.registry, Logger: p.logger,
 	})
+	s.logServing(p.view, p.logger, l)
+	p.web.setReady()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, l.grpc) })
+	group.Go(func() error { return s.lead(ctx, p.logger, duties...) })
+	return group.Wait()
+}
+
+func (s settings) logServing(view *fleet.Fleet, logger *zap.Logger, l listeners) {
 	logger.Info("serving",
 		zap.String("version", version.String()),
 		zap.Stringer("grpc", l.grpc.Addr()),
@@ -114,11 +179,6 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 		zap.Strings("organizations", s.organizationNames()),
 		zap.Duration("pollingDelay", s.PollingDelay),
 		zap.Bool("kubernetes", view != nil))
-	web.setReady()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, l.grpc) })
-	group.Go(func() error { return s.lead(ctx, logger, duties...) })
-	return group.Wait()
 }
 
 func newRegistry() *prometheus.Registry {
@@ -142,7 +202,7 @@ func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []engine.
 			closeAll()
 			return nil, nil, err
 		}
-		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.StaleFor, Timeout: s.Timeout, Metrics: metrics})
+		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.StaleFor, Timeout: s.Timeout})
 		caches = append(caches, cache)
 		organizations = append(organizations, engine.Organization{URL: o.url, Queue: cache})
 	}
@@ -175,8 +235,8 @@ func (s settings) engineOptions(organizations []engine.Organization, view *fleet
 }
 
 // duties are what one replica at a time does besides answering KEDA.
-func (s settings) duties(view *fleet.Fleet, decisions *engine.Engine, registry *prometheus.Registry, logger *zap.Logger) (duties []func(context.Context), err error) {
-	keeper, err := s.keeper(view, decisions, registry, logger)
+func (s settings) duties(p parts) (duties []func(context.Context), err error) {
+	keeper, err := s.keeper(p)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +250,7 @@ func (s settings) duties(view *fleet.Fleet, decisions *engine.Engine, registry *
 	if err != nil {
 		return nil, fmt.Errorf("AGENT_POOLS (--agent-pools): %w", err)
 	}
-	options := s.agents.options(logger)
+	options := s.agents.options(p.logger)
 	options.ScaledJobs, options.ScalerAddress = s.scaledJobs, s.scalerAddress
 	applier, err := apply.New(config, options)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -80,18 +79,33 @@ func (f *kedaFlags) check(p *setting.Problems) {
 	case f.TLSClientCAFile != "" && f.TLSCertFile == "":
 		p.AddAll([]any{&f.TLSClientCAFile, &f.TLSCertFile, &f.TLSKeyFile}, "mutual TLS needs a certificate and its key")
 	case p.Sound(files...):
-		if _, err := f.tls(); err != nil {
-			p.AddAll(files, "%w", err)
-		}
+		f.checkFiles(p)
+	}
+}
+
+func (f *kedaFlags) checkFiles(p *setting.Problems) {
+	if f.TLSCertFile == "" {
+		return
+	}
+	pair, clientCA := f.tlsFiles().Check()
+	if pair != nil {
+		p.AddAll([]any{&f.TLSCertFile, &f.TLSKeyFile}, "%w", pair)
+	}
+	if clientCA != nil {
+		p.Add(&f.TLSClientCAFile, "%w", clientCA)
 	}
 }
 
 // tls returns the TLS configuration of the gRPC service, nil if it has none.
-func (f *kedaFlags) tls() (*tls.Config, error) {
+func (f *kedaFlags) tls() (*scaler.TLS, error) {
 	if f.TLSCertFile == "" {
-		return nil, nil //nolint:nilnil // crypto/tls: no configuration is no TLS
+		return nil, nil //nolint:nilnil // no configuration is no TLS
 	}
-	return scaler.TLSFiles{Cert: string(f.TLSCertFile), Key: string(f.TLSKeyFile), ClientCA: string(f.TLSClientCAFile)}.Config()
+	return scaler.LoadTLS(f.tlsFiles())
+}
+
+func (f *kedaFlags) tlsFiles() scaler.TLSFiles {
+	return scaler.TLSFiles{Cert: string(f.TLSCertFile), Key: string(f.TLSKeyFile), ClientCA: string(f.TLSClientCAFile)}
 }
 
 // viewFlags are about the view of Kubernetes.
@@ -139,6 +153,7 @@ type settings struct {
 	scaledJobs    []*kedav1alpha1.ScaledJob // of AGENT_POOLS
 	scalerAddress string
 	housekeeper   housekeeper
+	viewAgain     time.Duration
 }
 
 // settings returns what serve works with, once the flags are checked.
@@ -149,7 +164,7 @@ func (f *serveFlags) settings() (settings, error) {
 		},
 		keda: f.KEDA, view: f.View,
 		scalerAddress: f.ScaledJobs.Address,
-		housekeeper:   f.Housekeeping.housekeeper(),
+		housekeeper:   f.Housekeeping.housekeeper(), viewAgain: viewAgain,
 	}
 	if len(f.Agents.Pools) == 0 {
 		return s, nil

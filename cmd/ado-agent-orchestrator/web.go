@@ -31,7 +31,8 @@ const (
 
 // webServer serves /metrics, /healthz and /readyz.
 type webServer struct {
-	registry    *prometheus.Registry
+	process     prometheus.Gatherer
+	round       atomic.Pointer[prometheus.Registry] // of the parts that may start again
 	http        *http.Server
 	connections *limit.Shares
 	opening     *limit.Rates
@@ -39,9 +40,9 @@ type webServer struct {
 	ready       atomic.Bool
 }
 
-func newWebServer(registry *prometheus.Registry, logger *zap.Logger) *webServer {
+func newWebServer(registerer prometheus.Registerer, gatherer prometheus.Gatherer, logger *zap.Logger) *webServer {
 	s := &webServer{
-		registry:    registry,
+		process:     gatherer,
 		connections: limit.NewShares(maxWebConnections), opening: limit.NewRates(openingRate, openingBurst),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name:        "ado_agent_orchestrator_refused_connections_total",
@@ -49,9 +50,9 @@ func newWebServer(registry *prometheus.Registry, logger *zap.Logger) *webServer 
 			ConstLabels: prometheus.Labels{"port": "http"},
 		}),
 	}
-	registry.MustRegister(s.refused)
+	registerer.MustRegister(s.refused)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", shared(limit.NewShares(maxScrapes), promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /metrics", shared(limit.NewShares(maxScrapes), http.HandlerFunc(s.metrics)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readiness)
 	callersMistakes, _ := zap.NewStdLogAt(logger, zap.DebugLevel) // fails only for levels that do not exist
@@ -74,6 +75,21 @@ func shared(shares *limit.Shares, handler http.Handler) http.Handler {
 		defer shares.Return(peer)
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// newRound returns an empty registry, whose metrics replace those of the last one.
+func (s *webServer) newRound() prometheus.Registerer {
+	registry := prometheus.NewRegistry()
+	s.round.Store(registry)
+	return registry
+}
+
+func (s *webServer) metrics(w http.ResponseWriter, r *http.Request) {
+	all := prometheus.Gatherers{s.process}
+	if round := s.round.Load(); round != nil {
+		all = append(all, round)
+	}
+	promhttp.HandlerFor(all, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
 // setReady makes readiness probes succeed until the program is to stop.

@@ -32,7 +32,7 @@ func serveWeb(t *testing.T, series int) (addr string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newWebServer(registry, zap.NewNop()).serve(ctx, listener) }()
+	go func() { ended <- newWebServer(registry, registry, zap.NewNop()).serve(ctx, listener) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -13,6 +13,16 @@ import (
 // request, for lack of an image or a credential, gets new ones.
 var pauses = wait.Backoff{Duration: 10 * time.Second, Factor: 2, Steps: 10, Cap: 5 * time.Minute}
 
+// Backoff is what holds a ScaledJob back whose last Jobs failed before accepting
+// work.
+type Backoff struct {
+	// Failures is how often Jobs failed since an agent took a request; Jobs that fail
+	// together count once.
+	Failures int
+	// Until is until when the ScaledJob gets no new Jobs; it may be over.
+	Until time.Time
+}
+
 // backoff is the pause of one ScaledJob. The zero value is none.
 type backoff struct {
 	failures int       // rounds of failed Jobs since an agent took a request

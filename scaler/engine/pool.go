@@ -42,9 +42,8 @@ type Decision struct {
 	Snapshot *adoqueue.Snapshot
 	MadeAt   time.Time
 	Plan     plan.Plan
-	// Backoffs are until when ScaledJobs get no new Jobs since their last ones
-	// failed.
-	Backoffs map[plan.Key]time.Time
+	// Backoffs are those of ScaledJobs whose last Jobs failed before accepting work.
+	Backoffs map[plan.Key]Backoff
 	// Busy reports whether agents may take requests before the next poll.
 	Busy bool
 
@@ -106,7 +105,7 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 		return nil, err
 	}
 	d := &Decision{
-		Snapshot: snapshot, MadeAt: time.Now(), Backoffs: map[plan.Key]time.Time{},
+		Snapshot: snapshot, MadeAt: time.Now(), Backoffs: map[plan.Key]Backoff{},
 		// Before anything is read that it counts the changes of.
 		generation: p.generation.Load(),
 	}
@@ -199,6 +198,9 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	g, now := *m.group, d.MadeAt
 	back := p.backoffs[g.Key]
 	failed := back.observe(jobs.jobs, p.history.Held)
+	if back.failures > 0 {
+		d.Backoffs[g.Key] = Backoff{Failures: back.failures, Until: back.until}
+	}
 	asking := e.askingUntil(m)
 	if m.unresolved {
 		d.expire(asking)
@@ -223,7 +225,6 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	case reason != "":
 		g.Blocked = "is held back: " + reason
 		d.expire(back.until)
-		d.Backoffs[g.Key] = back.until
 		if failed {
 			e.warnOfFailures(m, reason)
 		}

@@ -40,9 +40,8 @@ type Status struct {
 	// error has no answer.
 	Answer   Answer
 	Answered time.Time
-	// BackoffUntil is until when the ScaledJob gets no new Jobs since its last ones
-	// failed, zero if it is not held back.
-	BackoffUntil time.Time
+	// Backoff is zero if the last Jobs of the ScaledJob did not fail.
+	Backoff Backoff
 }
 
 // statusFor is how long an answer counts as the present one.
@@ -62,7 +61,7 @@ func (e *Engine) Statuses() []Status {
 		}
 		if p := e.pools[refOf(m.trigger)]; p != nil {
 			if d := p.current.Load(); d != nil {
-				s.BackoffUntil = d.Backoffs[key]
+				s.Backoff = d.Backoffs[key]
 			}
 		}
 		statuses = append(statuses, s)

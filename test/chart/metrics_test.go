@@ -4,36 +4,85 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/VictoriaMetrics/metricsql"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestQueries parses the queries of alerts and dashboard. docs/operations.md has
-// to list their metrics.
+// TestQueries parses the queries of alerts and dashboard, and looks for their
+// metrics, with their labels, among those that docs/metrics.md lists: a test of the
+// program holds that list to what is exposed.
 func TestQueries(t *testing.T) {
 	list := render(t, examples(t)["monitored"])
 	queries := append(alertQueries(t, list), dashboardQueries(t, list)...)
 	if len(queries) < 15 {
 		t.Fatalf("there are only %d", len(queries))
 	}
-	documented := read(t, "../../docs/operations.md")
-	metric := regexp.MustCompile(`(ado_agent_orchestrator|grpc_server)_\w+`)
+	known := documentedMetrics(t)
 	for _, query := range queries {
-		if _, err := metricsql.Parse(query); err != nil {
+		expr, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+		if err != nil {
 			t.Errorf("%s: %v", query, err)
+			continue
 		}
-		names := metric.FindAllString(query, -1)
-		if len(names) == 0 {
+		selectors := 0
+		parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+			selector, ok := node.(*parser.VectorSelector)
+			if !ok {
+				return nil
+			}
+			selectors++
+			labels, ok := known[strings.TrimSuffix(selector.Name, "_bucket")]
+			if !ok {
+				t.Errorf("docs/metrics.md knows no metric %s", selector.Name)
+			}
+			for _, matcher := range selector.LabelMatchers {
+				if matcher.Name != "__name__" && !slices.Contains(labels, matcher.Name) {
+					t.Errorf("%s has no label %s", selector.Name, matcher.Name)
+				}
+			}
+			return nil
+		})
+		if selectors == 0 {
 			t.Errorf("%s names no metric", query)
 		}
-		for _, name := range names {
-			if name != "grpc_server_handled_total" && !strings.Contains(documented, strings.TrimSuffix(name, "_bucket")) {
-				t.Errorf("docs/operations.md does not list the metric %s", name)
-			}
-		}
+	}
+}
+
+// documentedMetrics returns the labels of the metrics in docs/metrics.md, and of some
+// that others define.
+func documentedMetrics(t *testing.T) map[string][]string {
+	t.Helper()
+	known := map[string][]string{
+		"up":                        {"namespace", "job"},
+		"grpc_server_handled_total": {"grpc_service", "grpc_method", "grpc_code"},
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(ado_\\w+)(?:\\{([^}]*)\\})?` \\|").FindAllStringSubmatch(read(t, "../../docs/metrics.md"), -1) {
+		known[match[1]] = strings.Split(match[2], ",")
+	}
+	if len(known) < 10 {
+		t.Fatalf("docs/metrics.md lists %d metrics", len(known))
+	}
+	return known
+}
+
+// TestDocumentedAlerts compares the alerts with those that docs/metrics.md lists.
+func TestDocumentedAlerts(t *testing.T) {
+	page := read(t, "../../docs/metrics.md")
+	documented := map[string]string{}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(A\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(page, -1) {
+		documented[match[1]] = match[2]
+	}
+	exist := map[string]string{}
+	for name, rule := range alertRules(t) {
+		exist[name] = rule.Labels["severity"]
+	}
+	if diff := cmp.Diff(exist, documented); diff != "" {
+		t.Errorf("docs/metrics.md lists other alerts: %s", diff)
 	}
 }
 
