@@ -70,6 +70,9 @@ func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRe
 	if err := ctx.Err(); err != nil { // the caller has gone
 		return engine.Answer{}, statusOf(err)
 	}
+	if isQuery(ctx) {
+		return s.query(ctx, ref)
+	}
 	answer, err := s.options.Engine.Answer(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
 	if err != nil {
 		return engine.Answer{}, statusOf(err)

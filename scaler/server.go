@@ -51,7 +51,7 @@ type Server struct {
 }
 
 // NewServer puts a service on a server. Calls pass through metrics, logging and
-// recovery, in this order.
+// recovery, in this order; queries through the last alone.
 func NewServer(service *Service, options ServerOptions) *Server {
 	s := &Server{health: health.NewServer(), bounds: newBounds(options.Timeout, options.Registerer)}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
@@ -63,7 +63,7 @@ func NewServer(service *Service, options ServerOptions) *Server {
 		return status.Error(codes.Internal, "internal error, see the scaler's log")
 	})
 	serverOptions := append(s.bounds.options(),
-		grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), calls.unary, recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainUnaryInterceptor(unlessQuery(metrics.UnaryServerInterceptor()), unlessQuery(calls.unary), recovery.UnaryServerInterceptor(recovered)),
 		grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), calls.stream, s.bounds.stream, s.boundStream,
 			recovery.StreamServerInterceptor(recovered)),
 		// A new goroutine for each call would have to grow its stack each time.

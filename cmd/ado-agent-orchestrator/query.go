@@ -11,21 +11,25 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 )
 
-// queryCommand asks a running scaler as KEDA does.
+// queryCommand shows what KEDA gets from a running scaler, and leaves nothing behind.
 type queryCommand struct {
 	Address   setting.Address `name:"address" required:"" placeholder:"HOST:PORT" help:"Address of the scaler."`
-	ScaledJob string          `name:"scaled-job" placeholder:"NAME" help:"Name of the ScaledJob to ask for. Without it the answer is for nobody in particular."`
+	ScaledJob string          `name:"scaled-job" placeholder:"NAME" help:"Name of the ScaledJob. Without --scaled-job the answer is for a ScaledJob that does not exist."`
 	Namespace string          `name:"namespace" default:"default" help:"Namespace of the ScaledJob."`
-	Metadata  metadata        `name:"metadata" placeholder:"KEY=VALUE" help:"Metadata of the ScaledJob's trigger, such as poolName=linux. Repeat the flag for each key."`
+	Metadata  triggerMetadata `name:"metadata" placeholder:"KEY=VALUE" help:"Metadata of the ScaledJob's trigger, such as poolName=linux. Repeat the flag for each key. Without metadata, --scaled-job uses its own."`
 	Pool      string          `name:"pool" placeholder:"NAME" help:"Agent pool, in place of --metadata poolName=NAME."`
 
 	CAFile   setting.File  `name:"ca-file" placeholder:"FILE" help:"Certificate authorities (PEM) of the scaler, which switches TLS on."`
@@ -34,17 +38,17 @@ type queryCommand struct {
 	Timeout  time.Duration `name:"timeout" default:"30s" min:"1ms" help:"Timeout of the query."`
 }
 
-// metadata of a trigger. A value may contain commas and equals signs.
-type metadata map[string]string
+// triggerMetadata is the metadata of a trigger. A value may contain commas and equals signs.
+type triggerMetadata map[string]string
 
 // UnmarshalText adds a key.
-func (m *metadata) UnmarshalText(text []byte) error {
+func (m *triggerMetadata) UnmarshalText(text []byte) error {
 	key, value, ok := strings.Cut(string(text), "=")
 	if !ok || key == "" {
 		return fmt.Errorf("%q does not have the form KEY=VALUE", text)
 	}
 	if *m == nil {
-		*m = metadata{}
+		*m = triggerMetadata{}
 	}
 	if _, twice := (*m)[key]; twice {
 		return fmt.Errorf("%q is given twice", key)
@@ -55,8 +59,8 @@ func (m *metadata) UnmarshalText(text []byte) error {
 
 // Check reports what is wrong with the settings of query.
 func (c *queryCommand) Check(p *setting.Problems) {
-	if c.Pool == "" && len(c.Metadata) == 0 && p.Sound(&c.Pool, &c.Metadata) {
-		p.AddAll([]any{&c.Pool, &c.Metadata}, "one is required")
+	if c.Pool == "" && len(c.Metadata) == 0 && c.ScaledJob == "" && p.Sound(&c.Pool, &c.Metadata, &c.ScaledJob) {
+		p.AddAll([]any{&c.Pool, &c.Metadata, &c.ScaledJob}, "one is required")
 	}
 	if c.Pool != "" && c.Metadata["poolName"] != "" {
 		p.AddAll([]any{&c.Pool, &c.Metadata}, "both name the pool; keep one")
@@ -74,7 +78,7 @@ func (c *queryCommand) Check(p *setting.Problems) {
 	}
 }
 
-// Run prints the metric that KEDA would get.
+// Run prints what KEDA would get.
 func (c *queryCommand) Run(ctx context.Context, o outputs) error {
 	transport, err := c.credentials()
 	if err != nil {
@@ -87,24 +91,54 @@ func (c *queryCommand) Run(ctx context.Context, o outputs) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	// The wait is for a scaler that has just been started.
-	answer, err := externalscaler.NewExternalScalerClient(conn).GetMetrics(ctx, &externalscaler.GetMetricsRequest{
-		ScaledObjectRef: c.scaledJob(),
-	}, grpc.WaitForReady(true))
+	answer, err := c.poll(metadata.AppendToOutgoingContext(ctx, scaler.QueryHeader, "1"), externalscaler.NewExternalScalerClient(conn))
 	if err != nil {
 		refusal := status.Convert(err)
 		return fmt.Errorf("%s: %s: %s", c.Address, refusal.Code(), refusal.Message())
 	}
-	if len(answer.GetMetricValues()) != 1 {
-		return fmt.Errorf("%s answers with %d values, not with one", c.Address, len(answer.GetMetricValues()))
+	if answer.note != "" && c.ScaledJob != "" {
+		fmt.Fprintf(o.log, "note: %s\n", safetext.Printable(answer.note))
 	}
-	value := answer.GetMetricValues()[0].GetMetricValue()
+	subject := c.Namespace + "/" + c.ScaledJob
 	if c.ScaledJob == "" {
-		_, err = fmt.Fprintf(o.out, "pool %q: %d\n", cmp.Or(c.Pool, c.Metadata["poolName"], c.Metadata["poolID"]), value)
-		return err
+		subject = fmt.Sprintf("pool %q", cmp.Or(c.Pool, c.Metadata["poolName"], c.Metadata["poolID"]))
 	}
-	_, err = fmt.Fprintf(o.out, "%s/%s: %d\n", c.Namespace, c.ScaledJob, value)
+	_, err = fmt.Fprintf(o.out, "%s: %d (target %d, active: %t, count: %s)\n", subject, answer.value, answer.target, answer.active, answer.count)
 	return err
+}
+
+// polled is what KEDA would get by one poll.
+type polled struct {
+	value, target int64
+	active        bool
+	count, note   string
+}
+
+// poll makes the calls of KEDA's poll in the same order.
+func (c *queryCommand) poll(ctx context.Context, client externalscaler.ExternalScalerClient) (answer polled, err error) {
+	ref := c.scaledJob()
+	// The wait is for a scaler that has just been started.
+	spec, err := client.GetMetricSpec(ctx, ref, grpc.WaitForReady(true))
+	if err != nil {
+		return polled{}, err
+	}
+	var header metadata.MD
+	request := &externalscaler.GetMetricsRequest{ScaledObjectRef: ref}
+	for _, s := range spec.GetMetricSpecs() {
+		request.MetricName, answer.target = s.GetMetricName(), s.GetTargetSize()
+	}
+	metrics, err := client.GetMetrics(ctx, request, grpc.Header(&header))
+	if err != nil {
+		return polled{}, err
+	}
+	if n := len(metrics.GetMetricValues()); n != 1 {
+		return polled{}, status.Errorf(codes.Internal, "the answer has %d values, not one; is this the scaler's address?", n)
+	}
+	answer.value = metrics.GetMetricValues()[0].GetMetricValue()
+	active, err := client.IsActive(ctx, ref)
+	answer.active = active.GetResult()
+	answer.count, answer.note = strings.Join(header.Get(scaler.CountHeader), ""), strings.Join(header.Get(scaler.NoteHeader), "")
+	return answer, err
 }
 
 // scaledJob is what KEDA sends with each call.
@@ -112,7 +146,7 @@ func (c *queryCommand) scaledJob() *externalscaler.ScaledObjectRef {
 	all := maps.Clone(c.Metadata)
 	if c.Pool != "" {
 		if all == nil {
-			all = metadata{}
+			all = triggerMetadata{}
 		}
 		all["poolName"] = c.Pool
 	}

@@ -22,16 +22,16 @@ func TestQuery(t *testing.T) {
 		exit int
 		want string
 	}{
-		{[]string{"--address", p.grpcAddr, "--pool", "linux"}, 0, "pool \"linux\": 3\n"},
+		{[]string{"--address", p.grpcAddr, "--pool", "linux"}, 0, "pool \"linux\": 3 (target 1, active: true, count: owned)\n"},
 		{
 			[]string{
 				"--address", p.grpcAddr, "--scaled-job", "build", "--namespace", "ado", "--metadata", "poolName=linux",
 				"--metadata", "organizationURL=" + ado.URL(), "--metadata", "capabilities=docker,java=17",
-			}, 0, "ado/build: 3\n",
+			}, 0, "ado/build: 3 (target 1, active: true, count: owned)\n",
 		},
 		{[]string{"--address", p.grpcAddr, "--scaled-job", "build", "--metadata", "poolNam=linux"}, 1, "InvalidArgument: "},
 		{[]string{"--address", p.grpcAddr, "--metadata", "poolName"}, 1, "--metadata: \"poolName\" does not have the form KEY=VALUE"},
-		{[]string{"--address", p.grpcAddr}, 1, "--pool, --metadata: one is required"},
+		{[]string{"--address", p.grpcAddr}, 1, "--pool, --metadata, --scaled-job: one is required"},
 		{[]string{"--address", p.grpcAddr, "--pool", "none"}, 1, "NotFound: "},
 		{[]string{"--address", p.grpcAddr, "--pool", "linux", "--cert-file", "query_test.go"}, 1, "--cert-file, --key-file: go together"},
 		{[]string{"--address", p.grpcAddr, "--pool", "linux", "--ca-file", "none.pem"}, 1, "--ca-file: stat none.pem"},

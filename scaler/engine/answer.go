@@ -126,6 +126,11 @@ func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan
 			return a, nil
 		}
 	}
+	return answerAlone(t, snapshot, key), nil
+}
+
+// answerAlone returns what a trigger gets that has no part in a decision.
+func answerAlone(t *trigger.Trigger, snapshot *adoqueue.Snapshot, key plan.Key) Answer {
 	count := t.Count
 	if count.Kubernetes {
 		count = trigger.Owned
@@ -133,7 +138,7 @@ func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan
 	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: count.Name}
 	a.Value = value(t, count, snapshot, key.Name)
 	a.Active = a.Value > t.Activation
-	return a, nil
+	return a
 }
 
 // ready returns the decision about the pool of a trigger if it holds and its
@@ -172,7 +177,7 @@ func (e *Engine) answerPlanned(p *pool, d *Decision, t *trigger.Trigger, key pla
 // Target returns how many requests one agent stands for by a trigger's metadata, 1
 // if that has mistakes: they are reported with the answer.
 func (e *Engine) Target(key plan.Key, metadata map[string]string) int64 {
-	if m := e.member(key); m != nil && m.trigger != nil && maps.Equal(m.sent, metadata) {
+	if m := e.member(key); m != nil && m.trigger != nil && (len(metadata) == 0 || maps.Equal(m.sent, metadata)) {
 		return m.trigger.Target
 	}
 	parse := e.Parse

@@ -42,6 +42,8 @@ type Decision struct {
 	Snapshot *adoqueue.Snapshot
 	MadeAt   time.Time
 	Plan     plan.Plan
+	// Groups are the ScaledJobs of the plan.
+	Groups []plan.Group
 	// Backoffs are those of ScaledJobs whose last Jobs failed before accepting work.
 	Backoffs map[plan.Key]Backoff
 	// Busy reports whether agents may take requests before the next poll.
@@ -122,7 +124,7 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	}
 	retired := e.retire(p, d, jobs, in.Jobs)
 	p.organization.claims.bound(&in, d, p, parallel)
-	d.Plan = plan.Make(in)
+	d.Plan, d.Groups = plan.Make(in), in.Groups
 	d.Busy = busy(d.Plan, retired)
 	if parallel != nil {
 		p.organization.claims.claim(d, p)
