@@ -193,3 +193,16 @@ func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
 	}
 	return snapshots
 }
+
+// Check reads the list of the organization's pools, and returns how many there are.
+// It costs no request of its own: the list is read for the first snapshot anyway.
+func (c *Cache) Check(ctx context.Context) (pools int, err error) {
+	index, stale, err := c.pools.list.get(ctx, poolsMaxAge, poolsPace)
+	if err == nil {
+		err = stale
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(index.byID), nil
+}

@@ -39,6 +39,7 @@ type Options struct {
 // agents. It is safe for concurrent use.
 type Client struct {
 	organization OrganizationURL
+	credential   Credential
 	pipeline     runtime.Pipeline
 	throttle     *throttle
 	metrics      clientMetrics
@@ -60,7 +61,7 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 		}
 		options.HTTPClient = client
 	}
-	c := &Client{organization: organization, metrics: options.Metrics.of(organization)}
+	c := &Client{organization: organization, credential: credential, metrics: options.Metrics.of(organization)}
 	c.throttle = &throttle{delayed: c.metrics.delayed}
 	c.pipeline = runtime.NewPipeline("adoqueue", "v1",
 		// From the outside in: azcore tries again, then for each try the
@@ -83,6 +84,10 @@ func NewClient(organization OrganizationURL, credential Credential, options Opti
 		})
 	return c, nil
 }
+
+// CredentialExpires returns when the credential expires, zero if that is unknown: it
+// is known of certificates.
+func (c *Client) CredentialExpires() time.Time { return expiryOf(c.credential) }
 
 // once marks requests that are not retried because their caller polls.
 func once(ctx context.Context) context.Context {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -42,6 +43,16 @@ func PATFile(path string) Credential {
 // Entra is an identity of Microsoft Entra ID. The credential caches its tokens.
 // Its errors that are ErrUnavailable are temporary; all others count as refusals.
 func Entra(credential azcore.TokenCredential) Credential { return entra{credential} }
+
+// expiryOf returns when a credential expires, zero if that is unknown.
+func expiryOf(credential Credential) time.Time {
+	if e, ok := credential.(entra); ok {
+		if known, ok := e.credential.(interface{ Expires() time.Time }); ok {
+			return known.Expires()
+		}
+	}
+	return time.Time{}
+}
 
 type pat func(ctx context.Context) (string, error)
 

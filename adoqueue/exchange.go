@@ -58,7 +58,16 @@ type boundedTransport struct {
 // for requests beside those of a Client: the ones of an Entra credential. Their
 // answers have at most 1 MiB.
 func Bounded(next policy.Transporter) policy.Transporter {
-	return newBoundedTransport(next, clientMetrics{})
+	return tokenTransport{newBoundedTransport(next, clientMetrics{})}
+}
+
+// tokenTransport keeps the exchange of a Client's request away from the request for
+// the token that it needs: they have the same context.
+type tokenTransport struct{ bounded *boundedTransport }
+
+func (t tokenTransport) Do(request *http.Request) (*http.Response, error) {
+	own := &exchange{limit: maxTokenAnswer}
+	return t.bounded.Do(request.WithContext(own.attach(request.Context())))
 }
 
 func newBoundedTransport(next policy.Transporter, metrics clientMetrics) *boundedTransport {

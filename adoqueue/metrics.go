@@ -95,6 +95,9 @@ var (
 		"Until when no request is sent because Azure DevOps asked to wait; 0 if it has not.", []string{"organization"}, nil)
 )
 
+var credentialExpiry = prometheus.NewDesc("ado_agent_orchestrator_credential_expiry_timestamp_seconds",
+	"When the credential of an organization expires, if that is known: it is of certificates.", []string{"organization"}, nil)
+
 // collector shows what the caches hold at the time of a scrape, so that there is
 // no series of a pool that is gone.
 type collector struct{ metrics *Metrics }
@@ -104,6 +107,7 @@ func (collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- poolOldestQueued
 	descs <- snapshotTimestamp
 	descs <- heldUntil
+	descs <- credentialExpiry
 }
 
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
@@ -114,6 +118,9 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		organization := cache.client.organization.String()
 		metrics <- prometheus.MustNewConstMetric(heldUntil, prometheus.GaugeValue,
 			timestamp(cache.client.throttle.heldUntil()), organization)
+		if expires := cache.client.CredentialExpires(); !expires.IsZero() {
+			metrics <- prometheus.MustNewConstMetric(credentialExpiry, prometheus.GaugeValue, timestamp(expires), organization)
+		}
 		for _, snapshot := range cache.shown(time.Now().Add(-shownFor)) {
 			snapshot.collect(organization, metrics)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -88,7 +89,8 @@ func needed(by, what, value string) error {
 	return nil
 }
 
-// New makes the credential. Entra is asked for tokens by the transport.
+// New makes the credential. Entra is asked for tokens by the transport, with bounds on
+// its answers.
 func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -99,7 +101,7 @@ func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) 
 		}
 		return adoqueue.PAT(s.PAT), nil
 	}
-	token, err := s.token(azcore.ClientOptions{Transport: transport})
+	token, err := s.token(azcore.ClientOptions{Transport: adoqueue.Bounded(transport)})
 	if err != nil {
 		return nil, fmt.Errorf("credential %s: %w", s.Kind, err)
 	}
@@ -108,6 +110,14 @@ func New(s Settings, transport policy.Transporter) (adoqueue.Credential, error) 
 
 // patient distinguishes Entra's refusals from failures to reach it.
 type patient struct{ azcore.TokenCredential }
+
+// Expires returns when the credential does, zero if that is unknown.
+func (p patient) Expires() time.Time {
+	if known, ok := p.TokenCredential.(interface{ Expires() time.Time }); ok {
+		return known.Expires()
+	}
+	return time.Time{}
+}
 
 func (p patient) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	token, err := p.TokenCredential.GetToken(ctx, options)
@@ -122,9 +132,7 @@ func (p patient) GetToken(ctx context.Context, options policy.TokenRequestOption
 func (s Settings) token(options azcore.ClientOptions) (azcore.TokenCredential, error) {
 	switch s.Kind {
 	case WorkloadIdentity:
-		return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
-			ClientOptions: options, ClientID: s.ClientID, TenantID: s.TenantID, TokenFilePath: s.FederatedTokenFile,
-		})
+		return newWorkloadIdentity(s, options)
 	case ManagedIdentity:
 		managed := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: options}
 		if s.ClientID != "" {

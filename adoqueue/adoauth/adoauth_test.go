@@ -2,6 +2,7 @@ package adoauth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,8 +20,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
@@ -251,7 +256,7 @@ func TestMissingFiles(t *testing.T) {
 	}
 }
 
-func newClient(t *testing.T, ado *adotest.Server, settings adoauth.Settings, fake *entra) *adoqueue.Client {
+func newClient(t *testing.T, ado *adotest.Server, settings adoauth.Settings, fake policy.Transporter) *adoqueue.Client {
 	t.Helper()
 	credential, err := adoauth.New(settings, fake)
 	if err != nil {
@@ -293,4 +298,101 @@ func newCertificate(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})) +
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// TestFederatedTokenIsBounded has files in place of the token that must not be read
+// as a whole, or at all.
+func TestFederatedTokenIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	large, pipe := filepath.Join(dir, "large"), filepath.Join(dir, "pipe")
+	if err := os.WriteFile(large, bytes.Repeat([]byte("x"), 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{large: "larger than 1024 KiB", pipe: "not a regular file", filepath.Join(dir, "none"): "no such file"} {
+		ado := adotest.Serve(t, adotest.Options{})
+		client := newClient(t, ado, adoauth.Settings{Kind: adoauth.WorkloadIdentity, TenantID: tenant, ClientID: clientID, FederatedTokenFile: path}, &entra{})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := client.Pools(ctx)
+		cancel()
+		if !errors.Is(err, adoqueue.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestEntraAnswersAreBounded has an Entra that answers without an end.
+func TestEntraAnswersAreBounded(t *testing.T) {
+	ado := adotest.Serve(t, adotest.Options{})
+	read := &atomic.Int64{}
+	endless := transport(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+			Body: io.NopCloser(endlessReader{read}),
+		}, nil
+	})
+	client := newClient(t, ado, adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: tenant, ClientID: clientID, ClientSecret: secret}, endless)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := client.Pools(ctx); err == nil {
+		t.Error("no error")
+	}
+	if n := read.Load(); n == 0 || n > 32<<20 {
+		t.Errorf("read %d bytes of its answers", n)
+	}
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) Do(r *http.Request) (*http.Response, error) { return t(r) }
+
+type endlessReader struct{ read *atomic.Int64 }
+
+func (r endlessReader) Read(p []byte) (int, error) {
+	if r.read.Load() > 256<<20 {
+		return 0, io.EOF
+	}
+	r.read.Add(int64(len(p)))
+	return len(p), nil
+}
+
+// TestExpiry wants the expiry of a certificate, and none of other credentials.
+func TestExpiry(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "certificate.pem")
+	if err := os.WriteFile(path, []byte(newCertificate(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ado := adotest.Serve(t, adotest.Options{})
+	certificate := newClient(t, ado, adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: tenant, ClientID: clientID, CertificateFile: path}, &entra{})
+	block, _ := pem.Decode([]byte(newCertificate(t)))
+	for block.Type != "CERTIFICATE" {
+		t.Fatal("the first block of the file is no certificate")
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := certificate.CredentialExpires(); got.Sub(parsed.NotAfter).Abs() > time.Hour {
+		t.Errorf("got %v, want about %v", got, parsed.NotAfter)
+	}
+	for _, settings := range []adoauth.Settings{
+		{PAT: secret}, {Kind: adoauth.ServicePrincipal, TenantID: tenant, ClientID: clientID, ClientSecret: secret},
+	} {
+		if got := newClient(t, ado, settings, &entra{}).CredentialExpires(); !got.IsZero() {
+			t.Errorf("%s: got %v", settings.Kind, got)
+		}
+	}
+}
+
+func TestWorkloadIdentityWithoutWebhook(t *testing.T) {
+	for _, name := range []string{"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"} {
+		t.Setenv(name, "")
+	}
+	_, err := adoauth.New(adoauth.Settings{Kind: adoauth.WorkloadIdentity, TenantID: tenant}, http.DefaultClient)
+	if err == nil || strings.Contains(err.Error(), "AZURE_TENANT_ID") || !strings.Contains(err.Error(), "AZURE_CLIENT_ID") ||
+		!strings.Contains(err.Error(), "AZURE_FEDERATED_TOKEN_FILE") {
+		t.Errorf("got %v", err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -24,6 +25,14 @@ type servicePrincipal struct {
 	mu         sync.Mutex
 	content    []byte // credential was made from it
 	credential azcore.TokenCredential
+	expires    time.Time // of the certificate
+}
+
+// Expires returns when the certificate does; of a secret that is unknown.
+func (p *servicePrincipal) Expires() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.expires
 }
 
 func newServicePrincipal(settings Settings, options azcore.ClientOptions) (*servicePrincipal, error) {
@@ -77,6 +86,7 @@ func (p *servicePrincipal) read(ctx context.Context) ([]byte, error) {
 	}
 }
 
+// make makes a credential from the content of the file. The caller holds the lock.
 func (p *servicePrincipal) make(content []byte) (azcore.TokenCredential, error) {
 	s := p.settings
 	if s.CertificateFile == "" {
@@ -86,6 +96,9 @@ func (p *servicePrincipal) make(content []byte) (azcore.TokenCredential, error) 
 	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.CertificateFile, err)
+	}
+	if len(certificates) > 0 {
+		p.expires = certificates[0].NotAfter
 	}
 	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{ClientOptions: p.options})

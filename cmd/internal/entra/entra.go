@@ -46,4 +46,7 @@ func (s *Settings) Check(p *setting.Problems, kind *string, token *setting.Secre
 		p.AddUnreadable(&s.ClientSecretFile)
 		p.AddUnreadable(&s.CertificateFile)
 	}
+	if *kind == adoauth.WorkloadIdentity {
+		p.AddUnreadable(&s.FederatedTokenFile)
+	}
 }
