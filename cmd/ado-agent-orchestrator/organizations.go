@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"regexp"
+	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
@@ -36,6 +40,7 @@ type organization struct {
 	auth      adoauth.Settings
 	caFile    string
 	allowHTTP bool
+	line      int // in ORGANIZATIONS_FILE
 }
 
 // check reports what is wrong with the organizations and their credentials.
@@ -89,15 +94,15 @@ func (f *organizationsFile) empty() bool { return len(f.organizations) == 0 }
 
 // listed is an organization in the file. Secrets are named by file only.
 type listed struct {
-	URL              string `json:"url"`
-	Auth             string `json:"auth"`
-	PATFile          string `json:"patFile"`
-	TenantID         string `json:"tenantID"`
-	ClientID         string `json:"clientID"`
-	ClientSecretFile string `json:"clientSecretFile"`
-	CertificateFile  string `json:"certificateFile"`
-	TokenFile        string `json:"federatedTokenFile"`
-	CAFile           string `json:"caFile"`
+	URL              string `yaml:"url"`
+	Auth             string `yaml:"auth"`
+	PATFile          string `yaml:"patFile"`
+	TenantID         string `yaml:"tenantID"`
+	ClientID         string `yaml:"clientID"`
+	ClientSecretFile string `yaml:"clientSecretFile"`
+	CertificateFile  string `yaml:"certificateFile"`
+	TokenFile        string `yaml:"federatedTokenFile"`
+	CAFile           string `yaml:"caFile"`
 }
 
 // UnmarshalText reads the file at a path.
@@ -107,14 +112,17 @@ func (f *organizationsFile) UnmarshalText(path []byte) error {
 		return err
 	}
 	var file struct {
-		Organizations []listed `json:"organizations"`
+		Organizations []listed `yaml:"organizations"`
 	}
-	if err := yaml.UnmarshalStrict(content, &file); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: %s", path, yamlMistakes(err))
 	}
 	if len(file.Organizations) == 0 {
 		return fmt.Errorf("%s: lists no organizations", path)
 	}
+	lines := linesOf(content)
 	var problems []error
 	for i, l := range file.Organizations {
 		o, err := l.organization()
@@ -124,13 +132,38 @@ func (f *organizationsFile) UnmarshalText(path []byte) error {
 			}
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
+			problems = append(problems, fmt.Errorf("line %d: organization %d: %w", lines[i], i+1, err))
 			continue
 		}
+		o.line = lines[i]
 		f.organizations = append(f.organizations, o)
 	}
 	return errors.Join(problems...)
 }
+
+// linesOf returns the lines of the organizations in a file that has been decoded.
+func linesOf(content []byte) (lines []int) {
+	var file struct {
+		Organizations []yaml.Node `yaml:"organizations"`
+	}
+	_ = yaml.Unmarshal(content, &file)
+	for i := range file.Organizations {
+		lines = append(lines, file.Organizations[i].Line)
+	}
+	return lines
+}
+
+// yamlMistakes returns the mistakes in a file with their lines, in words that do not
+// name Go types.
+func yamlMistakes(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if mistakes, ok := errors.AsType[*yaml.TypeError](err); ok {
+		text = strings.Join(mistakes.Errors, "; ")
+	}
+	return goType.ReplaceAllString(text, " is not a key of an organization")
+}
+
+var goType = regexp.MustCompile(` not found in type \S+`)
 
 func (l listed) organization() (organization, error) {
 	o := organization{
@@ -151,16 +184,16 @@ func (l listed) organization() (organization, error) {
 func (f *organizationsFile) readable() error {
 	var problems []error
 	for i, o := range f.organizations {
-		for _, path := range []string{o.auth.PATFile, o.auth.ClientSecretFile, o.auth.CertificateFile} {
+		for _, path := range []string{o.auth.PATFile, o.auth.ClientSecretFile, o.auth.CertificateFile, o.auth.FederatedTokenFile} {
 			if path == "" {
 				continue
 			}
 			if _, err := secrets.Read(context.Background(), path); err != nil {
-				problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
+				problems = append(problems, fmt.Errorf("line %d: organization %d: %w", o.line, i+1, err))
 			}
 		}
 		if _, err := adoqueue.NewHTTPClient(o.caFile); err != nil {
-			problems = append(problems, fmt.Errorf("organization %d: %w", i+1, err))
+			problems = append(problems, fmt.Errorf("line %d: organization %d: %w", o.line, i+1, err))
 		}
 	}
 	return errors.Join(problems...)

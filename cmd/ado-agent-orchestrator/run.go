@@ -148,6 +148,10 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),
 		zap.Duration("pollingDelay", s.PollingDelay))
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		checkOrganizations(ctx, organizations, logger)
+		return nil
+	})
 	group.Go(func() error { return web.serve(ctx, listener) })
 	group.Go(func() error { return s.lead(ctx, logger, p.run) })
 	err = group.Wait()

@@ -166,6 +166,10 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	s.logServing(p.view, p.logger, l)
 	p.web.setReady()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		checkOrganizations(ctx, organizations, p.logger)
+		return nil
+	})
 	group.Go(func() error { return server.Serve(ctx, l.grpc) })
 	group.Go(func() error { return s.lead(ctx, p.logger, duties...) })
 	return group.Wait()
