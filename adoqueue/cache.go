@@ -195,7 +195,7 @@ func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
 }
 
 // Check reads the list of the organization's pools, and returns how many there are.
-// It costs no request of its own: the list is read for the first snapshot anyway.
+// It costs no extra request: the list is read for the first snapshot anyway.
 func (c *Cache) Check(ctx context.Context) (pools int, err error) {
 	index, stale, err := c.pools.list.get(ctx, poolsMaxAge, poolsPace)
 	if err == nil {
