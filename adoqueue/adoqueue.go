@@ -93,6 +93,8 @@ type JobRequest struct {
 
 	Definition string // name of the pipeline
 	Run        string // name or number of the run
+	RunID      int64  // id of the run, 0 if it is none of a pipeline
+	Project    string // id of the project
 	Priority   int
 }
 

@@ -43,13 +43,16 @@ type Cache struct {
 	mu    sync.Mutex
 	lists map[int]*refreshable[*Snapshot] // by the id of a pool that exists
 	sizes map[int]int                     // of their snapshots, in bytes
+	// agents are the lists of those whom somebody has wanted to know, by id of the
+	// pool.
+	agents map[int]*refreshable[[]Agent]
 }
 
 // NewCache makes a cache for the pools of one organization. Close ends it.
 func NewCache(client *Client, options CacheOptions) *Cache {
 	options.StaleFor = cmp.Or(options.StaleFor, defaultStaleFor)
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
-	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}}
+	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}, agents: map[int]*refreshable[[]Agent]{}}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
 	// The next snapshot has to come before the last one is too old to serve.
 	client.throttle.slowDownAtMost(options.StaleFor / 2)
@@ -173,6 +176,11 @@ func (c *Cache) keep(pool Pool, size int) error {
 // one is added, so that what is kept stays in proportion to what is needed.
 func (c *Cache) removeIdle() {
 	deadline := time.Now().Add(-idleFor)
+	for id, list := range c.agents {
+		if list.idleSince(deadline) {
+			delete(c.agents, id)
+		}
+	}
 	for id, list := range c.lists {
 		if list.idleSince(deadline) {
 			delete(c.lists, id)

@@ -32,12 +32,20 @@ type wireJobRequest struct {
 	MatchedAgents    []wireNamed  `json:"matchedAgents"`
 	MatchesAllAgents bool         `json:"matchesAllAgentsInPool"`
 	Definition       wireNamed    `json:"definition"`
-	Owner            wireNamed    `json:"owner"`
+	Owner            wireOwner    `json:"owner"`
+	ScopeID          wireText     `json:"scopeId"`
+	PlanType         wireText     `json:"planType"`
 	Priority         wireNumber   `json:"priority"`
 }
 
 type wireNamed struct {
 	Name string `json:"name"`
+}
+
+// wireOwner is the run of a pipeline, or the stage of a release.
+type wireOwner struct {
+	ID   wireNumber `json:"id"`
+	Name string     `json:"name"`
 }
 
 // state is decided by the first mark that fits. Requests exist that have a
@@ -119,6 +127,17 @@ type wireNumber int
 func (n *wireNumber) UnmarshalJSON(data []byte) error {
 	if number, _, err := decodeEnum(data); err == nil && number != nil {
 		*n = wireNumber(*number)
+	}
+	return nil
+}
+
+// wireText is a text that the list can do without: its other forms count as "".
+type wireText string
+
+func (t *wireText) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*t = wireText(text)
 	}
 	return nil
 }

@@ -140,7 +140,11 @@ func (s *shared) jobRequest(w *wireJobRequest) (JobRequest, error) {
 		MatchesAllAgents: w.MatchesAllAgents,
 		Definition:       s.common(w.Definition.Name),
 		Run:              s.own(w.Owner.Name),
+		Project:          s.common(string(w.ScopeID)),
 		Priority:         int(w.Priority),
+	}
+	if w.PlanType == "Build" {
+		r.RunID = int64(w.Owner.ID)
 	}
 	r.Demands = s.demands.list(len(w.Demands), func(i int) string { return string(w.Demands[i]) },
 		func(text string) Demand { return ParseDemand(s.common(text)) })

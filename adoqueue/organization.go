@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -96,6 +97,14 @@ func (o OrganizationURL) safe() bool {
 	host := o.base.Hostname()
 	ip := net.ParseIP(host)
 	return o.base.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// RunURL returns the page of a request's pipeline run, "" if it has none.
+func (o OrganizationURL) RunURL(r *JobRequest) string {
+	if o.IsZero() || r.RunID == 0 || r.Project == "" {
+		return ""
+	}
+	return o.endpoint(url.Values{"buildId": {strconv.FormatInt(r.RunID, 10)}}, url.PathEscape(r.Project), "_build", "results")
 }
 
 // endpoint returns the address of a resource of the organization.

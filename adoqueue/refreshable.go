@@ -34,6 +34,7 @@ type refreshable[T any] struct {
 	sentAt    time.Time // when the fetch of value began
 	err       error     // of the last fetch
 	failures  int       // in a row
+	failingAt time.Time // when the first of them began
 	heldUntil time.Time // no fetch before
 	running   *fetching
 	askedAt   time.Time
@@ -155,12 +156,14 @@ func (r *refreshable[T]) start(pace time.Duration) {
 		defer close(current.done)
 		r.running, r.err = nil, err
 		if err == nil {
-			r.value, r.has, r.sentAt, r.failures = value, true, current.began, 0
+			r.value, r.has, r.sentAt, r.failures, r.failingAt = value, true, current.began, 0, time.Time{}
 			var none T
 			r.marked, r.markedFor = none, nil
 			return
 		}
-		r.failures++
+		if r.failures++; r.failures == 1 {
+			r.failingAt = current.began
+		}
 		r.heldUntil = current.began.Add(pause(err, r.failures, pace))
 	})
 }
@@ -182,6 +185,14 @@ func (r *refreshable[T]) idleSince(deadline time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.running == nil && r.askedAt.Before(deadline)
+}
+
+// status returns when the value was fetched, and why and since when no newer one
+// could be.
+func (r *refreshable[T]) status() (readAt time.Time, err error, failingSince time.Time) { //nolint:revive // the error is not this method's
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sentAt, r.err, r.failingAt
 }
 
 // last returns the last value, however old it is, and the error of the last fetch.

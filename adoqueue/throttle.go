@@ -22,6 +22,8 @@ type throttle struct {
 	mu       sync.Mutex
 	until    time.Time
 	slowdown time.Duration // the longest wait because a request was delayed; 0 is maxSlowdown
+	sent     int64         // requests so far
+	delay    time.Duration // of requests by Azure DevOps, together
 
 	delayed func(time.Duration) // how long a request was delayed
 }
@@ -38,6 +40,7 @@ func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 		}
 	}
 	response, err := request.Next()
+	t.count(response)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +86,24 @@ type prelude struct{}
 
 // rateLimitDelay is the header that says how long a request was delayed.
 const rateLimitDelay = "X-RateLimit-Delay"
+
+// count counts a request that was sent, with how long its answer says that it was
+// delayed.
+func (t *throttle) count(response *http.Response) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sent++
+	if response != nil {
+		t.delay += seconds(response.Header.Get(rateLimitDelay))
+	}
+}
+
+// use returns what count has counted.
+func (t *throttle) use() (sent int64, delayed time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent, t.delay
+}
 
 func (t *throttle) hold(until time.Time) {
 	t.mu.Lock()
