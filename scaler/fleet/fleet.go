@@ -98,6 +98,7 @@ func Start(ctx context.Context, config *rest.Config, options Options) (*Fleet, e
 	if f.followPods(ctx, namespaces) {
 		f.ShowPods()
 	}
+	f.followRefusals(ctx, namespaces)
 	f.objects = options.ScaledJobs == nil && f.followScaledObjects(ctx, namespaces)
 	for _, s := range options.ScaledJobs {
 		f.SetScaledJob(s)

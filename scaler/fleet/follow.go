@@ -78,22 +78,29 @@ func (f *Fleet) followScaledJobs(ctx context.Context, namespace string) error {
 		return fmt.Errorf("list ScaledJobs: %w", err)
 	}
 	informer := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
-	return follow(f, informer, func(object any) (*slim[*ScaledJob], bool) {
+	return follow(f, informer, func(object any) (*slim[viewedScaledJob], bool) {
 		u, ok := object.(*unstructured.Unstructured)
 		if !ok {
 			return nil, false
 		}
-		return slimOf(u, scaledJobOf(u)), true
-	}, f.setOrDelete, func(s *ScaledJob) { f.DeleteScaledJob(s.Key) })
+		return slimOf(u, viewedScaledJob{scaledJobOf(u), readyOf(u)}), true
+	}, f.setOrDelete, func(s viewedScaledJob) { f.DeleteScaledJob(s.scaledJob.Key) })
+}
+
+// viewedScaledJob is a ScaledJob with what KEDA says of it.
+type viewedScaledJob struct {
+	scaledJob *ScaledJob
+	ready     Condition
 }
 
 // setOrDelete leaves out ScaledJobs that no external scaler serves.
-func (f *Fleet) setOrDelete(s *ScaledJob) {
-	if len(s.Triggers) == 0 {
-		f.DeleteScaledJob(s.Key)
+func (f *Fleet) setOrDelete(s viewedScaledJob) {
+	if len(s.scaledJob.Triggers) == 0 {
+		f.DeleteScaledJob(s.scaledJob.Key)
 		return
 	}
-	f.SetScaledJob(s)
+	f.SetScaledJob(s.scaledJob)
+	f.SetReady(s.scaledJob.Key, s.ready)
 }
 
 func (f *Fleet) followJobs(ctx context.Context, namespace string) error {
@@ -134,6 +141,29 @@ func (f *Fleet) followPods(ctx context.Context, namespaces []string) bool {
 		}
 	}
 	return true
+}
+
+// followRefusals follows the Job controller's events about pods that it cannot
+// create, if that is allowed in all of the namespaces.
+func (f *Fleet) followRefusals(ctx context.Context, namespaces []string) {
+	if !f.mayWatch(ctx, namespaces, schema.GroupResource{Resource: "events"}) {
+		return
+	}
+	for _, namespace := range namespaces {
+		informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = "involvedObject.kind=Job,reason=FailedCreate" }),
+		).Core().V1().Events().Informer()
+		err := follow(f, informer, func(object any) (*slim[Refusal], bool) {
+			event, ok := object.(*corev1.Event)
+			if !ok {
+				return nil, false
+			}
+			return slimOf(event, refusalOf(event)), true
+		}, f.SetRefusal, func(Refusal) {})
+		if err != nil {
+			return
+		}
+	}
 }
 
 // followScaledObjects reports whether ScaledObjects may be followed in all of the

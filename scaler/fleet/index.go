@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/lru"
+
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
@@ -24,6 +26,8 @@ type Index struct {
 	orphans    map[string][]Pod    // pods that came before their Job, by its UID
 	swept      time.Time
 	podsInView bool
+	ready      map[plan.Key]Condition
+	refusals   *lru.Cache // of Refusal, by UID of the Job
 }
 
 // jobSet is the Jobs of one ScaledJob.
@@ -49,6 +53,7 @@ func NewIndex(rememberFor time.Duration) *Index {
 		rememberFor: rememberFor, changed: func(plan.Key) {},
 		scaledJobs: map[plan.Key]*ScaledJob{}, objects: map[plan.Key]*ScaledObject{}, jobs: map[plan.Key]*jobSet{},
 		owners: map[string]plan.Key{}, orphans: map[string][]Pod{}, swept: time.Now(),
+		ready: map[plan.Key]Condition{}, refusals: lru.New(maxRefusals),
 	}
 }
 
@@ -86,6 +91,7 @@ func (x *Index) DeleteScaledJob(key plan.Key) {
 	x.mu.Lock()
 	_, known := x.scaledJobs[key]
 	delete(x.scaledJobs, key)
+	delete(x.ready, key)
 	x.mu.Unlock()
 	if known {
 		x.notify(key)
@@ -180,7 +186,9 @@ func (x *Index) setPod(pod Pod) {
 	changed := false
 	if known {
 		e := x.jobs[key].byUID[pod.JobUID]
-		if changed = e.pods[pod.Name] != pod; changed {
+		known := e.pods[pod.Name]
+		changed = !known.equal(pod)
+		if known != pod {
 			e.pods[pod.Name] = pod
 			x.jobs[key].list = nil
 		}

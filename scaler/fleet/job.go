@@ -41,6 +41,14 @@ type Pod struct {
 	Created time.Time
 	// Ended reports whether no container of it runs any more.
 	Ended bool
+	// Status is how far it has come. Nothing is decided by it.
+	Status PodStatus
+}
+
+// equal reports whether nothing is different by which something is decided.
+func (p Pod) equal(other Pod) bool {
+	p.Status = other.Status
+	return p == other
 }
 
 func (j *Job) equal(other *Job) bool {
@@ -90,7 +98,8 @@ func podOf(pod *corev1.Pod) (p Pod, ok bool) {
 		if owner.Kind == "Job" && owner.Controller != nil && *owner.Controller {
 			return Pod{
 				Name: pod.Name, JobUID: string(owner.UID), Created: pod.CreationTimestamp.Time,
-				Ended: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+				Ended:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+				Status: podStatusOf(pod),
 			}, true
 		}
 	}

@@ -1,7 +1,6 @@
 package housekeeping
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,10 +19,6 @@ import (
 // failedCreate is the reason of the Job controller's event about a pod that it
 // cannot create because of a quota or an admission rule.
 const failedCreate = "FailedCreate"
-
-// containerCreating is also the reason while a pod's volumes or network are
-// missing.
-const containerCreating = "ContainerCreating"
 
 // namesPerList bounds the length of a label selector.
 const namesPerList = 50
@@ -49,7 +44,7 @@ func (k KubernetesPods) Unstarted(ctx context.Context, namespace string, jobs []
 	for i := range pending.Items {
 		pod := &pending.Items[i]
 		job, ok := byName[pod.Labels[batchv1.JobNameLabel]]
-		if reason, message := startFailure(pod); ok && reason != "" {
+		if reason, message := fleet.StartFailure(pod); ok && reason != "" {
 			unstarted = append(unstarted, Unstarted{job, pod.CreationTimestamp.Time, reason, message})
 		}
 		delete(byName, job.Name)
@@ -118,31 +113,6 @@ func failure(err error, operation string) error {
 		return fmt.Errorf("%s: %w; grant the service account this permission", operation, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
-}
-
-// startFailure returns why a pending pod has not started, "" if one of its init
-// containers runs.
-func startFailure(pod *corev1.Pod) (reason, message string) {
-	seeEvents := "see the events of pod " + pod.Name
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return condition.Reason, cmp.Or(condition.Message, seeEvents)
-		}
-	}
-	for _, container := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if container.State.Running != nil {
-			return "", ""
-		}
-		waiting := container.State.Waiting
-		switch {
-		case waiting == nil, waiting.Reason == containerCreating, waiting.Reason == "PodInitializing":
-		case waiting.Reason == "ErrImagePull": // alternates with ImagePullBackOff
-			return "ImagePullBackOff", cmp.Or(waiting.Message, seeEvents)
-		default:
-			return waiting.Reason, cmp.Or(waiting.Message, seeEvents)
-		}
-	}
-	return containerCreating, seeEvents
 }
 
 // OwnerIn returns an Owner for Options that is unique to a name in a namespace.

@@ -1,4 +1,4 @@
-package housekeeping
+package fleet
 
 import (
 	"testing"
@@ -58,7 +58,7 @@ func TestStartFailure(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			reason, message := startFailure(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "build-bcdfg-hjklm"}, Status: tt.status})
+			reason, message := StartFailure(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "build-bcdfg-hjklm"}, Status: tt.status})
 			if got := reason + ": " + message; got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
