@@ -53,7 +53,20 @@ func (e *Engine) Answer(ctx context.Context, q Question) (Answer, error) {
 	if err == nil {
 		pairs.put(q.Half, asked, a)
 	}
+	if m != nil {
+		m.polls.ended(err)
+		if err == nil {
+			e.answered(q.Key)
+		}
+	}
 	return a, err
+}
+
+// answered notifies the observer.
+func (e *Engine) answered(key plan.Key) {
+	if e.options.Observer != nil {
+		e.options.Observer.Answered(key, time.Now())
+	}
 }
 
 // pairs keeps half answers.
@@ -207,6 +220,7 @@ func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapsh
 	if err != nil {
 		return 0, nil, err
 	}
+	e.answered(key)
 	return d.Plan.Groups[key].Missing, snapshot, nil
 }
 

@@ -71,6 +71,8 @@ type Options struct {
 	// EndsIdle reports that somebody deletes idle Jobs of our launcher which are not
 	// needed any more; see [Engine.IdleJobs].
 	EndsIdle bool
+	// Observer learns what is decided and answered; nil means that nobody does.
+	Observer Observer
 	Logger   *zap.Logger
 }
 

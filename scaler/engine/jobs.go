@@ -91,6 +91,10 @@ func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 			delete(p.unknown.reported, key)
 			continue
 		}
+		if d.Strays == nil {
+			d.Strays = map[plan.Key]string{}
+		}
+		d.Strays[key] = agent
 		if p.unknown.reported[key] {
 			continue
 		}

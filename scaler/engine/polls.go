@@ -32,6 +32,7 @@ type polls struct {
 	blocked  bool          // it counted as one that KEDA does not ask for
 	answer   Answer        // the last
 	answered time.Time     // when that was
+	err      error         // why the last poll got no answer
 	pair     pair
 }
 
@@ -50,6 +51,13 @@ func (p *polls) asked(now time.Time) (matters bool) {
 	matters = p.blocked
 	p.blocked = false
 	return matters
+}
+
+// ended takes in how a poll has ended.
+func (p *polls) ended(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
 }
 
 // block takes in that the plan counts the ScaledJob as one that KEDA does not ask

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
@@ -39,13 +40,24 @@ type pool struct {
 // Decision is what every ScaledJob of a pool gets, and why. It is never changed.
 type Decision struct {
 	// Snapshot is what it was made from; MadeAt is when.
-	Snapshot *adoqueue.Snapshot
-	MadeAt   time.Time
-	Plan     plan.Plan
-	// Groups are the ScaledJobs of the plan.
-	Groups []plan.Group
+	Snapshot     *adoqueue.Snapshot
+	MadeAt       time.Time
+	Plan         plan.Plan
+	Organization adoqueue.OrganizationURL
 	// Backoffs are those of ScaledJobs whose last Jobs failed before accepting work.
 	Backoffs map[plan.Key]Backoff
+	// Groups are the ScaledJobs of the plan, and Jobs those of each; the Jobs are
+	// shared with the view of Kubernetes.
+	Groups []plan.Group
+	Jobs   [][]fleet.Job
+	// Blocks are why ScaledJobs get no new Jobs.
+	Blocks map[plan.Key]Block
+	// Strays are agents that belong to no Job and hold requests which the waiting
+	// Jobs of these ScaledJobs were made for; see warnOfUnknownAgents.
+	Strays map[plan.Key]string
+	// ParallelJobs is how many more jobs the organization could start, nil if that is
+	// no bound.
+	ParallelJobs *int
 	// Busy reports whether agents may take requests before the next poll.
 	Busy bool
 
@@ -107,7 +119,8 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 		return nil, err
 	}
 	d := &Decision{
-		Snapshot: snapshot, MadeAt: time.Now(), Backoffs: map[plan.Key]Backoff{},
+		Snapshot: snapshot, MadeAt: time.Now(), Organization: p.organization.url,
+		Backoffs: map[plan.Key]Backoff{}, Blocks: map[plan.Key]Block{},
 		// Before anything is read that it counts the changes of.
 		generation: p.generation.Load(),
 	}
@@ -124,13 +137,19 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	}
 	retired := e.retire(p, d, jobs, in.Jobs)
 	p.organization.claims.bound(&in, d, p, parallel)
-	d.Plan, d.Groups = plan.Make(in), in.Groups
+	d.Plan, d.Groups, d.ParallelJobs = plan.Make(in), in.Groups, in.ParallelJobs
+	for i := range jobs {
+		d.Jobs = append(d.Jobs, jobs[i].jobs)
+	}
 	d.Busy = busy(d.Plan, retired)
 	if parallel != nil {
 		p.organization.claims.claim(d, p)
 	}
 	e.warnOfUnknownAgents(p, d, jobs)
 	p.current.Store(d)
+	if e.options.Observer != nil {
+		e.options.Observer.Decided(d)
+	}
 	return d, nil
 }
 
@@ -207,26 +226,31 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	if m.unresolved {
 		d.expire(asking)
 	}
+	block := func(cause BlockCause, reason string) {
+		g.Blocked = reason
+		d.Blocks[g.Key] = Block{Cause: cause}
+	}
 	switch reason := back.blocked(now); {
 	case m.gone:
-		g.Blocked = "was deleted"
+		block(Deleting, "was deleted")
 		if jobs.unfinished == 0 {
 			e.forget(m)
 		}
 	case m.unresolved:
-		g.Blocked = "has values that KEDA has not sent yet"
+		block(Unresolved, "has values that KEDA has not sent yet")
 	case m.problem != "":
-		g.Blocked = "cannot work, see its events"
+		block(Invalid, "cannot work, see its events")
 	case m.scaledJob.Deleting:
-		g.Blocked = "is being deleted"
+		block(Deleting, "is being deleted")
 	case m.scaledJob.Paused:
-		g.Blocked = "is paused"
+		block(Paused, "is paused")
 	case now.After(asking):
-		g.Blocked = "is not asked for by KEDA"
+		block(NotAsked, "is not asked for by KEDA")
 		m.polls.block()
 	case reason != "":
 		g.Blocked = "is held back: " + reason
 		d.expire(back.until)
+		d.Blocks[g.Key] = Block{Cause: HeldBack, Until: back.until, Job: back.job}
 		if failed {
 			e.warnOfFailures(m, reason)
 		}

@@ -25,16 +25,30 @@ func (o Outcome) String() string {
 	return [...]string{"unserved", "waiting Job", "new Job", "busy Job", "other agent", "other shard"}[o]
 }
 
+// Cause is why nobody serves a request, for the group that would be the first to.
+type Cause int
+
+// The causes.
+const (
+	Served        Cause = iota // somebody does
+	NoGroup                    // no group's agents can run it
+	GroupBlocked               // the group gets no new Jobs, see Group.Blocked
+	AtMaxReplicas              // the group has as many Jobs as it may
+	NoParallelJob              // the organization can start no more jobs
+)
+
 // Verdict says who serves a request. Azure DevOps may decide otherwise: for a
 // queued request it is the Job that the plan counts on.
 type Verdict struct {
 	RequestID int64
 	Outcome   Outcome
-	Group     Key
+	// Group is the one that serves it, or would be the first to if it could.
+	Group Key
 	// Job is the UID of the Job that serves it, if there is one already.
 	Job string
-	// Reason is why nobody serves it.
+	// Reason is why nobody serves it, and Cause its kind.
 	Reason string
+	Cause  Cause
 }
 
 // String is the verdict in words.
@@ -76,6 +90,7 @@ func (a *assignment) verdicts() []Verdict {
 		}
 		if *s == len(c.placed) {
 			v.Reason = a.reason(&requests[i], c.groups)
+			v.Cause, v.Group = a.cause(c.groups)
 			continue
 		}
 		c.placed[*s]--
@@ -133,6 +148,23 @@ func (a *assignment) reason(r *adoqueue.JobRequest, groups []int) string {
 		}
 	}
 	return strings.Join(reasons, "; ")
+}
+
+// cause is why none of the groups that can run a request serves it.
+func (a *assignment) cause(groups []int) (Cause, Key) {
+	if len(groups) == 0 {
+		return NoGroup, Key{}
+	}
+	first := a.groups[groups[0]].group
+	for _, g := range groups {
+		if a.exhausted && a.groups[g].group.Blocked == "" && a.matching.slots[len(a.groups)+g].free() > 0 {
+			return NoParallelJob, a.groups[g].group.Key
+		}
+	}
+	if first.Blocked != "" {
+		return GroupBlocked, first.Key
+	}
+	return AtMaxReplicas, first.Key
 }
 
 func unmet(r *adoqueue.JobRequest) string {
