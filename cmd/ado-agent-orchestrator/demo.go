@@ -78,7 +78,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 	if err != nil {
 		return errors.Join(err, grpcListener.Close())
 	}
-	explain(o.out, standIn, grpcListener.Addr(), httpListener.Addr())
+	introduce(o.out, standIn, grpcListener.Addr(), httpListener.Addr())
 	keda, err := newDemoKEDA(grpcListener.Addr().String(), standIn)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 	return group.Wait()
 }
 
-func explain(w io.Writer, standIn *adotest.Server, grpcAddr, httpAddr net.Addr) {
+func introduce(w io.Writer, standIn *adotest.Server, grpcAddr, httpAddr net.Addr) {
 	fmt.Fprintf(w, `The scaler answers on %[1]s. Ask it as KEDA does:
 
   grpcurl -plaintext %[1]s list

@@ -123,18 +123,18 @@ func (quietCluster) Warn(string, string, string, string) {}
 
 // answers returns a function that answers triggers as serve does.
 func (s settings) answers(ctx context.Context) (answer func(ctx context.Context, namespace, name string, metadata map[string]string) error, stop func(), err error) {
-	organizations, closeCaches, err := s.open(nil)
+	opened, err := s.open(nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	options := s.engineOptions(organizations, nil, zap.NewNop())
+	options := s.engineOptions(opened.organizations(), nil, zap.NewNop())
 	options.PlaceholderName = nil
-	stop = closeCaches
+	stop = opened.close
 	// Without a view the rights that it lacks are reported, and what can be said
 	// without it.
 	if view, err := s.watch(ctx); err == nil {
 		options.Cluster = quietCluster{view}
-		stop = func() { view.Stop(); closeCaches() }
+		stop = func() { view.Stop(); opened.close() }
 	}
 	decisions := engine.New(options)
 	answer = func(ctx context.Context, namespace, name string, metadata map[string]string) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/standalone"
@@ -120,16 +121,16 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	limitMemory(logger)
 	bindKubernetesLog(ctx, logger)
 	registry := newRegistry()
-	organizations, closeCaches, err := s.open(adoqueue.NewMetrics(registry))
+	opened, err := s.open(adoqueue.NewMetrics(registry))
 	if err != nil {
 		return err
 	}
-	defer closeCaches()
+	defer opened.close()
 	config, err := kubernetesClientConfig()
 	if err != nil {
 		return fmt.Errorf("agents need Kubernetes: %w", err)
 	}
-	p, err := s.passer(config, organizations[0], logger)
+	p, err := s.passer(config, opened, logger)
 	if err != nil {
 		return err
 	}
@@ -143,6 +144,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return fmt.Errorf("HTTP_ADDR (--http-addr): %w", err)
 	}
 	web := newWebServer(registry, registry, logger)
+	s.showStatus(web, p.explainer)
 	web.setReady()
 	logger.Info("running", zap.String("version", version.String()), zap.Stringer("http", listener.Addr()),
 		zap.Strings("organizations", s.organizationNames()), zap.Strings("pools", s.agents.poolNames()),
@@ -162,6 +164,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 // passer makes passes over the pools.
 type passer struct {
 	config     *rest.Config
+	explainer  *explain.Explainer
 	applier    *apply.Applier
 	scaledJobs []*fleet.ScaledJob
 	namespace  string
@@ -170,7 +173,7 @@ type passer struct {
 	standalone standalone.Options
 }
 
-func (s standaloneSettings) passer(config *rest.Config, organization engine.Organization, logger *zap.Logger) (*passer, error) {
+func (s standaloneSettings) passer(config *rest.Config, all opened, logger *zap.Logger) (*passer, error) {
 	applier, err := apply.New(config, s.agents.options(logger))
 	if err != nil {
 		return nil, err
@@ -179,11 +182,12 @@ func (s standaloneSettings) passer(config *rest.Config, organization engine.Orga
 	if err != nil {
 		return nil, err
 	}
+	explainer := explain.New(all.explained(nil))
 	return &passer{
-		config: config, applier: applier, scaledJobs: s.scaledJobs, namespace: s.agents.namespace, remember: s.rememberFor(),
+		config: config, explainer: explainer, applier: applier, scaledJobs: s.scaledJobs, namespace: s.agents.namespace, remember: s.rememberFor(),
 		engine: engine.Options{
-			Organizations: []engine.Organization{organization}, MaxAge: s.PollingDelay, Timeout: s.Timeout,
-			Address: address, CapByParallelJobs: s.ParallelJobs, Logger: logger,
+			Organizations: all.organizations(), MaxAge: s.PollingDelay, Timeout: s.Timeout,
+			Address: address, CapByParallelJobs: s.ParallelJobs, Logger: logger, Observer: explainer,
 		},
 		standalone: standalone.Options{
 			Pools: s.pools, Creator: kube.BatchV1().Jobs(s.agents.namespace), Delay: s.PollingDelay,
@@ -210,6 +214,7 @@ func (p *passer) start(ctx context.Context) (runner *standalone.Runner, stop fun
 	deciding, running := p.engine, p.standalone
 	deciding.Cluster, running.Cluster = view, view
 	running.Engine = engine.New(deciding)
+	p.explainer.Explain(running.Engine, view)
 	return standalone.New(running), func() {
 		running.Engine.Close()
 		view.Stop()

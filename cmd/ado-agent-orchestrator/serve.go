@@ -18,6 +18,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/apply"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
@@ -138,11 +139,11 @@ type parts struct {
 func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	p.registry = p.web.newRound()
 	p.queue = adoqueue.NewMetrics(p.registry)
-	organizations, closeCaches, err := s.open(p.queue)
+	opened, err := s.open(p.queue)
 	if err != nil {
 		return err
 	}
-	defer closeCaches()
+	defer opened.close()
 	tlsConfig, err := s.keda.tls()
 	if err != nil {
 		return err
@@ -150,8 +151,13 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	if err := s.housekeeper.findOwner(ctx); err != nil {
 		return err
 	}
-	p.decisions = engine.New(s.engineOptions(organizations, p.view, p.logger))
+	options := s.engineOptions(opened.organizations(), p.view, p.logger)
+	explainer := explain.New(opened.explained(options.PlaceholderName))
+	options.Observer = explainer
+	p.decisions = engine.New(options)
 	defer p.decisions.Close()
+	explainer.Explain(p.decisions, viewed(p.view))
+	s.showStatus(p.web, explainer)
 	service := scaler.New(scaler.Options{
 		Engine: p.decisions, Interval: s.PollingDelay, Metrics: scaler.NewMetrics(p.registry, p.decisions),
 	})
@@ -190,27 +196,6 @@ func newRegistry() *prometheus.Registry {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
-}
-
-// open makes a cache for each organization.
-func (s commonSettings) open(metrics *adoqueue.Metrics) (organizations []engine.Organization, closeAll func(), err error) {
-	var caches []*adoqueue.Cache
-	closeAll = func() {
-		for _, cache := range caches {
-			cache.Close()
-		}
-	}
-	for _, o := range s.organizations {
-		client, err := o.client(metrics)
-		if err != nil {
-			closeAll()
-			return nil, nil, err
-		}
-		cache := adoqueue.NewCache(client, adoqueue.CacheOptions{StaleFor: s.StaleFor, Timeout: s.Timeout})
-		caches = append(caches, cache)
-		organizations = append(organizations, engine.Organization{URL: o.url, Queue: cache})
-	}
-	return organizations, closeAll, nil
 }
 
 func (s commonSettings) organizationNames() []string {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/limit"
 )
 
@@ -29,10 +30,11 @@ const (
 	idleWithin   = time.Minute
 )
 
-// webServer serves /metrics, /healthz and /readyz.
+// webServer serves /metrics, /healthz and /readyz, and the status.
 type webServer struct {
 	process     prometheus.Gatherer
 	round       atomic.Pointer[prometheus.Registry] // of the parts that may start again
+	status      atomic.Pointer[http.Handler]        // nil while there is none
 	http        *http.Server
 	connections *limit.Shares
 	opening     *limit.Rates
@@ -53,6 +55,7 @@ func newWebServer(registerer prometheus.Registerer, gatherer prometheus.Gatherer
 	registerer.MustRegister(s.refused)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", shared(limit.NewShares(maxScrapes), http.HandlerFunc(s.metrics)))
+	mux.Handle("GET "+explain.Path, shared(limit.NewShares(maxScrapes), http.HandlerFunc(s.serveStatus)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readiness)
 	callersMistakes, _ := zap.NewStdLogAt(logger, zap.DebugLevel) // fails only for levels that do not exist
@@ -90,6 +93,17 @@ func (s *webServer) metrics(w http.ResponseWriter, r *http.Request) {
 		all = append(all, round)
 	}
 	promhttp.HandlerFor(all, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// setStatus sets what answers requests for the status.
+func (s *webServer) setStatus(handler http.Handler) { s.status.Store(&handler) }
+
+func (s *webServer) serveStatus(w http.ResponseWriter, r *http.Request) {
+	if handler := s.status.Load(); handler != nil {
+		(*handler).ServeHTTP(w, r)
+		return
+	}
+	http.Error(w, "the status is switched off (STATUS), or the scaler is starting", http.StatusNotFound)
 }
 
 // setReady makes readiness probes succeed until the program is to stop.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
@@ -73,7 +74,7 @@ func install(tb testing.TB, scaledJobs, pools int, since time.Time) *installatio
 	}
 	in.engine = engine.New(engine.Options{
 		Organizations: []engine.Organization{{URL: url, Queue: in.queue}}, Cluster: view{index}, Address: "scaler:9090",
-		MaxAge: maxAge, Timeout: time.Second, Logger: zap.NewNop(),
+		MaxAge: maxAge, Timeout: time.Second, Logger: zap.NewNop(), Observer: explain.New(explain.Options{}),
 	})
 	tb.Cleanup(in.engine.Close)
 	in.round(tb)

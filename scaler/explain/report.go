@@ -274,6 +274,7 @@ const (
 	CodeNotRegistered Code = "agent-not-registered"
 	CodeOtherName     Code = "agent-name-unknown"
 	CodeTaken         Code = "agent-taken"
+	CodeIdle          Code = "agent-without-job"
 )
 
 // Decision is one decision about a pool with what it was made from. Decisions that

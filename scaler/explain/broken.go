@@ -1,0 +1,282 @@
+package explain
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+const (
+	// missedPolls is how many polls KEDA has to miss to count as not asking.
+	missedPolls = 3
+	// createdWithin is how many polls KEDA may take to create a Job that it was told
+	// of.
+	createdWithin = 2
+	// leastPatience is the least time for either: informers and clocks lag.
+	leastPatience = 3 * time.Second
+)
+
+// firstBroken returns the first broken link of an unfinished request, nil if none is
+// broken.
+func firstBroken(v *view) *Broken {
+	switch v.verdict.Outcome {
+	case plan.ByBusyJob, plan.ByOtherAgent, plan.ByOtherShard:
+		return nil
+	}
+	if b := v.pool.broken(v.now); b != nil {
+		return b
+	}
+	switch v.verdict.Outcome {
+	case plan.ByWaitingJob:
+		return v.brokenJob()
+	case plan.ByNewJob:
+		return v.brokenCreation()
+	default:
+		return v.unserved()
+	}
+}
+
+// broken is what keeps all requests of the pool from being served.
+func (p *poolView) broken(now time.Time) *Broken {
+	pool := fmt.Sprintf("pool %q", p.name)
+	err := p.reading.Err
+	switch {
+	case p.throttledUntil.After(now) || errors.Is(err, adoqueue.ErrThrottled):
+		until := "until " + clock(p.throttledUntil)
+		if !p.throttledUntil.After(now) {
+			until = "for a while"
+		}
+		return &Broken{
+			Step: StepCounted, Code: CodeThrottled, Since: p.reading.FailingSince,
+			Sentence: fmt.Sprintf("Azure DevOps throttles this scaler: %s is not read %s", pool, until),
+			Fix: "wait; if it happens often, raise POLLING_DELAY, and find out what else uses the identity " +
+				"(Organization settings, Usage)",
+		}
+	case err != nil:
+		return &Broken{
+			Step: StepCounted, Code: CodeUnreadable, Since: p.reading.FailingSince,
+			Sentence: fmt.Sprintf("Azure DevOps cannot be read for %s since %s: %s", pool, clock(p.reading.FailingSince), cause(err)),
+			Fix:      fixOf(err),
+		}
+	}
+	return nil
+}
+
+// withoutAgents explains a pool in which Azure DevOps fails each job at once; nil if it
+// does not.
+func (p *poolView) withoutAgents() *Broken {
+	if p.agents == nil || len(p.agents) > 0 {
+		return nil
+	}
+	return &Broken{
+		Step: StepQueued, Code: CodePlaceholder,
+		Sentence: fmt.Sprintf("no agent is registered in pool %q, so Azure DevOps fails each job at once", p.name),
+		Fix:      "set PLACEHOLDERS=true (housekeeping.placeholders of the chart), or register an agent that stays offline",
+	}
+}
+
+// unserved explains a request that nobody serves.
+func (v *view) unserved() *Broken {
+	if v.scaledJob == nil || v.verdict.Cause == plan.NoGroup {
+		return v.unmatched()
+	}
+	s := v.scaledJob
+	switch v.verdict.Cause {
+	case plan.NoParallelJob:
+		return &Broken{
+			Step: StepCounted, Code: CodeParallelJobs,
+			Sentence: "the organization has no parallel job free: each of them runs a job, or an agent waits for one",
+			Fix: "wait until a job ends, buy parallel jobs (Organization settings, Parallel jobs), " +
+				"or set CAP_BY_PARALLEL_JOBS=false to create agents that wait for one",
+		}
+	case plan.GroupBlocked:
+		return s.blocked()
+	default:
+		return &Broken{
+			Step: StepCounted, Code: CodeMaxReplicas,
+			Sentence: fmt.Sprintf("ScaledJob %s is at its maxReplicaCount of %d: %d busy, %d waiting for a job, %d ending",
+				s.key, s.max, s.plan.Busy, s.plan.Waiting, s.plan.Draining),
+			Fix: "wait until a job ends, or raise maxReplicaCount",
+		}
+	}
+}
+
+// unmatched explains a request that no ScaledJob's agents can run.
+func (v *view) unmatched() *Broken {
+	b := &Broken{Step: StepCounted, Code: CodeNoScaledJob, Since: v.request.QueueTime}
+	switch {
+	case v.pool.scaledJobs == 0:
+		b.Sentence = fmt.Sprintf("no ScaledJob serves pool %q with count exact", v.pool.name)
+		b.Fix = "create a ScaledJob whose trigger has this pool as poolName; the command render prints one"
+	case v.nearest == nil:
+		b.Sentence = fmt.Sprintf("no ScaledJob of pool %q serves %s", v.pool.name, demandsIn(v.demands))
+		b.Fix = "state what the agents offer as capabilities in the ScaledJobs' triggers, in place of demands or parent"
+	default:
+		lacks := strings.Join(v.nearest.lacks, ", ")
+		b.Sentence = fmt.Sprintf("no ScaledJob of pool %q meets %s; the nearest is %s, which lacks %s",
+			v.pool.name, demandsIn(v.demands), v.nearest.key, lacks)
+		b.Fix = fmt.Sprintf("add %s to the capabilities of a ScaledJob whose agents have it, or remove the demand from the pipeline", lacks)
+	}
+	return b
+}
+
+// blocked explains a ScaledJob that gets no new Jobs; nil if it does.
+func (s *scaledJobView) blocked() *Broken {
+	b := &Broken{Step: StepCounted}
+	name := "ScaledJob " + s.key.String()
+	switch s.block.Cause {
+	case engine.Paused:
+		b.Code, b.Sentence = CodePaused, name+" is paused"
+		b.Fix = fmt.Sprintf("kubectl annotate scaledjob -n %s %s autoscaling.keda.sh/paused-", s.key.Namespace, s.key.Name)
+	case engine.Deleting:
+		b.Code, b.Sentence = CodeDeleting, name+" is being deleted"
+		b.Fix = "wait for its Jobs to end, or create it again"
+	case engine.Invalid:
+		b.Code, b.Sentence, b.Fix = CodeInvalid, name+" cannot work", "see its events"
+		if s.member != nil && s.member.Problem != "" {
+			b.Sentence, b.Fix = safetext.Line(s.member.Problem), "change what the sentence names"
+		}
+	case engine.NotAsked, engine.Unresolved:
+		return s.notAsked()
+	case engine.HeldBack:
+		return s.heldBack()
+	default:
+		return nil
+	}
+	return b
+}
+
+// notAsked explains a ScaledJob that KEDA does not poll.
+func (s *scaledJobView) notAsked() *Broken {
+	b := &Broken{
+		Step: StepReported, Code: CodeNotAsked,
+		Sentence: fmt.Sprintf("KEDA has not asked about ScaledJob %s since this scaler started or the ScaledJob changed", s.key),
+		Fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
+			"The command doctor checks both",
+	}
+	if s.member == nil {
+		return b
+	}
+	b.Since = s.member.Since
+	if at := s.member.AskedAt; !at.IsZero() {
+		b.Since = at
+		b.Sentence = fmt.Sprintf("KEDA has not asked about ScaledJob %s since %s, more than three polls of %s",
+			s.key, clock(at), s.member.ScaledJob.PollingInterval)
+	}
+	return b
+}
+
+// heldBack explains a ScaledJob whose Jobs fail before they take a job.
+func (s *scaledJobView) heldBack() *Broken {
+	b := &Broken{Step: StepRegistered, Code: CodeBackOff, Since: s.failed.FailedAt}
+	b.Sentence = fmt.Sprintf("the Jobs of ScaledJob %s fail before they take a job; the next is made at %s", s.key, clock(s.block.Until))
+	b.Fix = "see the log of a pod of Job " + s.block.Job
+	if s.failed.Reason != "" {
+		what, fix := describeFailure(&s.failed)
+		b.Sentence += ": " + what
+		b.Fix = fix
+	}
+	return b
+}
+
+// asking explains why KEDA does not ask about a ScaledJob, nil if it does.
+func (s *scaledJobView) asking(now time.Time) *Broken {
+	m := s.member
+	if m == nil {
+		return nil
+	}
+	since := later(m.AskedAt, m.Since)
+	if now.Sub(since) > max(missedPolls*m.ScaledJob.PollingInterval, leastPatience) {
+		return s.notAsked()
+	}
+	if m.Err != nil {
+		return &Broken{
+			Step: StepReported, Code: CodeInvalid, Since: m.AskedAt,
+			Sentence: fmt.Sprintf("KEDA gets an error for ScaledJob %s: %s", s.key, cause(m.Err)), Fix: fixOf(m.Err),
+		}
+	}
+	return nil
+}
+
+// brokenCreation explains a request for which a Job is to be created.
+func (v *view) brokenCreation() *Broken {
+	if b := v.scaledJob.asking(v.now); b != nil {
+		return b
+	}
+	s := v.scaledJob
+	ready := s.ready
+	patience := max(createdWithin*v.interval(), leastPatience)
+	late := !v.reported.IsZero() && v.now.Sub(v.reported) > patience
+	refused := !v.reported.IsZero() && ready.Reason == "KEDAJobCreateFailed"
+	if late || refused {
+		b := &Broken{
+			Step: StepJob, Code: CodeNotCreated, Since: v.reported,
+			Sentence: fmt.Sprintf("KEDA was told at %s that ScaledJob %s lacks a Job, and has created none", clock(v.reported), s.key),
+			Fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
+				"keeps it from creating them",
+		}
+		if ready.Status != "True" && ready.Message != "" {
+			b.Sentence += ": " + mask(ready.Message)
+		}
+		return b
+	}
+	if v.taken != 0 {
+		return &Broken{
+			Step: StepAssigned, Code: CodeTaken, Since: v.takenAt,
+			Sentence: fmt.Sprintf("the agent that was made for it took request %d; another Job is being created", v.taken),
+			Fix:      "nothing: Azure DevOps gives a job to any agent that can run it, and each gets one",
+		}
+	}
+	return nil
+}
+
+// cause is what an error says, in one line and without what looks like a secret.
+func cause(err error) string {
+	if failure, ok := errors.AsType[*adoqueue.Error](err); ok {
+		plain := *failure
+		plain.Hint = ""
+		return mask(safetext.Line(plain.Error()))
+	}
+	return mask(safetext.Error(err))
+}
+
+func fixOf(err error) string {
+	if failure, ok := errors.AsType[*adoqueue.Error](err); ok {
+		return cmp.Or(failure.Hint, "see the scaler's log")
+	}
+	return "change what the sentence names"
+}
+
+// demandsIn names demands in a sentence.
+func demandsIn(demands []string) string {
+	switch len(demands) {
+	case 0:
+		return "a job without demands"
+	case 1:
+		return "the demand " + demands[0]
+	default:
+		return "the demands " + strings.Join(demands, ", ")
+	}
+}
+
+// clock is a time as sentences have it.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "its start"
+	}
+	return t.UTC().Format(time.TimeOnly + "Z")
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,111 @@
+package explain
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// Reader says how well an organization can be read.
+type Reader interface {
+	Status() adoqueue.Status
+	Agents(ctx context.Context, pool adoqueue.Pool, maxAge time.Duration) ([]adoqueue.Agent, error)
+}
+
+// Cluster is what Kubernetes holds now.
+type Cluster interface {
+	JobsOf(key plan.Key) []fleet.Job
+	PodsInView() bool
+	Ready(key plan.Key) fleet.Condition
+	Refusal(jobUID string) (fleet.Refusal, bool)
+}
+
+// Engine is whose decisions are explained.
+type Engine interface {
+	MemberStates() []engine.MemberState
+}
+
+// ServedOrganization is one that the engine serves.
+type ServedOrganization struct {
+	URL    adoqueue.OrganizationURL
+	Reader Reader
+	// Credential is its kind. Expires returns when it expires, zero if that is unknown;
+	// it may be nil.
+	Credential string
+	Expires    func() time.Time
+}
+
+// Options say what an Explainer reads.
+type Options struct {
+	Organizations []ServedOrganization
+	// PlaceholderName is as in the engine's options.
+	PlaceholderName func(adoqueue.Capabilities) string
+}
+
+// Explainer remembers what an engine decides, and reports it. It is safe for
+// concurrent use.
+type Explainer struct {
+	options Options
+	started time.Time
+	history history
+
+	mu      sync.Mutex
+	engine  Engine  // nil before Explain
+	cluster Cluster // nil if there is no view of Kubernetes
+}
+
+// New returns an Explainer, to be the Observer of an engine, which Explain names.
+func New(options Options) *Explainer { return &Explainer{options: options, started: time.Now()} }
+
+// Explain sets the engine that the Explainer observes, and the view of Kubernetes,
+// nil if there is none.
+func (x *Explainer) Explain(e Engine, c Cluster) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.engine, x.cluster = e, c
+}
+
+// explained returns the ScaledJobs of the engine, and the view of Kubernetes.
+func (x *Explainer) explained() ([]engine.MemberState, Cluster) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.engine == nil {
+		return nil, nil
+	}
+	return x.engine.MemberStates(), x.cluster
+}
+
+// Decided implements engine.Observer.
+func (x *Explainer) Decided(d *engine.Decision) { x.history.decided(d) }
+
+// Answered implements engine.Observer.
+func (x *Explainer) Answered(key plan.Key, at time.Time) { x.history.answered(key, at) }
+
+// Report returns what is known now. It asks Azure DevOps for nothing but the names of
+// a pool's agents, at most once a minute for a pool, and waits no longer for them
+// than a second.
+func (x *Explainer) Report(ctx context.Context, f Filter) Report {
+	now := time.Now()
+	members, cluster := x.explained()
+	r := Report{
+		SchemaVersion: SchemaVersion, MadeAt: now, Since: x.started,
+		Organizations: []Organization{}, Pools: []Pool{},
+		PodsInView: cluster != nil && cluster.PodsInView(),
+	}
+	b := &builder{options: &x.options, cluster: cluster, filter: f.withDefaults(), now: now, report: &r, status: map[adoqueue.OrganizationURL]adoqueue.Status{}}
+	for _, o := range x.options.Organizations {
+		b.addOrganization(o)
+	}
+	b.addPools(x.history.copy(&b.filter), members)
+	b.shareOut()
+	for _, p := range b.pools {
+		b.nameAgents(ctx, p)
+		b.addPool(p)
+	}
+	return r
+}
