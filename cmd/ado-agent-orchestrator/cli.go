@@ -39,6 +39,7 @@ type commandLine struct {
 	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
 	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
 	Query   queryCommand   `cmd:"" help:"Ask a running scaler for the metric of a ScaledJob or a pool, as KEDA does."`
+	Explain explainCommand `cmd:"" help:"Say for each pipeline job how far it is on its way to an agent, what is in its way, and what to do. Exit code 3: some jobs cannot be served."`
 	Doctor  doctorCommand  `cmd:"" help:"Check what serve needs, and say how to fix what is wrong; takes serve's settings and changes nothing."`
 	Migrate migrateCommand `cmd:"" help:"Turn manifests with KEDA's azure-pipelines trigger into ScaledJobs for this scaler."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -98,6 +99,9 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 	if err == nil {
 		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), "ORG_")
 		err, code = parsed.Run(o), exitFailure
+	}
+	if ended, ok := errors.AsType[exitError](err); ok {
+		return ended.code
 	}
 	if err != nil {
 		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)

@@ -67,7 +67,7 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 			PollingDelay: 500 * time.Millisecond, StaleFor: 30 * time.Second, Timeout: 10 * time.Second,
 			Election: off,
 		},
-		processFlags:  processFlags{LogLevel: "warn", LogFormat: "console"},
+		processFlags:  processFlags{LogLevel: "warn", LogFormat: "console", Status: true},
 		organizations: []organization{{url: url, auth: adoauth.Settings{PAT: standin.Token}}},
 	}}
 	grpcListener, err := listenNear(ctx, string(c.GRPCAddr))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 
@@ -88,16 +87,14 @@ func (c *doctorCommand) report(ctx context.Context) (doctor.Report, error) {
 	return doctor.Check(ctx, options)
 }
 
-// metricsURL is where this machine reaches a server that listens at an address.
+// metricsURL is where this machine reads the metrics of a server that listens at an
+// address, "" if that is unknown.
 func metricsURL(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "0" {
+	local, ok := localAddress(address)
+	if !ok {
 		return ""
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/metrics"
+	return "http://" + local + "/metrics"
 }
 
 // forDoctor returns the organization with a client that watches its clock.

@@ -275,17 +275,17 @@ func TestFirstBroken(t *testing.T) {
 			fix: "correct AZP_POOL, and give the agents' identity a role on the pool",
 		},
 		"agent does not register": {
-			view: withPod(running(46*time.Second), func(v *view, _ *fleet.Pod) { v.pool.agents = registered(adoqueue.Agent{Name: "placeholder"}) }),
+			view: withPod(running(61*time.Second), func(v *view, _ *fleet.Pod) { v.pool.agents = registered(adoqueue.Agent{Name: "placeholder"}) }),
 			step: StepRegistered, code: CodeNotRegistered,
-			sentence: `pod build-bcdfg-22222 runs since 11:59:14Z, and no agent of its name is registered in pool "Linux"`,
+			sentence: `pod build-bcdfg-22222 runs since 11:58:59Z, and no agent of its name is registered in pool "Linux"`,
 			fix:      "kubectl logs -n ado build-bcdfg-22222",
 		},
 		"agent is offline": {
-			view: withPod(running(46*time.Second), func(v *view, _ *fleet.Pod) {
+			view: withPod(running(61*time.Second), func(v *view, _ *fleet.Pod) {
 				v.pool.agents = registered(adoqueue.Agent{Name: "build-bcdfg-22222", Enabled: true})
 			}),
 			step: StepRegistered, code: CodeNotRegistered,
-			sentence: "agent build-bcdfg-22222 is registered and offline, though its pod runs since 11:59:14Z",
+			sentence: "agent build-bcdfg-22222 is registered and offline, though its pod runs since 11:58:59Z",
 			fix:      "kubectl logs -n ado build-bcdfg-22222",
 		},
 		"agent registered under another name": {
@@ -377,7 +377,7 @@ func TestNoneBroken(t *testing.T) {
 		"pods are out of view":         counted(plan.ByWaitingJob, func(v *view) { v.job, v.pool.podsInView = &jobView{created: at(time.Hour)}, false }),
 		"containers are being created": withPod(fleet.PodStatus{Scheduled: at(2 * time.Minute), Reason: "ContainerCreating"}, nil),
 		"an init container runs":       withPod(fleet.PodStatus{Scheduled: at(time.Hour)}, nil),
-		"the agent configures itself": withPod(running(45*time.Second), func(v *view, _ *fleet.Pod) {
+		"the agent configures itself": withPod(running(60*time.Second), func(v *view, _ *fleet.Pod) {
 			v.pool.agents = registered(adoqueue.Agent{Name: "placeholder"})
 		}),
 		"nobody knows who is registered": withPod(running(time.Hour), nil),

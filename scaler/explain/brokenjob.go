@@ -15,8 +15,9 @@ const (
 	// containers that run, when nothing says why.
 	podWithin   = 30 * time.Second
 	startWithin = 2 * time.Minute
-	// registerWithin is how long an agent may take to come into its pool.
-	registerWithin = 45 * time.Second
+	// registerWithin is how long an agent may take to come into its pool, and to be in
+	// the list of agents that is looked at.
+	registerWithin = 45*time.Second + agentsMaxAge
 	// assignWithin is how long an agent that is in its pool may be without a job.
 	assignWithin = time.Minute
 )

@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// agentsMaxAge is how often a pool's agents are listed while somebody looks.
-	agentsMaxAge = time.Minute
+	// agentsMaxAge is how old a list of a pool's agents may be while one is awaited,
+	// and idleAgentsMaxAge otherwise. They are listed only while somebody looks.
+	agentsMaxAge     = 15 * time.Second
+	idleAgentsMaxAge = 5 * time.Minute
 	// agentsWithin is how long a Report waits for that.
 	agentsWithin = time.Second
 	// maxListed bounds the pools of a Report whose agents are listed.
@@ -138,7 +140,11 @@ func (b *builder) nameAgents(ctx context.Context, p *poolBuilder) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, agentsWithin)
 	defer cancel()
-	agents, err := b.options.Organizations[at].Reader.Agents(ctx, p.pool, agentsMaxAge)
+	maxAge := idleAgentsMaxAge
+	if p.awaitsAgent() {
+		maxAge = agentsMaxAge
+	}
+	agents, err := b.options.Organizations[at].Reader.Agents(ctx, p.pool, maxAge)
 	if err != nil {
 		return // what is explained by them is not, then
 	}
@@ -146,6 +152,13 @@ func (b *builder) nameAgents(ctx context.Context, p *poolBuilder) {
 	for i := range agents {
 		p.view.agents[strings.ToLower(agents[i].Name)] = &agents[i]
 	}
+}
+
+// awaitsAgent reports whether a pod runs whose agent has not been seen yet.
+func (p *poolBuilder) awaitsAgent() bool {
+	return slices.ContainsFunc(p.history.unfinished, func(r record) bool {
+		return r.job.started != 0 && r.registered == 0 && p.history.last.Plan.Requests[r.index].Outcome == plan.ByWaitingJob
+	})
 }
 
 // addPool adds a pool to the report.

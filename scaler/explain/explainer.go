@@ -87,7 +87,7 @@ func (x *Explainer) Decided(d *engine.Decision) { x.history.decided(d) }
 func (x *Explainer) Answered(key plan.Key, at time.Time) { x.history.answered(key, at) }
 
 // Report returns what is known now. It asks Azure DevOps for nothing but the names of
-// a pool's agents, at most once a minute for a pool, and waits no longer for them
+// a pool's agents, at most four times a minute for a pool, and waits no longer for them
 // than a second.
 func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 	now := time.Now()

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
+)
+
+// reporter answers with a report, changed as a test wants.
+func reporter(t *testing.T, change func(*explain.Report)) (address string, asked *string) {
+	t.Helper()
+	content, err := os.ReadFile("../../scaler/explain/testdata/report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report explain.Report
+	if err := json.Unmarshal(content, &report); err != nil {
+		t.Fatal(err)
+	}
+	change(&report)
+	asked = new(string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = r.URL.RequestURI()
+		_ = json.NewEncoder(w).Encode(report)
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), asked
+}
+
+// TestExplain compares what people read with golden files.
+func TestExplain(t *testing.T) {
+	for name, args := range map[string][]string{
+		"table": nil,
+		"wide":  {"-o", "wide"},
+	} {
+		address, _ := reporter(t, func(*explain.Report) {})
+		var out, log bytes.Buffer
+		code := runUntil(t.Context(), append([]string{"explain", "--address", address}, args...), outputs{out: &out, log: &log})
+		if code != 3 || log.Len() > 0 {
+			t.Errorf("%s: exit code %d, want 3: %s", name, code, &log)
+		}
+		golden := filepath.Join("testdata", "explain-"+name+".txt")
+		if *update {
+			writeFile(t, golden, out.String())
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), out.String()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestExplainQuery passes on what to show, and ends with 0 if all is well.
+func TestExplainQuery(t *testing.T) {
+	address, asked := reporter(t, func(r *explain.Report) { r.Summary.Stopped = 0 })
+	var out, log bytes.Buffer
+	args := []string{"explain", "--address", address, "--pool", "Linux", "--run", "20261125.3", "--request", "7", "--scaledjob", "ado/build", "-o", "json"}
+	if code := runUntil(t.Context(), args, outputs{out: &out, log: &log}); code != 0 {
+		t.Errorf("exit code %d: %s", code, &log)
+	}
+	if want := "/status.json?limit=1000&pool=Linux&request=7&run=20261125.3&scaledjob=ado%2Fbuild"; *asked != want {
+		t.Errorf("asked for %s, not %s", *asked, want)
+	}
+	var report explain.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil || report.Pools[0].Name != "Linux" {
+		t.Errorf("got %v: %s", err, &out)
+	}
+}
+
+// TestExplainRefusals has scalers that cannot be asked.
+func TestExplainRefusals(t *testing.T) {
+	other, _ := reporter(t, func(r *explain.Report) { r.SchemaVersion = 99 })
+	off := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(off.Close)
+	for address, want := range map[string]string{
+		other:                                  "the report has version 99, and this program reads version 1; use the scaler's own program",
+		strings.TrimPrefix(off.URL, "http://"): "404 Not Found",
+		"127.0.0.1:1":                          "is this the scaler's HTTP_ADDR?",
+	} {
+		var out, log bytes.Buffer
+		if code := runUntil(t.Context(), []string{"explain", "--address", address}, outputs{out: &out, log: &log}); code != 1 || !strings.Contains(log.String(), want) {
+			t.Errorf("exit code %d and %q, want 1 and %q", code, &log, want)
+		}
+	}
+}
