@@ -18,7 +18,7 @@ func (t *trial) feed(ctx context.Context) error {
 	every := t.scenario.every + t.interval/time.Duration(t.scenario.bursts)
 	group, ctx := errgroup.WithContext(ctx)
 	for i, jobs := range t.scenario.jobs() {
-		if err := sleep(ctx, time.Until(t.begin.Add(time.Duration(i)*every))); err != nil {
+		if err := bench.Sleep(ctx, time.Until(t.begin.Add(time.Duration(i)*every))); err != nil {
 			return err
 		}
 		requests, err := t.queue(jobs)
@@ -47,7 +47,7 @@ func (t *trial) queue(jobs []adotest.Job) (requests []int64, err error) {
 
 // cancel cancels a job unless an agent has got it by then.
 func (t *trial) cancel(ctx context.Context, request int64, after time.Duration) error {
-	if err := sleep(ctx, after); err != nil {
+	if err := bench.Sleep(ctx, after); err != nil {
 		return err
 	}
 	if r, _ := t.site.Azure.Request(request); r.State != adotest.Queued {
@@ -60,12 +60,12 @@ func (t *trial) cancel(ctx context.Context, request int64, after time.Duration) 
 // has polled since.
 func (t *trial) settle(ctx context.Context) error {
 	for _, request := range t.queued {
-		if err := until(ctx, func() bool {
+		if err := bench.Until(ctx, func() bool {
 			r, _ := t.site.Azure.Request(request)
 			return r.State == adotest.Finished || r.State == adotest.Queued && time.Since(r.QueueTime) > starvedAfter
 		}); err != nil {
 			return err
 		}
 	}
-	return sleep(ctx, cleaning+2*t.interval)
+	return bench.Sleep(ctx, agentTimes.Cleaning+2*t.interval)
 }

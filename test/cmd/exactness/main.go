@@ -98,7 +98,7 @@ func measureAll(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	record, err := recordJobs(ctx, b.Kube)
+	record, err := bench.RecordJobs(ctx, b.Kube)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s settings) directory() (dir string, cleanUp func() error, err error) {
 type laboratory struct {
 	settings
 	bench   *bench.Bench
-	record  *jobRecord
+	record  *bench.JobRecord
 	dir     string
 	program string // our scaler
 }

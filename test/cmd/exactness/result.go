@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 )
 
 // result is what a run came to.
@@ -29,9 +30,9 @@ type result struct {
 
 func (t *trial) result() result {
 	took := map[string]bool{} // Jobs
-	var lost []span
+	var lost []bench.Span
 	var waits []time.Duration
-	jobs := t.record.of(t.site.Namespace)
+	jobs := t.record.Of(t.site.Namespace)
 	res := result{run: t.run, requests: len(t.queued), jobs: len(jobs)}
 	for _, id := range t.queued {
 		r, _ := t.site.Azure.Request(id)
@@ -40,29 +41,23 @@ func (t *trial) result() result {
 				res.starved++
 			}
 		}
-		job := jobOf(r.Agent)
-		if slices.ContainsFunc(jobs, func(j madeJob) bool { return j.name == job }) {
+		job := bench.JobOf(r.Agent)
+		if slices.ContainsFunc(jobs, func(j bench.MadeJob) bool { return j.Name == job }) {
 			took[job] = true
 			res.taken++
 		} else if r.State != adotest.Queued {
-			lost = append(lost, span{r.QueueTime, cmp.Or(r.AssignTime, r.FinishTime)})
+			lost = append(lost, bench.Span{From: r.QueueTime, To: cmp.Or(r.AssignTime, r.FinishTime)})
 		}
 		if !r.ReceiveTime.IsZero() {
 			waits = append(waits, r.ReceiveTime.Sub(r.QueueTime))
 		}
 	}
 	res.lost = len(lost)
-	res.surplus = surplus(jobs, took, lost)
+	res.surplus = bench.Surplus(jobs, took, lost)
 	res.wait(waits)
-	res.idle = t.agents.idle()
+	res.idle = t.agents.Idle()
 	res.asked = float64(t.site.Azure.Count("", 0)-t.asked) / time.Since(t.begin).Minutes()
 	return res
-}
-
-// jobOf is the Job of an agent, which is named after its pod.
-func jobOf(agent string) string {
-	i := strings.LastIndexByte(agent, '-')
-	return agent[:max(i, 0)]
 }
 
 func (r *result) wait(waits []time.Duration) {

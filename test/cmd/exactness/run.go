@@ -30,8 +30,8 @@ const (
 type trial struct {
 	run
 	site   *bench.Site
-	agents *agents
-	record *jobRecord
+	agents *bench.Agents
+	record *bench.JobRecord
 	queued []int64 // requests of the scenario's jobs
 	begin  time.Time
 	asked  int // requests to Azure DevOps before the begin
@@ -39,15 +39,15 @@ type trial struct {
 
 // measureOne measures a run on a separate site.
 func (l laboratory) measureOne(ctx context.Context, r run) (res result, err error) {
-	t := &trial{run: r, record: l.record, agents: &agents{groups: r.scenario.groups, idling: map[string]time.Time{}}}
+	t := &trial{run: r, record: l.record, agents: &bench.Agents{AgentTimes: agentTimes, Capabilities: r.scenario.capabilities}}
 	t.site, err = l.bench.NewSite(ctx, bench.SiteOptions{
-		Azure: adotest.Options{ReceiveDelay: receiving}, Plan: t.agents.plan, Capabilities: values([]string{common, rare}),
+		Azure: adotest.Options{ReceiveDelay: receiving}, Plan: t.agents.Plan, Capabilities: values([]string{common, rare}),
 	})
 	if err != nil {
 		return result{}, err
 	}
 	defer func() { err = errors.Join(err, t.site.Close()) }()
-	t.agents.azure = t.site.Azure // before there are pods
+	t.agents.Azure = t.site.Azure // before there are pods
 	stop, err := l.deploy(ctx, t)
 	if err != nil {
 		return result{}, err
@@ -99,7 +99,7 @@ func (t *trial) occupy(ctx context.Context) error {
 			return err
 		}
 	}
-	return sleep(ctx, 2*receiving)
+	return bench.Sleep(ctx, 2*receiving)
 }
 
 // startContender starts our scaler, or creates the Secret that KEDA's own requires.
@@ -159,11 +159,11 @@ func (t *trial) ready(ctx context.Context) error {
 			condition, _ := workload.Condition(object, "Ready")
 			return condition.Status == metav1.ConditionTrue
 		}
-		if err := errors.Join(until(ctx, isReady), failed); err != nil {
+		if err := errors.Join(bench.Until(ctx, isReady), failed); err != nil {
 			return err
 		}
 	}
-	return sleep(ctx, 2*t.interval+time.Second)
+	return bench.Sleep(ctx, 2*t.interval+time.Second)
 }
 
 // undeploy ends KEDA's polls before the scaler and Azure DevOps end.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 )
 
 // scenario is what happens in a pool during a run.
@@ -27,6 +29,33 @@ type scenario struct {
 type group struct {
 	name         string
 	capabilities []string // of its agents; nil: the trigger does not state any
+}
+
+// agentTimes are those of all agents. Pod start, registration and receiving are what
+// no count of Jobs can spare a job.
+var agentTimes = bench.AgentTimes{
+	PodStart: 3 * time.Second, Registration: 4 * time.Second, Cleaning: 2 * time.Second, Patience: time.Minute,
+}
+
+// receiving is how long an agent takes to receive the job that it was assigned.
+const receiving = 500 * time.Millisecond
+
+// capabilities returns those of a group's agents.
+func (s scenario) capabilities(scaledJob string) map[string]string {
+	for _, g := range s.groups {
+		if g.name == scaledJob {
+			return values(g.capabilities)
+		}
+	}
+	return nil
+}
+
+func values(capabilities []string) map[string]string {
+	m := map[string]string{}
+	for _, capability := range capabilities {
+		m[capability] = "1"
+	}
+	return m
 }
 
 // What jobs may demand where there are two ScaledJobs.
@@ -124,7 +153,7 @@ func (r run) name() string {
 // bound is the longest that a job of ours may wait: what starting an agent takes,
 // one poll, and some time for the machine.
 func (r run) bound() time.Duration {
-	return podStart + registration + receiving + r.interval + 1500*time.Millisecond
+	return agentTimes.PodStart + agentTimes.Registration + receiving + r.interval + 1500*time.Millisecond
 }
 
 func (s settings) runs() []run {

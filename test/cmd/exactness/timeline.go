@@ -21,9 +21,9 @@ func (l laboratory) keepTimeline(t *trial, res result) error {
 			events = append(events, event{at, fmt.Sprintf(format, args...)})
 		}
 	}
-	for _, job := range t.record.of(t.site.Namespace) {
-		add(job.made, "Job %s is made", job.name)
-		add(job.ended, "Job %s has ended", job.name)
+	for _, job := range t.record.Of(t.site.Namespace) {
+		add(job.Made, "Job %s is made", job.Name)
+		add(job.Ended, "Job %s has ended", job.Name)
 	}
 	for _, id := range t.queued {
 		r, _ := t.site.Azure.Request(id)

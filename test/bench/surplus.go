@@ -1,21 +1,21 @@
-package main
+package bench
 
 import "time"
 
-// span is a time.
-type span struct{ from, to time.Time }
+// Span is a time.
+type Span struct{ From, To time.Time }
 
-// surplus counts the unnecessary Jobs: those that took no request and
-// that cannot be paired with a lost one, each with another. A request is
+// Surplus counts the Jobs that were made in vain: those that took no request and
+// that cannot be paired with a lost one, each with one of its own. A request is
 // lost when it is cancelled or taken by somebody else's agent; it explains a Job
 // that was there while the request waited.
-func surplus(jobs []madeJob, took map[string]bool, lost []span) int {
+func Surplus(jobs []MadeJob, took map[string]bool, lost []Span) int {
 	p := pairing{lost: lost, pair: make([]int, len(lost))}
 	for i := range p.pair {
 		p.pair[i] = -1
 	}
 	for _, job := range jobs {
-		if !took[job.name] {
+		if !took[job.Name] {
 			p.idle = append(p.idle, job)
 		}
 	}
@@ -31,8 +31,8 @@ func surplus(jobs []madeJob, took map[string]bool, lost []span) int {
 // pairing is a matching between idle Jobs and lost requests, as large as can be
 // (by augmenting paths).
 type pairing struct {
-	idle []madeJob
-	lost []span
+	idle []MadeJob
+	lost []Span
 	pair []int // the idle Job of each lost request, or -1
 }
 
@@ -51,6 +51,6 @@ func (p *pairing) place(idle int, tried []bool) bool {
 	return false
 }
 
-func (j madeJob) during(s span) bool {
-	return j.made.Before(s.to) && (j.ended.IsZero() || j.ended.After(s.from))
+func (j MadeJob) during(s Span) bool {
+	return j.Made.Before(s.To) && (j.Ended.IsZero() || j.Ended.After(s.From))
 }

@@ -1,8 +1,9 @@
-package main
+package bench
 
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,21 +15,24 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// madeJob is a Job that KEDA has made.
-type madeJob struct {
-	name        string
-	made, ended time.Time // as seen here, for Kubernetes stores whole seconds only
+// MadeJob is a Job that KEDA has made.
+type MadeJob struct {
+	Name string
+	// Made and Ended are as seen here, since Kubernetes has whole seconds only.
+	Made, Ended time.Time
+	// Created is Kubernetes' time.
+	Created time.Time
 }
 
-// jobRecord has all Jobs of all sites, those that are gone as well.
-type jobRecord struct {
+// JobRecord has all Jobs of all sites, those that are gone as well.
+type JobRecord struct {
 	mu   sync.Mutex
-	jobs map[types.NamespacedName]*madeJob
+	jobs map[types.NamespacedName]*MadeJob
 }
 
-// recordJobs follows the Jobs until ctx ends.
-func recordJobs(ctx context.Context, client kubernetes.Interface) (*jobRecord, error) {
-	r := &jobRecord{jobs: map[types.NamespacedName]*madeJob{}}
+// RecordJobs follows the Jobs until ctx ends.
+func RecordJobs(ctx context.Context, client kubernetes.Interface) (*JobRecord, error) {
+	r := &JobRecord{jobs: map[types.NamespacedName]*MadeJob{}}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	informer := factory.Batch().V1().Jobs().Informer()
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -44,21 +48,21 @@ func recordJobs(ctx context.Context, client kubernetes.Interface) (*jobRecord, e
 	return r, nil
 }
 
-func (r *jobRecord) seen(object *batchv1.Job) {
+func (r *JobRecord) seen(object *batchv1.Job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
 	job := r.jobs[key]
 	if job == nil {
-		job = &madeJob{name: object.Name, made: time.Now()}
+		job = &MadeJob{Name: object.Name, Made: time.Now(), Created: object.CreationTimestamp.Time}
 		r.jobs[key] = job
 	}
-	if job.ended.IsZero() && ended(object) {
-		job.ended = time.Now()
+	if job.Ended.IsZero() && hasEnded(object) {
+		job.Ended = time.Now()
 	}
 }
 
-func ended(job *batchv1.Job) bool {
+func hasEnded(job *batchv1.Job) bool {
 	for _, condition := range job.Status.Conditions {
 		final := condition.Type == batchv1.JobComplete || condition.Type == batchv1.JobFailed
 		if final && condition.Status == corev1.ConditionTrue {
@@ -68,15 +72,21 @@ func ended(job *batchv1.Job) bool {
 	return false
 }
 
-// of returns the Jobs of a site.
-func (r *jobRecord) of(namespace string) []madeJob {
+// Of returns the Jobs of a site.
+func (r *JobRecord) Of(namespace string) []MadeJob {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var jobs []madeJob
+	var jobs []MadeJob
 	for key, job := range r.jobs {
 		if key.Namespace == namespace {
 			jobs = append(jobs, *job)
 		}
 	}
 	return jobs
+}
+
+// JobOf returns the Job of an agent, which is named after its pod.
+func JobOf(agent string) string {
+	i := strings.LastIndexByte(agent, '-')
+	return agent[:max(i, 0)]
 }
