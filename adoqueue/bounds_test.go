@@ -10,23 +10,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime/metrics"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-)
 
-// allocated returns how many bytes the process allocates while do runs.
-func allocated(do func()) uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64()
-	do()
-	metrics.Read(sample)
-	return sample[0].Value.Uint64() - before
-}
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
+)
 
 // gzipped compresses n repetitions of unit between head and tail.
 func gzipped(t testing.TB, head, unit, tail string, n int) []byte {
@@ -79,7 +70,7 @@ func TestGzipBombs(t *testing.T) {
 				s := server(t, serveGzip(status, body))
 				client := newClient(t, s.URL, PAT(secret))
 				start := time.Now()
-				size := allocated(func() {
+				size := memtest.Allocated(func() {
 					if got, err := client.JobRequests(once(t.Context()), Pool{ID: 1}); err == nil || got != nil {
 						t.Errorf("got %d requests, %v", len(got), err)
 					}
@@ -114,7 +105,7 @@ func TestEveryReaderIsBounded(t *testing.T) {
 			client := newClient(t, s.URL, PAT(secret))
 			start := time.Now()
 			var err error
-			size := allocated(func() { err = do(client, once(t.Context())) })
+			size := memtest.Allocated(func() { err = do(client, once(t.Context())) })
 			if took := time.Since(start); size > 200<<20 || took > time.Minute || (err == nil) != (name == "change") {
 				t.Errorf("%s, %s: %d MiB in %v, %v", name, kind, size>>20, took, err)
 			}

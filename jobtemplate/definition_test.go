@@ -3,6 +3,8 @@ package jobtemplate
 import (
 	"strings"
 	"testing"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 )
 
 func TestReadDefinitionRefuses(t *testing.T) {
@@ -104,8 +106,11 @@ func FuzzReadDefinition(f *testing.F) {
 		f.Add([]byte(content))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if job, err := ReadDefinition("job.yaml", content); (job == nil) == (err == nil) {
-			t.Errorf("got %v, %v", job, err)
-		}
+		// A line of YAML has a node for each value, and aliases may repeat them.
+		memtest.Within(t, len(content), 20<<10, func() {
+			if job, err := ReadDefinition("job.yaml", content); (job == nil) == (err == nil) {
+				t.Errorf("got %v, %v", job, err)
+			}
+		})
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 )
 
 func TestName(t *testing.T) {
@@ -87,7 +89,9 @@ func FuzzName(f *testing.F) {
 		f.Add("", pool)
 	}
 	f.Fuzz(func(t *testing.T, prefix, pool string) {
-		name, err := Name(prefix, pool)
+		var name string
+		var err error
+		memtest.Within(t, len(prefix)+len(pool), 100, func() { name, err = Name(prefix, pool) })
 		if err != nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 )
 
@@ -59,7 +60,8 @@ func TestError(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	f.Add("a\x1b[31mb\u202ec\xff")
 	f.Fuzz(func(t *testing.T, text string) {
-		line := safetext.Line(text)
+		var line string
+		memtest.Within(t, len(text), 20, func() { line = safetext.Line(text) })
 		if !utf8.ValidString(line) || len(line) > 520 || safetext.Line(line) != line {
 			t.Errorf("%q becomes %q", text, line)
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -120,7 +122,9 @@ func FuzzMigrate(f *testing.F) {
 		f.Add(manifests)
 	}
 	f.Fuzz(func(t *testing.T, manifests []byte) {
-		migrated, _, err := Migrate(manifests, options)
+		var migrated []byte
+		var err error
+		memtest.Within(t, len(manifests), 20<<10, func() { migrated, _, err = Migrate(manifests, options) })
 		if err == nil {
 			if _, _, err := Migrate(migrated, options); err != nil && !errors.Is(err, ErrNothing) {
 				t.Errorf("it cannot be read back: %v\n%s", err, migrated)

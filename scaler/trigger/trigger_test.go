@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 )
 
 func organizations(t testing.TB, urls ...string) []adoqueue.OrganizationURL {
@@ -247,7 +248,11 @@ func FuzzParseTrigger(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key1, value1, key2, value2 string) {
 		values := map[string]string{key1: value1, key2: value2}
 		before := maps.Clone(values)
-		got, err := Parse(values, Context{Organizations: known, DefaultCount: Owned})
+		var got *Trigger
+		var err error
+		memtest.Within(t, len(key1)+len(value1)+len(key2)+len(value2), 300, func() {
+			got, err = Parse(values, Context{Organizations: known, DefaultCount: Owned})
+		})
 		if !maps.Equal(values, before) {
 			t.Error("the metadata was changed")
 		}

@@ -23,7 +23,7 @@ type entry struct {
 	kind                byte
 }
 
-func tarred(t *testing.T, entries ...entry) []byte {
+func tarred(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	zipped := gzip.NewWriter(&out)
@@ -61,7 +61,7 @@ func zipped(t *testing.T, entries ...entry) []byte {
 	return out.Bytes()
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
