@@ -128,10 +128,14 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 // requestedWait returns the wait of Retry-After, in seconds or as a date.
 func requestedWait(header http.Header, now time.Time) time.Duration {
 	text := header.Get("Retry-After")
-	if date, err := http.ParseTime(text); err == nil {
-		return min(max(date.Sub(now), 0), maxHold)
+	date, err := http.ParseTime(text)
+	if err != nil {
+		return seconds(text)
 	}
-	return seconds(text)
+	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = sent // both are of one clock, which need not agree with ours
+	}
+	return min(max(date.Sub(now), 0), maxHold)
 }
 
 func seconds(text string) time.Duration {

@@ -34,6 +34,19 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestRetryAfterByAnotherClock has a server whose clock does not agree with ours.
+func TestRetryAfterByAnotherClock(t *testing.T) {
+	now := time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
+	header := http.Header{"Retry-After": {"Mon, 05 Jan 2026 09:00:42 GMT"}, "Date": {"Mon, 05 Jan 2026 09:00:00 GMT"}}
+	if got := retryAfter(header, now); got != 42*time.Second {
+		t.Errorf("got %v, want 42 s", got)
+	}
+	header.Set("Date", "soon")
+	if got := retryAfter(header, now); got != maxHold {
+		t.Errorf("without a date of the answer: got %v, want %v", got, maxHold)
+	}
+}
+
 func TestPause(t *testing.T) {
 	plain := errors.New("reset")
 	asked := &Error{RetryAfter: 40 * time.Second}
@@ -45,7 +58,7 @@ func TestPause(t *testing.T) {
 	}{
 		{plain, 1, time.Second, time.Second},
 		{plain, 2, time.Second, 2 * time.Second},
-		{plain, 3, time.Second, 4 * time.Second},
+		{plain, 3, time.Second, maxBackoff},
 		{plain, 4, time.Second, maxBackoff},
 		{plain, 1000, time.Second, maxBackoff},
 		{plain, 1000, time.Minute, time.Minute}, // never more often than the pace
