@@ -151,7 +151,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		zap.Duration("pollingDelay", s.PollingDelay))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		checkOrganizations(ctx, organizations, logger)
+		checkOrganizations(ctx, opened.organizations(), logger)
 		return nil
 	})
 	group.Go(func() error { return web.serve(ctx, listener) })

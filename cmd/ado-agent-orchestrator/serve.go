@@ -173,7 +173,7 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	p.web.setReady()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		checkOrganizations(ctx, organizations, p.logger)
+		checkOrganizations(ctx, opened.organizations(), p.logger)
 		return nil
 	})
 	group.Go(func() error { return server.Serve(ctx, l.grpc) })

@@ -32,7 +32,7 @@ type Answer struct {
 
 // Answer returns what a trigger gets: from the decision about its pool if its
 // ScaledJob is in view and counted exactly, else by counting requests. Errors are
-// a ConfigError, one of adoqueue, or the context's.
+// a ConfigError, a ViewError, one of adoqueue, or the context's.
 func (e *Engine) Answer(ctx context.Context, q Question) (Answer, error) {
 	m := e.adopt(q.Key, q.Metadata)
 	if q.Half == Whole {
@@ -116,6 +116,9 @@ func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error)
 func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan.Key, planned bool) (Answer, error) {
 	planned = planned && t.Count.Kubernetes
 	if planned {
+		if err := e.outOfDate(); err != nil {
+			return Answer{}, err
+		}
 		if p, d := e.ready(t); d != nil {
 			if a, ok := e.answerPlanned(p, d, t, key); ok {
 				return a, nil
@@ -205,11 +208,14 @@ func (e *Engine) Target(key plan.Key, metadata map[string]string) int64 {
 }
 
 // Missing returns how many Jobs a ScaledJob in view lacks. The error is one of
-// adoqueue, or a ConfigError.
+// adoqueue, a ViewError, or a ConfigError.
 func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapshot *adoqueue.Snapshot, err error) {
 	m := e.member(key)
 	if m == nil || m.trigger == nil || m.group == nil {
 		return 0, nil, &ConfigError{key.String() + " is not counted exactly"}
+	}
+	if err := e.outOfDate(); err != nil {
+		return 0, nil, err
 	}
 	m.polls.asked(time.Now())
 	o := e.organizations[m.trigger.Organization]

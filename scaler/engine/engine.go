@@ -44,6 +44,8 @@ type Cluster interface {
 	JobsOf(key plan.Key) []fleet.Job
 	// PodsInView reports whether Jobs show their pods.
 	PodsInView() bool
+	// OutOfDate returns why all this may be out of date, nil if it is not.
+	OutOfDate() error
 	// Warn records a warning event on a ScaledJob or ScaledObject.
 	Warn(namespace, name, reason, message string)
 }
@@ -160,3 +162,18 @@ func (e *Engine) Parse(metadata map[string]string) (*trigger.Trigger, error) {
 type ConfigError struct{ message string }
 
 func (e *ConfigError) Error() string { return e.message }
+
+// ViewError is that the view of Kubernetes is out of date, so that nobody knows how
+// many Jobs there are.
+type ViewError struct{ cause error }
+
+func (e *ViewError) Error() string { return e.cause.Error() }
+func (e *ViewError) Unwrap() error { return e.cause }
+
+// outOfDate returns a ViewError if the view of Kubernetes is out of date.
+func (e *Engine) outOfDate() error {
+	if err := e.options.Cluster.OutOfDate(); err != nil {
+		return &ViewError{err}
+	}
+	return nil
+}

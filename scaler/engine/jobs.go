@@ -22,11 +22,9 @@ type memberJobs struct {
 // their agents in a snapshot.
 func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) (each []memberJobs, all []plan.Job) {
 	byBase := map[string][]string{} // names of agents
-	if !e.options.Cluster.PodsInView() {
-		for i := range snapshot.Requests {
-			if base := fleet.BaseOfPod(snapshot.Requests[i].Agent); base != "" {
-				byBase[base] = append(byBase[base], snapshot.Requests[i].Agent)
-			}
+	for i := range snapshot.Requests {
+		if base := fleet.BaseOfPod(snapshot.Requests[i].Agent); base != "" {
+			byBase[base] = append(byBase[base], snapshot.Requests[i].Agent)
 		}
 	}
 	each = make([]memberJobs, len(p.members))
@@ -48,13 +46,17 @@ func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) (each []memberJobs
 	return each, all
 }
 
-// planned joins a Job with its agents: those of its pods where pods are in view,
-// else those named as its pods would be. A Job whose first pod has failed runs
+// planned joins a Job with its agents: those of its pods where these are in view,
+// else those named as its pods would be: an agent may hold a request before its pod
+// is seen. A Job whose first pod has failed runs
 // another agent, which is as good as that of a new Job.
 func planned(job *fleet.Job, byBase map[string][]string) plan.Job {
 	made := plan.Job{UID: job.UID, Group: job.Owner(), Created: job.Created, Ended: job.Ended}
 	if len(job.Pods) == 0 {
-		made.Agents = byBase[job.PodBase()]
+		// A base that was cut may be that of several Jobs.
+		if base := job.PodBase(); base == job.Name+"-" {
+			made.Agents = byBase[base]
+		}
 		return made
 	}
 	last := &job.Pods[len(job.Pods)-1]

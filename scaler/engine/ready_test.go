@@ -48,6 +48,12 @@ type asker struct {
 
 func newAsker(t *testing.T, queue engine.Queue) *asker {
 	t.Helper()
+	return newAskerOf(t, queue, &lostView{})
+}
+
+// newAskerOf makes one whose engine sees the cluster, once it has an index.
+func newAskerOf(t *testing.T, queue engine.Queue, cluster *lostView) *asker {
+	t.Helper()
 	url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 	if err != nil {
 		t.Fatal(err)
@@ -55,8 +61,9 @@ func newAsker(t *testing.T, queue engine.Queue) *asker {
 	a := &asker{index: fleet.NewIndex(2 * time.Minute)}
 	a.scaledJob = fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "build"}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "Linux"})
 	a.index.SetScaledJob(a.scaledJob)
+	cluster.view = view{a.index}
 	a.engine = engine.New(engine.Options{
-		Organizations: []engine.Organization{{URL: url, Queue: queue}}, Cluster: view{a.index},
+		Organizations: []engine.Organization{{URL: url, Queue: queue}}, Cluster: cluster,
 		MaxAge: 10 * time.Second, Timeout: 5 * time.Second, Logger: zap.NewNop(),
 	})
 	return a

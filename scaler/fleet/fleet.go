@@ -47,10 +47,14 @@ type Options struct {
 type Fleet struct {
 	*Index
 
-	label     string
-	objects   bool // ScaledObjects are in view
-	kube      kubernetes.Interface
-	custom    dynamic.Interface
+	label   string
+	objects bool // ScaledObjects are in view
+	kube    kubernetes.Interface
+	custom  dynamic.Interface
+	// connection is that of the informers, and their clients.
+	connection     *connection
+	followedKube   kubernetes.Interface
+	followedCustom dynamic.Interface
 	informers []cache.SharedIndexInformer
 	synced    []cache.InformerSynced
 	recorder  events.EventRecorder
@@ -68,7 +72,14 @@ func New(config *rest.Config, options Options) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fleet{Index: NewIndex(options.RememberFor), label: options.JobLabel, kube: kube, custom: custom}
+	f := &Fleet{Index: NewIndex(options.RememberFor), label: options.JobLabel, kube: kube, custom: custom, connection: newConnection()}
+	persistent := f.connection.configure(config)
+	if f.followedKube, err = kubernetes.NewForConfig(persistent); err != nil {
+		return nil, err
+	}
+	if f.followedCustom, err = dynamic.NewForConfig(persistent); err != nil {
+		return nil, err
+	}
 	if f.label == "" {
 		f.label = ScaledJobLabel
 	}
@@ -136,6 +147,9 @@ func (f *Fleet) Stop() {
 
 // ScaledObjectsInView reports whether ScaledObjects are in view.
 func (f *Fleet) ScaledObjectsInView() bool { return f.objects }
+
+// OutOfDate returns why the view may be out of date, nil if it is not.
+func (f *Fleet) OutOfDate() error { return f.connection.err() }
 
 // JobOf reads a Job that need not be in view yet.
 func (f *Fleet) JobOf(job *batchv1.Job) Job { return jobOf(job, f.label) }

@@ -77,7 +77,7 @@ func (f *Fleet) followScaledJobs(ctx context.Context, namespace string) error {
 	if _, err := f.custom.Resource(scaledJobs).Namespace(namespace).List(ctx, one); err != nil {
 		return fmt.Errorf("list ScaledJobs: %w", err)
 	}
-	informer := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
+	informer := dynamicinformer.NewFilteredDynamicInformer(f.followedCustom, scaledJobs, namespace, 0, cache.Indexers{}, nil).Informer()
 	return follow(f, informer, func(object any) (*slim[viewedScaledJob], bool) {
 		u, ok := object.(*unstructured.Unstructured)
 		if !ok {
@@ -107,7 +107,7 @@ func (f *Fleet) followJobs(ctx context.Context, namespace string) error {
 	if _, err := f.kube.BatchV1().Jobs(namespace).List(ctx, one); err != nil {
 		return fmt.Errorf("list Jobs: %w", err)
 	}
-	informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
+	informer := informers.NewSharedInformerFactoryWithOptions(f.followedKube, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = f.label }),
 	).Batch().V1().Jobs().Informer()
 	return follow(f, informer, func(object any) (*slim[Job], bool) {
@@ -125,7 +125,7 @@ func (f *Fleet) followPods(ctx context.Context, namespaces []string) bool {
 		return false
 	}
 	for _, namespace := range namespaces {
-		informer := informers.NewSharedInformerFactoryWithOptions(f.kube, 0, informers.WithNamespace(namespace),
+		informer := informers.NewSharedInformerFactoryWithOptions(f.followedKube, 0, informers.WithNamespace(namespace),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = batchv1.JobNameLabel }),
 		).Core().V1().Pods().Informer()
 		err := follow(f, informer, func(object any) (*slim[Pod], bool) {
@@ -177,7 +177,7 @@ func (f *Fleet) followScaledObjects(ctx context.Context, namespaces []string) bo
 		return false
 	}
 	for _, namespace := range namespaces {
-		informer := dynamicinformer.NewFilteredDynamicInformer(f.custom, scaledObjects, namespace, 0, cache.Indexers{}, nil).Informer()
+		informer := dynamicinformer.NewFilteredDynamicInformer(f.followedCustom, scaledObjects, namespace, 0, cache.Indexers{}, nil).Informer()
 		err := follow(f, informer, func(object any) (*slim[*ScaledObject], bool) {
 			u, ok := object.(*unstructured.Unstructured)
 			if !ok {
