@@ -55,11 +55,11 @@ type Fleet struct {
 	connection     *connection
 	followedKube   kubernetes.Interface
 	followedCustom dynamic.Interface
-	informers []cache.SharedIndexInformer
-	synced    []cache.InformerSynced
-	recorder  events.EventRecorder
-	cancel    context.CancelFunc
-	running   sync.WaitGroup
+	informers      []cache.SharedIndexInformer
+	synced         []cache.InformerSynced
+	recorder       events.EventRecorder
+	cancel         context.CancelFunc
+	running        sync.WaitGroup
 }
 
 // New returns a fleet that does not follow anything yet.
