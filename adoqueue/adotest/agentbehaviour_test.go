@@ -305,27 +305,6 @@ func TestNoProxyIsInLowerCase(t *testing.T) {
 	}
 }
 
-// The scan finds programs, and facts about the agent.
-func TestCapabilitiesAreScanned(t *testing.T) {
-	ado := agentServer(t, Options{})
-	d := unpack(t, ado)
-	bin := t.TempDir()
-	for _, name := range []string{"mvn", "node"} {
-		check(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"), 0o700)) // run by nobody
-	}
-	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"), "TERM=xterm", "VSTS_AGENT_INPUT_WORK=_work")
-	d.wantExit(d.configure(ado))(0, "")
-	have := get(t, ado, agentsPath+"/1?includeCapabilities=true").object(t)["systemCapabilities"].(map[string]any)
-	for name, want := range map[string]any{
-		"maven": filepath.Join(bin, "mvn"), "node.js": filepath.Join(bin, "node"), "sh": must1(exec.LookPath("sh"))(t),
-		"Agent.HomeDirectory": d.dir, "InteractiveSession": "True", "TERM": nil, "VSTS_AGENT_INPUT_WORK": nil, "mvn": nil,
-	} {
-		if have[name] != want {
-			t.Errorf("%s: got %v, want %v", name, have[name], want)
-		}
-	}
-}
-
 // --replace keeps what users set: their capabilities, and that it is disabled.
 func TestReplaceKeepsWhatUsersGave(t *testing.T) {
 	ado := agentServer(t, Options{})
@@ -335,4 +314,68 @@ func TestReplaceKeepsWhatUsersGave(t *testing.T) {
 	if a := ado.Agents("linux")[0]; !a.Disabled || a.Capabilities["gpu"] != "1" {
 		t.Errorf("got %+v", a)
 	}
+}
+
+// The file .proxybypass, of regular expressions, counts beside no_proxy.
+func TestTheProxyIsBypassedByAFile(t *testing.T) {
+	ado := agentServer(t, Options{})
+	d := unpack(t, ado)
+	check(t, os.WriteFile(filepath.Join(d.dir, ".proxybypass"), []byte("example\\.com\n127\\.0\\.0\\.1\n"), 0o600))
+	d.wantExit(d.configure(ado, "--proxyurl", "http://127.0.0.1:1"))(0, "Successfully added")
+}
+
+// Three files are all that a configured agent consists of, and the token that
+// configured it is in none of them.
+func TestThreeFilesMakeAConfiguredAgent(t *testing.T) {
+	ado := agentServer(t, Options{})
+	d, other := unpack(t, ado), unpack(t, ado)
+	d.wantExit(d.configure(ado))(0, "Successfully added")
+	for _, name := range []string{".agent", ".credentials", ".credentials_rsaparams"} {
+		content := must1(os.ReadFile(filepath.Join(d.dir, name)))(t)
+		if bytes.Contains(content, []byte("adotest-pat")) {
+			t.Errorf("%s holds the token", name)
+		}
+		if mode := must1(os.Stat(filepath.Join(d.dir, name)))(t).Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s has mode %v", name, mode)
+		}
+		check(t, os.WriteFile(filepath.Join(other.dir, name), content, 0o600))
+	}
+	id := must1(ado.Queue("linux", Job{}))(t)
+	other.wantExit(other.exit("run.sh", "--once"))(0, "completed with result: Succeeded")
+	wantState(t, ado, id, Finished, "succeeded", "pod-1")
+}
+
+// A listener whose own token was revoked ends as if all were well.
+func TestARevokedTokenEndsWith0(t *testing.T) {
+	ado := agentServer(t, Options{})
+	d := unpack(t, ado)
+	d.wantExit(d.configure(ado))(0, "Successfully added")
+	ado.Inject(Fault{
+		Operation: OpMessages, Method: http.MethodGet, Status: http.StatusUnauthorized,
+		Body: []byte(`{"message":"revoked","typeKey":"TaskAgentAccessTokenExpiredException"}`), ContentType: "application/json",
+	})
+	d.wantExit(d.exit("run.sh", "--once"))(0, "was revoked")
+}
+
+// Without ping, update.sh would spin while it waits for the listener's end.
+func TestTheUpdateWaitsByPing(t *testing.T) {
+	ado := agentServer(t, Options{})
+	d := unpack(t, ado)
+	bin := t.TempDir()
+	pinged := filepath.Join(bin, "pinged")
+	check(t, os.WriteFile(filepath.Join(bin, "ping"), []byte("#!/bin/bash\n>>"+pinged+" echo \"$@\"; sleep 0.1\n"), 0o700)) //nolint:gosec // it is to be run
+	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"), "ADOTEST_UPDATE_PATIENCE=3")
+	d.wantExit(d.configure(ado))(0, "Successfully added")
+	cmd, out := d.script("run-docker.sh", "--once")
+	check(t, cmd.Start())
+	eventually(t, "the agent listens", func() bool { return ado.Agents("linux")[0].Session })
+	check(t, ado.UpdateAgent("linux", "pod-1", "4.256.0"))
+	must1(ado.Queue("linux", Job{}))(t)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(pinged); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the update is over", func() bool { return len(d.processes("_update.sh")) == 0 })
 }

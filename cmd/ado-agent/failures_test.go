@@ -81,6 +81,18 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestRevokedToken has Azure DevOps revoke the agent's own token, at which the agent
+// ends as if all were well.
+func TestRevokedToken(t *testing.T) {
+	ado := azureDevOps(t, adotest.Options{})
+	ado.Inject(adotest.Fault{
+		Operation: adotest.OpMessages, Method: http.MethodGet, Status: http.StatusUnauthorized,
+		Body: []byte(`{"message":"revoked","typeKey":"TaskAgentAccessTokenExpiredException"}`), ContentType: "application/json",
+	})
+	launch(t, ado).exits(0, "was revoked", "The agent ended by itself and without a job.")
+	wantNoAgents(t, ado)
+}
+
 func TestNameTaken(t *testing.T) {
 	t.Run("by a living agent", func(t *testing.T) {
 		ado := azureDevOps(t, adotest.Options{})
