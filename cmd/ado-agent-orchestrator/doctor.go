@@ -142,6 +142,13 @@ func (s settings) answers(ctx context.Context) (answer func(ctx context.Context,
 	return answer, func() { decisions.Close(); before() }, nil
 }
 
+// withoutRight is what happens without the right to watch a resource, if the scaler
+// works on.
+var withoutRight = map[string]string{
+	"pods":          "they are joined by name, and ScaledJobs with names of more than 51 characters or with a backoffLimit are refused",
+	"scaledobjects": "each ScaledObject has to set count unfinished, or its busy agents are not counted",
+}
+
 // rights are those that serve with these settings needs in Kubernetes.
 func (s settings) rights(own string) (rights []doctor.Right) {
 	add := func(namespaces []string, group, resource, feature string, verbs ...string) {
@@ -159,6 +166,12 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 		add(view, "keda.sh", "scaledjobs", "count exact", "list", "watch")
 		add(view, "batch", "jobs", "count exact", "list", "watch")
 		add(view, "events.k8s.io", "events", "the report of problems", "create")
+		optional := len(rights)
+		add(view, "", "pods", "the join of Jobs with their agents", "list", "watch")
+		add(view, "keda.sh", "scaledobjects", "ScaledObjects", "list", "watch")
+		for i := range rights[optional:] {
+			rights[optional+i].Without = withoutRight[rights[optional+i].Resource]
+		}
 		if s.housekeeper.StuckAfter > 0 {
 			add(view, "", "pods", "STUCK_AFTER", "list")
 			add(view, "", "events", "STUCK_AFTER", "list")

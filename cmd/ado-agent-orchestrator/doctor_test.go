@@ -28,3 +28,23 @@ func TestMetricsURL(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorKnowsOptionalRights has doctor ask for what the view of Kubernetes can do
+// without too.
+func TestDoctorKnowsOptionalRights(t *testing.T) {
+	optional := map[string]bool{}
+	s := settings{view: viewFlags{Kube: on, KubeNamespaces: []string{"ado"}}}
+	for _, right := range s.rights("home") {
+		if right.Without != "" {
+			optional[right.Verb+" "+right.Resource+" in "+right.Namespace] = true
+		}
+	}
+	for _, want := range []string{"list pods in ado", "watch pods in ado", "list scaledobjects in ado", "watch scaledobjects in ado"} {
+		if !optional[want] {
+			t.Errorf("%s is missing: %v", want, optional)
+		}
+	}
+	if len(optional) != 4 {
+		t.Errorf("optional rights: %v", optional)
+	}
+}

@@ -68,7 +68,7 @@ func (d *doctor) credentials(ctx context.Context) {
 
 func expiry(kind string) string {
 	if kind == "pat" {
-		return "; Azure DevOps does not report when it expires"
+		return "; Azure DevOps does not say when it expires, so note that when you create it"
 	}
 	return ""
 }

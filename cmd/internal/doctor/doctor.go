@@ -55,6 +55,8 @@ type Right struct {
 	Verb, Group, Resource, Namespace string
 	// For is the feature.
 	For string
+	// Without is what happens without an optional right, "" if it is required.
+	Without string
 }
 
 // Options say what to check.

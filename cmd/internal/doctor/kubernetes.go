@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"regexp"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // rights checks those that the switched-on features need.
 func (d *doctor) rights(ctx context.Context) {
 	missing := 0
-	for _, r := range d.Rights {
+	for i := range d.Rights {
+		r := &d.Rights[i]
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: r.Namespace, Verb: r.Verb, Group: r.Group, Resource: r.Resource,
@@ -33,21 +35,30 @@ func (d *doctor) rights(ctx context.Context) {
 		if answer.Status.Allowed {
 			continue
 		}
+		if r.Without != "" {
+			d.ok("optional rights in Kubernetes", "%s, which is for %s: without it %s", r.refused(), r.For, r.Without)
+			continue
+		}
 		missing++
-		where := "in namespace " + r.Namespace
-		if r.Namespace == "" {
-			where = "in all namespaces"
-		}
-		resource := r.Resource
-		if r.Group != "" {
-			resource += "." + r.Group
-		}
 		d.fault("rights in Kubernetes", "allow it in a Role for the scaler's service account, or switch the feature off",
-			"%s may not %s %s, which %s requires", where, r.Verb, resource, r.For)
+			"%s, which %s requires", r.refused(), r.For)
 	}
 	if missing == 0 {
 		d.ok("rights in Kubernetes", "the switched-on features have all they need")
 	}
+}
+
+// refused says that the right is missing.
+func (r *Right) refused() string {
+	where := "in namespace " + r.Namespace
+	if r.Namespace == "" {
+		where = "in all namespaces"
+	}
+	resource := r.Resource
+	if r.Group != "" {
+		resource += "." + r.Group
+	}
+	return fmt.Sprintf("%s may not %s %s", where, r.Verb, resource)
 }
 
 // operatorName is the Deployment of KEDA's operator, by helm, AKS and OpenShift.
