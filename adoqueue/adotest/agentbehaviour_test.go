@@ -363,7 +363,7 @@ func TestTheUpdateWaitsByPing(t *testing.T) {
 	d := unpack(t, ado)
 	bin := t.TempDir()
 	pinged := filepath.Join(bin, "pinged")
-	check(t, os.WriteFile(filepath.Join(bin, "ping"), []byte("#!/bin/bash\n>>"+pinged+" echo \"$@\"; sleep 0.1\n"), 0o700)) //nolint:gosec // it is to be run
+	check(t, os.WriteFile(filepath.Join(bin, "ping"), []byte("#!/bin/bash\n>>"+pinged+" echo \"$@\"; sleep 0.1\n"), 0o700))
 	d.env = append(d.env, "PATH="+bin+":"+os.Getenv("PATH"), "ADOTEST_UPDATE_PATIENCE=3")
 	d.wantExit(d.configure(ado))(0, "Successfully added")
 	cmd, out := d.script("run-docker.sh", "--once")
