@@ -57,7 +57,8 @@ func TestIsolateIdentity(t *testing.T) {
           volumeMounts:
             - {name: ca, mountPath: /ca}
             - {name: cache, mountPath: /cache}
-        - {name: other, image: other}
+      initContainers:
+        - {name: other, image: other, restartPolicy: Always}
       volumes:
         - {name: ca, configMap: {name: ca}}
         - {name: cache, emptyDir: {}}
@@ -84,7 +85,7 @@ func TestIsolateIdentity(t *testing.T) {
 		t.Errorf("got %+v", pod)
 	}
 	job, err := Job(s)
-	if got := job.Spec.Template.Annotations[skipContainers]; err != nil || got != "agent;other" {
+	if got := job.Spec.Template.Annotations[skipContainers]; err != nil || got != "other;agent" {
 		t.Errorf("containers without an identity are %q", got)
 	}
 }

@@ -178,6 +178,7 @@ status: {active: 1}
 		"definition.spec.template.metadata.labels[scaledjob.keda.sh/name]: ",
 		"definition.spec.template.metadata: must hold nothing but labels ",
 		pod + "containers[0].env[0]: AZP_TOKEN ",
+		pod + "containers[0]: must be a sidecar, ",
 		agent + "env[0]: AZP_URL ",
 		agent + `env[1]: AZP_POOL must be "Default", `,
 		agent + "env[2]: AZP_AGENT_NAME ",
@@ -207,4 +208,21 @@ func TestRefusesNoContainer(t *testing.T) {
 	s.Definition = definition
 	_, err = Job(s)
 	expectMistakes(t, err, []string{"definition.spec.template.spec.containers: "})
+}
+
+// TestWarnings has what works, but badly.
+func TestWarnings(t *testing.T) {
+	s := minimal()
+	if got := s.Warnings(); got != nil {
+		t.Errorf("without a definition: %q", got)
+	}
+	s.Definition = read(t, "older")
+	if got := s.Warnings(); got != nil {
+		t.Errorf("older: %q", got)
+	}
+	s.Definition.Spec.ActiveDeadlineSeconds = new(int64(1800))
+	want := "definition.spec.activeDeadlineSeconds is 1800: the time that an agent waits for a job counts too"
+	if got := s.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -1,6 +1,7 @@
 package jobtemplate
 
 import (
+	"fmt"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,6 +28,7 @@ func (d *draft) checkDefinition() {
 		d.checkVariables()
 	}
 	d.checkOthers()
+	d.checkSidecars()
 	if policy := d.spec.RestartPolicy; policy != "" && policy != corev1.RestartPolicyNever {
 		d.field(d.specPath.Child("restartPolicy"), "must be Never: an agent takes one job")
 	}
@@ -116,4 +118,30 @@ func (d *draft) checkOthers() {
 	}
 	check(d.spec.InitContainers, d.specPath.Child("initContainers"))
 	check(d.spec.Containers, d.specPath.Child("containers"))
+}
+
+// checkSidecars finds containers that would keep the Job from ending, unless they
+// share the processes, so that the agent's can end the others.
+func (d *draft) checkSidecars() {
+	if d.spec.ShareProcessNamespace != nil && *d.spec.ShareProcessNamespace {
+		return
+	}
+	for i := range d.spec.Containers {
+		if &d.spec.Containers[i] != d.agent {
+			d.field(d.specPath.Child("containers").Index(i), "must be a sidecar, since a Job ends only when all of its containers have; "+
+				"move it to initContainers, with restartPolicy: Always")
+		}
+	}
+}
+
+// Warnings returns what works badly in the Definition, with its fields.
+func (s Settings) Warnings() (warnings []string) {
+	if s.Definition == nil {
+		return nil
+	}
+	if n := s.Definition.Spec.ActiveDeadlineSeconds; n != nil {
+		warnings = append(warnings, fmt.Sprintf("%s is %d: the time that an agent waits for a job counts too, and a job that runs then is cut off; "+
+			"use the pipeline's timeoutInMinutes instead", definition.Child("spec", "activeDeadlineSeconds"), *n))
+	}
+	return warnings
 }

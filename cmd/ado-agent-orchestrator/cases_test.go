@@ -94,6 +94,34 @@ spec:
 	return path
 }
 
+// TestRenderReadsTheDefinition has a deadline, of which render warns, and a second
+// container, which it refuses.
+func TestRenderReadsTheDefinition(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spec, containers string
+		exit             int
+		want             string
+	}{
+		"plain": {"", "", 0, ""},
+		"a deadline": {"  activeDeadlineSeconds: 1800\n", "", 0,
+			"JOB_DEFINITION_FILE: definition.spec.activeDeadlineSeconds is 1800: the time that an agent waits for a job counts too"},
+		"a second container": {"", "      - {name: dind, image: dind}\n", 1,
+			"JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[1]: must be a sidecar"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "job.yaml")
+			writeFile(t, path, "apiVersion: batch/v1\nkind: Job\nspec:\n"+tt.spec+"  template:\n    spec:\n      containers:\n      - {name: agent, image: i}\n"+tt.containers)
+			_, log, exit := inProcess(t, []string{
+				"ORG_URL=https://dev.azure.com/contoso", "AGENT_POOLS=linux", "SCALER_ADDRESS=s:9090", "JOB_DEFINITION_FILE=" + path,
+				"JOB_TOKEN_SECRET=ado/pat",
+			}, "render")
+			if exit != tt.exit || !strings.Contains(log, tt.want) || tt.want == "" && log != "" {
+				t.Errorf("exit %d: %s\nwant %d: %s", exit, log, tt.exit, tt.want)
+			}
+		})
+	}
+}
+
 // TestPoolWithComma lists two pools, one of them with a comma in its name.
 func TestPoolWithComma(t *testing.T) {
 	out, log, exit := inProcess(t, []string{

@@ -120,6 +120,9 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	logger := o.warned(s.logger(o.log))
 	limitMemory(logger)
 	bindKubernetesLog(ctx, logger)
+	for _, warning := range s.agents.pools[0].Warnings() { // the definition is the same for all
+		logger.Warn("JOB_DEFINITION_FILE works badly", zap.String("warning", warning))
+	}
 	registry := newRegistry()
 	opened, err := s.open(adoqueue.NewMetrics(registry))
 	if err != nil {
