@@ -44,6 +44,7 @@ func TestOnBench(t *testing.T) {
 	}
 	t.Run("chart", func(t *testing.T) { asInREADME(newSite(t, b)) })
 	t.Run("older", func(t *testing.T) { older(newSite(t, b)) })
+	t.Run("recipes", func(t *testing.T) { runsRecipes(t, b) })
 }
 
 func newSite(t *testing.T, b *bench.Bench) *site {

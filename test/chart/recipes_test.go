@@ -1,38 +1,107 @@
 package chart_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-// TestRecipes renders the values that the agent image's README has for building
-// container images, and wants KEDA's and Kubernetes' types to know every field.
-func TestRecipes(t *testing.T) {
-	found := 0
+// recipes renders the values that the agent image's README has for building
+// container images, and returns the Jobs by the name of their daemon.
+func recipes(t *testing.T) map[string]batchv1.JobSpec {
+	t.Helper()
+	jobs := map[string]batchv1.JobSpec{}
 	for _, block := range strings.Split(read(t, "../../linux/README.md"), "```yaml\n")[1:] {
 		text, _, _ := strings.Cut(block, "```")
 		if !strings.HasPrefix(text, "agents:") {
 			continue
 		}
-		found++
-		pod := scaledJobs(t, render(t, parse(t, basis+text+"agentPools: [{pool: linux}]\n")))[0].Spec.JobTargetRef.Template.Spec
+		credential := "  credential: {existingSecret: " + workload.TokenSecret + "}\n"
+		job := *scaledJobs(t, render(t, parse(t, basis+text+credential+"agentPools: [{pool: linux}]\n")))[0].Spec.JobTargetRef
+		jobs[job.Template.Spec.InitContainers[0].Name] = job
+	}
+	if len(jobs) != 2 {
+		t.Errorf("%d recipes", len(jobs))
+	}
+	return jobs
+}
+
+// TestRecipes wants KEDA's and Kubernetes' types to know every field of the recipes,
+// and the agent to share with the daemon what that mounts.
+func TestRecipes(t *testing.T) {
+	for name, job := range recipes(t) {
+		pod := job.Template.Spec
 		sidecar := pod.InitContainers[0]
 		if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways || sidecar.StartupProbe == nil {
-			t.Errorf("the sidecar is %+v", sidecar)
+			t.Errorf("%s: the sidecar is %+v", name, sidecar)
 		}
-		for _, mount := range sidecar.VolumeMounts { // what it shares with the agent
+		for _, mount := range sidecar.VolumeMounts {
 			shared := false
 			for _, other := range pod.Containers[0].VolumeMounts {
 				shared = shared || other == mount
 			}
 			if !shared {
-				t.Errorf("the agent does not mount %+v", mount)
+				t.Errorf("%s: the agent does not mount %+v", name, mount)
 			}
 		}
 	}
-	if found != 2 {
-		t.Errorf("%d recipes", found)
+}
+
+// runsRecipes has Kubernetes run the Jobs of the recipes, whose containers are
+// stand-ins: the daemon is there before the agent and ends after it, and so does
+// the Job.
+func runsRecipes(t *testing.T, b *bench.Bench) {
+	for name, spec := range recipes(t) {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var steps []string
+			step := func(format string, args ...any) {
+				mu.Lock()
+				defer mu.Unlock()
+				steps = append(steps, fmt.Sprintf(format, args...))
+			}
+			made, err := b.NewSite(t.Context(), bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan {
+				return controlplane.Plan{Run: func(ctx context.Context, c controlplane.Container) int {
+					step("%s starts", c.Name)
+					if c.Name != "agent" {
+						<-ctx.Done()
+					}
+					step("%s ends", c.Name)
+					return 0
+				}}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = made.Close() })
+			jobs := made.Kube.BatchV1().Jobs(made.Namespace)
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "recipe"}, Spec: spec}
+			if _, err := jobs.Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			newCluster(t, b.Plane.Config()).eventually(func(ctx context.Context) string {
+				got, err := jobs.Get(ctx, job.Name, metav1.GetOptions{})
+				if err != nil || got.Status.Succeeded != 1 {
+					return fmt.Sprintf("the Job has not ended: %v, %+v", err, got.Status)
+				}
+				return ""
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			want := fmt.Sprintf("%[1]s starts, agent starts, agent ends, %[1]s ends", name)
+			if got := strings.Join(steps, ", "); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
