@@ -53,7 +53,7 @@ type agentFlags struct {
 
 // scaledJobFlags are for ScaledJobs only.
 type scaledJobFlags struct {
-	Address        string        `name:"scaler-address" env:"SCALER_ADDRESS" placeholder:"HOST:PORT" template:"scalerAddress" help:"Address at which KEDA reaches this scaler, as in scalerAddress of the triggers. Required with $AGENT_POOLS, $PLACEHOLDERS and $OFFLINE_AGENTS."`
+	Address        string        `name:"scaler-address" env:"SCALER_ADDRESS" placeholder:"HOST:PORT" template:"scalerAddress" help:"Address at which KEDA reaches this scaler, as in scalerAddress of the triggers. Required with $AGENT_POOLS, $PLACEHOLDERS, $OFFLINE_AGENTS and $END_IDLE."`
 	Authentication string        `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" placeholder:"NAME" template:"authentication" help:"TriggerAuthentication with the certificates, if the scaler serves TLS."`
 	Interval       time.Duration `name:"polling-interval" env:"POLLING_INTERVAL" default:"5s" min:"1s" template:"pollingInterval" help:"How often KEDA asks for each ScaledJob, in whole seconds."`
 }

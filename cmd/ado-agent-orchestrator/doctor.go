@@ -179,6 +179,9 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 		if s.housekeeper.DeleteStuck {
 			add(view, "batch", "jobs", "DELETE_STUCK", "delete")
 		}
+		if s.housekeeper.EndIdle {
+			add(view, "batch", "jobs", "END_IDLE", "delete")
+		}
 	}
 	home := []string{own}
 	if s.housekeeper.pools() && strings.TrimSpace(s.housekeeper.owner) == "" {

@@ -21,14 +21,15 @@ type housekeepingFlags struct {
 	OfflineAfter  time.Duration `name:"offline-after" env:"OFFLINE_AFTER" default:"10m" min:"1s" help:"Offline time after which leftover agents and unused placeholders are removed."`
 	StuckAfter    time.Duration `name:"stuck-after" env:"STUCK_AFTER" default:"15m" help:"Time that a Job's pod may take to start before an event and a metric report the reason; 0 disables."`
 	DeleteStuck   bool          `name:"delete-stuck" env:"DELETE_STUCK" default:"false" help:"Delete Jobs whose pods do not start within $STUCK_AFTER."`
+	EndIdle       bool          `name:"end-idle" env:"END_IDLE" default:"false" help:"End idle agents that a trigger's warm no longer wants, and those that warmMaxAge has replaced, by deleting their Jobs. It applies to Jobs with the label ado-agent-orchestrator.io/launcher, which the launcher of this project ends without losing a job."`
 	DryRun        bool          `name:"housekeeping-dry-run" env:"HOUSEKEEPING_DRY_RUN" default:"false" help:"Change nothing; log what housekeeping would do."`
 	Owner         string        `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" placeholder:"TEXT" unset:"namespace UID" help:"Distinguishes this scaler from others that keep the same pools. By default the UID of its namespace."`
 }
 
 func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {
-	if (f.Placeholders || f.OfflineAgents) && scaling.Address == "" && p.Sound(&scaling.Address) {
+	if (f.Placeholders || f.OfflineAgents || f.EndIdle) && scaling.Address == "" && p.Sound(&scaling.Address) {
 		// A leader that KEDA never asks would not learn it.
-		p.Add(&scaling.Address, "is missing; PLACEHOLDERS and OFFLINE_AGENTS need it, to find their ScaledJobs")
+		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE need it, to find their ScaledJobs")
 	}
 }
 
@@ -41,7 +42,7 @@ type housekeeper struct {
 func (f *housekeepingFlags) housekeeper() housekeeper {
 	return housekeeper{owner: f.Owner, Settings: housekeeping.Settings{
 		Placeholders: f.Placeholders, OfflineAgents: f.OfflineAgents, Grace: f.OfflineAfter,
-		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, DryRun: f.DryRun,
+		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, EndIdle: f.EndIdle, DryRun: f.DryRun,
 	}}
 }
 
@@ -78,12 +79,12 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
 	if p.view == nil {
-		if h.pools() {
-			return nil, errors.New("PLACEHOLDERS and OFFLINE_AGENTS need a view of Kubernetes: set KUBE=on to see what is in its way")
+		if h.pools() || h.EndIdle {
+			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE need a view of Kubernetes: set KUBE=on to see what is in its way")
 		}
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
-	if !h.pools() && h.StuckAfter == 0 {
+	if !h.pools() && h.StuckAfter == 0 && !h.EndIdle {
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
 	config, err := kubernetesClientConfig()
@@ -102,7 +103,7 @@ func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	}
 	return housekeeping.New(housekeeping.Options{
 		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(p.decisions),
-		Cluster: p.view, Pods: housekeeping.KubernetesPods{Client: kube},
+		Cluster: p.view, Pods: housekeeping.KubernetesPods{Client: kube}, Idle: p.decisions,
 		Metrics: housekeeping.NewMetrics(p.registry), Logger: p.logger,
 	}), nil
 }

@@ -211,6 +211,7 @@ func (s settings) engineOptions(organizations []engine.Organization, view *fleet
 		// A first answer takes two requests: the pool, then its jobs.
 		Organizations: organizations, MaxAge: s.PollingDelay, Timeout: 2 * s.Timeout, Logger: logger,
 		CapByParallelJobs: s.ParallelJobs, Address: s.scalerAddress,
+		EndsIdle: s.housekeeper.EndIdle && !s.housekeeper.DryRun,
 	}
 	if view != nil {
 		options.Cluster = view

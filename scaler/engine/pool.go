@@ -61,6 +61,7 @@ type Decision struct {
 	// Busy reports whether agents may take requests before the next poll.
 	Busy bool
 
+	input      plan.Input
 	generation uint64
 	claims     uint64
 	until      time.Time // when it would be another, if nothing else changes
@@ -137,7 +138,8 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	}
 	retired := e.retire(p, d, jobs, in.Jobs)
 	p.organization.claims.bound(&in, d, p, parallel)
-	d.Plan, d.Groups, d.ParallelJobs = plan.Make(in), in.Groups, in.ParallelJobs
+	d.Plan, d.input = plan.Make(in), in
+	d.Groups, d.ParallelJobs = in.Groups, in.ParallelJobs
 	for i := range jobs {
 		d.Jobs = append(d.Jobs, jobs[i].jobs)
 	}

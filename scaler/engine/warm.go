@@ -1,7 +1,8 @@
 package engine
 
 import (
-	"hash/fnv"
+	"crypto/sha256"
+	"encoding/binary"
 	"math"
 	"slices"
 	"time"
@@ -14,11 +15,12 @@ import (
 )
 
 const (
-	// defaultStartup is how long an agent is assumed to take to start before
-	// the first one was observed; minStartup and maxStartup bound what is believed.
+	// defaultStartup is how long an agent is assumed to take to start at least, before
+	// enough of them were observed; minStartup and maxStartup bound what is believed.
 	defaultStartup = time.Minute
 	minStartup     = 10 * time.Second
 	maxStartup     = 10 * time.Minute
+	enoughStartups = 5
 	// keptStartups is how many of a ScaledJob's last start-ups are remembered.
 	keptStartups = 20
 	// startedFor is how long a request has to have waited for its agent to show how
@@ -41,9 +43,13 @@ func (s *startups) expected() time.Duration {
 	if s == nil || len(s.last) == 0 {
 		return defaultStartup
 	}
+	least := minStartup
+	if len(s.last) < enoughStartups {
+		least = defaultStartup
+	}
 	sorted := slices.Sorted(slices.Values(s.last))
 	rank := int(math.Ceil(0.95 * float64(len(sorted))))
-	return min(max(sorted[rank-1], minStartup), maxStartup)
+	return min(max(sorted[rank-1], least), maxStartup)
 }
 
 // checkWarm returns what a trigger's idle agents may not do as its author wants.
@@ -172,7 +178,6 @@ func (e *Engine) retiresAt(m *member, job *fleet.Job, ahead time.Duration) time.
 
 // fraction returns a number from 0 to 1 that is the same for a text each time.
 func fraction(text string) float64 {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(text))
-	return float64(hash.Sum32()) / math.MaxUint32
+	hash := sha256.Sum256([]byte(text)) // similar texts are far apart
+	return float64(binary.BigEndian.Uint32(hash[:])) / math.MaxUint32
 }

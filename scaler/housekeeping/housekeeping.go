@@ -53,6 +53,9 @@ type Settings struct {
 	StuckAfter time.Duration
 	// DeleteStuck deletes Jobs whose pods have not started by then.
 	DeleteStuck bool
+	// EndIdle deletes Jobs of our launcher whose agents wait for a job that others
+	// are there for: after a period of the schedule, and those that were replaced.
+	EndIdle bool
 	// DryRun only reports what would be done.
 	DryRun bool
 }
@@ -113,7 +116,9 @@ type Options struct {
 	Cluster Cluster
 	// Pods finds the Jobs whose pods do not start. Settings.StuckAfter requires
 	// it.
-	Pods    Pods
+	Pods Pods
+	// Idle returns the ScaledJobs that keep idle agents. Settings.EndIdle requires it.
+	Idle    Idle
 	Metrics *Metrics
 	Logger  *zap.Logger
 }
@@ -146,6 +151,10 @@ func (k *Keeper) Run(ctx context.Context) {
 	if k.options.Settings.StuckAfter > 0 {
 		s := newStuckJobs(k)
 		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, s.reconcile, reconcileInterval) })
+	}
+	if k.options.Settings.EndIdle {
+		a := newIdleAgents(k)
+		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, a.reconcile, idleInterval) })
 	}
 	running.Wait()
 	k.options.Metrics.clearStuck()

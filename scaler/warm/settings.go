@@ -28,11 +28,11 @@ func (s *Settings) At(now time.Time) (d Demand, until time.Time) {
 		}
 		return Demand{levels: []Level{{Idle: s.MinIdle}}}, time.Time{}
 	}
-	d.levels = append(d.levels, s.level(now))
+	d.levels = append(d.levels, s.Level(now))
 	change := s.Schedule.Next(now)
 	until = change
 	for !change.IsZero() && !change.After(now.Add(s.Ahead)) {
-		d.levels = append(d.levels, s.level(change))
+		d.levels = append(d.levels, s.Level(change))
 		change = s.Schedule.Next(change)
 	}
 	if begins := change.Add(-s.Ahead); !change.IsZero() && begins.Before(until) {
@@ -41,7 +41,11 @@ func (s *Settings) At(now time.Time) (d Demand, until time.Time) {
 	return d, until
 }
 
-func (s *Settings) level(at time.Time) Level {
+// Level returns what the period of a moment wants.
+func (s *Settings) Level(at time.Time) Level {
+	if s.Schedule == nil {
+		return Level{Idle: s.MinIdle}
+	}
 	if level, ok := s.Schedule.At(at); ok {
 		return level
 	}

@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
+)
+
+// IdleGroup is a ScaledJob that keeps idle agents, and its Jobs that wait for a
+// request.
+type IdleGroup struct {
+	Key          plan.Key
+	Organization adoqueue.OrganizationURL
+	Pool         adoqueue.Pool
+	// Level is that of the period now.
+	Level warm.Level
+	// Needed is how many waiting Jobs it takes: the idle ones, and one for each
+	// queued request.
+	Needed int
+	// Spare is how many Jobs there are beyond minReplicaCount.
+	Spare int
+	// Waiting are the oldest first.
+	Waiting []IdleJob
+}
+
+// IdleJob is a Job that waits for a request.
+type IdleJob struct {
+	Job fleet.Job
+	// Agents are the names of its pods, which are those of their agents.
+	Agents []string
+	// Retired reports that another Job is created in its place.
+	Retired bool
+}
+
+// IdleGroups returns the ScaledJobs that keep idle agents, from decisions that are
+// no older than those that KEDA gets. Pools that cannot be read now are left out;
+// the error says which.
+func (e *Engine) IdleGroups(ctx context.Context) ([]IdleGroup, error) {
+	if e.options.Cluster == nil {
+		return nil, nil
+	}
+	var groups []IdleGroup
+	var failures []error
+	for ref, pool := range e.idlePools() {
+		ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
+		decision, p, err := e.fresh(ctx, ref, pool)
+		cancel()
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		groups = append(groups, e.idleGroupsOf(p, decision)...)
+	}
+	return groups, errors.Join(failures...)
+}
+
+// idlePools returns the pools with a ScaledJob that keeps idle agents and has
+// Jobs, by how its trigger names them.
+func (e *Engine) idlePools() map[poolRef]adoqueue.PoolRef {
+	pools := map[poolRef]adoqueue.PoolRef{}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for key, m := range e.members {
+		if m.group != nil && !m.gone && keepsIdle(m.trigger) && len(e.options.Cluster.JobsOf(key)) > 0 {
+			pools[refOf(m.trigger)] = m.trigger.Pool
+		}
+	}
+	return pools
+}
+
+// fresh returns the decision about a pool from a snapshot that did not fail.
+func (e *Engine) fresh(ctx context.Context, ref poolRef, of adoqueue.PoolRef) (*Decision, *pool, error) {
+	o := e.organizations[ref.organization]
+	snapshot, err := o.queue.Snapshot(ctx, of, e.options.MaxAge)
+	if err == nil {
+		err = snapshot.Err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p := e.poolOf(o, snapshot.Pool)
+	d, err := e.decide(ctx, p, snapshot)
+	return d, p, err
+}
+
+func (e *Engine) idleGroupsOf(p *pool, d *Decision) []IdleGroup {
+	taken := map[plan.Key]int{} // waiting Jobs that have a request to take
+	for _, verdict := range d.Plan.Requests {
+		if verdict.Outcome == plan.ByWaitingJob {
+			taken[verdict.Group]++
+		}
+	}
+	var groups []IdleGroup
+	p.deciding.Lock() // guards what the input refers to
+	defer p.deciding.Unlock()
+	for i := range d.Groups {
+		key := d.Groups[i].Key
+		m := e.member(key)
+		if m == nil || m.gone || m.group == nil || !keepsIdle(m.trigger) {
+			continue
+		}
+		has := d.Plan.Groups[key]
+		settings := idleSettings(m.trigger, 0)
+		groups = append(groups, IdleGroup{
+			Key: key, Organization: p.organization.url, Pool: d.Snapshot.Pool, Level: settings.Level(d.MadeAt),
+			Needed: has.Idle + taken[key], Spare: has.Unfinished - m.group.MinReplicas, Waiting: e.idleJobs(d, key),
+		})
+	}
+	return groups
+}
+
+func (e *Engine) idleJobs(d *Decision, key plan.Key) []IdleJob {
+	known := map[string]fleet.Job{}
+	for _, job := range e.options.Cluster.JobsOf(key) {
+		known[job.UID] = job
+	}
+	var jobs []IdleJob
+	for _, waiting := range plan.Waiting(d.input, key) {
+		// A Job that runs its second pod has another UID here: it counts, but it is
+		// nobody's to delete.
+		job := known[waiting.UID]
+		jobs = append(jobs, IdleJob{Job: job, Agents: waiting.Agents, Retired: waiting.Retired})
+	}
+	return jobs
+}
+
+// ObserveStartup takes in how long the agent of a ScaledJob took to start, from
+// the creation of its Job on.
+func (e *Engine) ObserveStartup(group IdleGroup, took time.Duration) {
+	p := e.poolOf(e.organizations[group.Organization], group.Pool)
+	p.deciding.Lock()
+	defer p.deciding.Unlock()
+	p.startupsOf(group.Key).add(took)
+}
