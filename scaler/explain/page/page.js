@@ -58,6 +58,22 @@
     }
   }
 
+  // looked returns what the person is looking at: what has the focus, or else the first
+  // small thing on the screen. At its top the page may grow downwards.
+  function looked() {
+    const seen = (e) => {
+      const box = e.getBoundingClientRect();
+      return box.top >= 0 && box.top < innerHeight && box.height > 0 && box.height < innerHeight;
+    };
+    if (scrollY === 0) return undefined;
+    if (main.contains(document.activeElement) && seen(document.activeElement)) return document.activeElement;
+    for (let y = 0; y < innerHeight; y += 20) {
+      const e = document.elementFromPoint(innerWidth / 3, y);
+      if (e && e !== main && main.contains(e) && seen(e)) return e;
+    }
+    return undefined;
+  }
+
   function show(next) {
     const fresh = next && next.getElementById("main");
     if (!fresh) return false;
@@ -66,7 +82,10 @@
       return true;
     }
     const focused = document.activeElement;
+    const fixed = looked();
+    const before = fixed && fixed.getBoundingClientRect().top;
     update(main, fresh);
+    if (fixed && fixed.isConnected) scrollBy(0, fixed.getBoundingClientRect().top - before);
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     if (document.title !== next.title) document.title = next.title;
     return true;

@@ -186,7 +186,7 @@ func TestBounds(t *testing.T) {
 		pool.Requests = append(pool.Requests, finished)
 	}
 	_, whole := open(t, report, "/")
-	has(t, whole, "902 more ScaledJobs", "4906 more jobs", "ado/build", "20261125.3")
+	has(t, whole, "952 more ScaledJobs", "4956 more jobs", "ado/build", "20261125.3")
 	if len(whole) > 400_000 {
 		t.Errorf("the page has %d bytes", len(whole))
 	}

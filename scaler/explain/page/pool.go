@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func poolViewOf(p *explain.Pool, r *explain.Report, rows int) poolView {
 	for i := range requests {
 		v.Requests = append(v.Requests, requestViewOf(&requests[i], v.Anchor, now))
 	}
-	decisions := p.Decisions[:min(rows, len(p.Decisions))]
+	decisions := p.Decisions[:min(max(rows/2, fewRows), len(p.Decisions))]
 	v.MoreDecisions = len(p.Decisions) - len(decisions) + p.Omitted.Decisions
 	for i := range decisions {
 		v.Decisions = append(v.Decisions, decisionViewOf(&decisions[i], now))
@@ -101,7 +102,7 @@ func poolViewOf(p *explain.Pool, r *explain.Report, rows int) poolView {
 func scaledJobViewOf(s *explain.ScaledJob, now time.Time) scaledJobView {
 	v := scaledJobView{ScaledJob: *s, AskedAt: momentOf(s.AskedAt, now), Metric: "–", Problem: s.Error, IsBroken: s.Broken != nil || s.Error != ""}
 	if s.Reported != nil {
-		v.Metric = fmt.Sprint(s.Reported.Value)
+		v.Metric = strconv.FormatInt(s.Reported.Value, 10)
 	}
 	if s.Broken != nil {
 		v.Problem, v.Fix = s.Broken.Sentence, s.Broken.Fix

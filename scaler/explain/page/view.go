@@ -1,7 +1,6 @@
 package page
 
 import (
-	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -14,7 +13,7 @@ import (
 // pool has its share, but never fewer than a few. A page about one pool, run or
 // ScaledJob has room for more.
 const (
-	rows         = 100
+	rows         = 50
 	rowsFiltered = 500
 	fewRows      = 5
 	maxPools     = 50
@@ -223,17 +222,15 @@ func anchor(p *explain.Pool) string {
 	return fmt.Sprintf("pool-%d-%08x", p.ID, organization.Sum32())
 }
 
-// firstOf returns the first n of a list, with broken ones before the others, and
-// how many are left out.
+// firstOf returns the first n of a list, broken ones before the others, and how many
+// are left out.
 func firstOf[T any](all []T, n int, broken func(*T) bool) (shown []T, more int) {
-	rank := func(t *T) int {
-		if broken(t) {
-			return 0
+	for _, wanted := range []bool{true, false} {
+		for i := range all {
+			if len(shown) < n && broken(&all[i]) == wanted {
+				shown = append(shown, all[i])
+			}
 		}
-		return 1
 	}
-	sorted := slices.Clone(all)
-	slices.SortStableFunc(sorted, func(a, b T) int { return cmp.Compare(rank(&a), rank(&b)) })
-	shown = sorted[:min(n, len(sorted))]
 	return shown, len(all) - len(shown)
 }
