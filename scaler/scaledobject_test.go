@@ -187,7 +187,7 @@ func TestScaledObjectQueued(t *testing.T) {
 	}
 	kube.mu.Lock()
 	defer kube.mu.Unlock()
-	if len(kube.warnings) != 1 || !strings.Contains(kube.warnings[0], "ado/agents ScaledObjectWorksBadly: count queued") {
+	if len(kube.warnings) != 1 || !strings.Contains(kube.warnings[0], "ado/agents ScaledObjectWarning: count queued") {
 		t.Errorf("warned %q, want one warning", kube.warnings)
 	}
 }

@@ -286,6 +286,6 @@ func (e *Engine) warn(m *member) {
 		key := m.scaledJob.Key
 		e.options.Logger.Warn("a ScaledJob works badly", zap.String("namespace", key.Namespace), zap.String("name", key.Name),
 			zap.String("warning", warning))
-		e.options.Cluster.Warn(key.Namespace, key.Name, "ScaledJobWorksBadly", warning)
+		e.options.Cluster.Warn(key.Namespace, key.Name, "ScaledJobWarning", warning)
 	}
 }

@@ -291,8 +291,8 @@ func TestWarnsOfSchedule(t *testing.T) {
 		w.poll()
 		w.poll()
 		want := []string{
-			`ScaledJobWorksBadly: warm: periods "Mon 08:00-10:00 1" and "Mon 09:00-11:00 2" overlap, from Mon 09:00 on; the later one counts`,
-			"ScaledJobWorksBadly: warmMaxAge has no effect, since the scaler ends no idle agents; set END_IDLE",
+			`ScaledJobWarning: warm: periods "Mon 08:00-10:00 1" and "Mon 09:00-11:00 2" overlap, from Mon 09:00 on; the later one counts`,
+			"ScaledJobWarning: warmMaxAge has no effect, since the scaler ends no idle agents; set END_IDLE",
 		}
 		if !slices.Equal(messages, want) {
 			t.Errorf("got %q, want %q", messages, want)

@@ -84,8 +84,8 @@ func TestModel(t *testing.T) {
 			"npm": "/usr/bin/npm", "HOSTNAME": "build-bcdfg-hjklm", "Agent.OSArchitecture": "ARM64", "Docker": "/usr/bin/docker",
 		}})
 		w.during(time.Minute + time.Second)
-		w.wantEvents(1, "Normal ado/build PlaceholderModelled: completed placeholder", "found in its image")
-		w.wantEvents(1, "Normal ado/twin PlaceholderModelled")
+		w.wantEvents(1, "Normal ado/build PlaceholderCompleted: completed placeholder", "found in its image")
+		w.wantEvents(1, "Normal ado/twin PlaceholderCompleted")
 		if err := w.ado.RemoveAgent("linux", "build-bcdfg-hjklm"); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestModel(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		w.wantEvents(2, "PlaceholderModelled")
+		w.wantEvents(2, "PlaceholderCompleted")
 		for _, agent := range w.ado.Agents("linux") {
 			if agent.System["HOSTNAME"] != "" || agent.System["Agent.Name"] != "" || !agent.Offline {
 				t.Errorf("got %+v", agent)

@@ -34,7 +34,7 @@ func (r reporter) warn(reason, message string, scaledJobs ...plan.Key) {
 var actionNames = map[actionKind]struct{ label, reason, done, planned string }{
 	addPlaceholder:    {"add_placeholder", "PlaceholderAdded", "registered", "would register"},
 	updatePlaceholder: {"update_placeholder", "PlaceholderUpdated", "restored the capabilities of", "would restore the capabilities of"},
-	modelPlaceholder:  {"model_placeholder", "PlaceholderModelled", "completed", "would complete"},
+	modelPlaceholder:  {"model_placeholder", "PlaceholderCompleted", "completed", "would complete"},
 	removePlaceholder: {"remove_placeholder", "PlaceholderRemoved", "removed", "would remove"},
 	nameTaken:         {"name_taken", "PlaceholderNameTaken", "", "cannot register"},
 	markAgent:         {"mark_agent", "AgentLeft", "marked", "would mark"},
