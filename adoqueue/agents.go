@@ -152,7 +152,7 @@ func decodeAgents(body io.Reader) ([]Agent, error) {
 	agents, left := []Agent{}, maxAgentText
 	err := decodeList(body, func(w *wireRegistered) error {
 		if w.ID == 0 {
-			return errors.New("it is no agent")
+			return errors.New("it is not an agent")
 		}
 		if left -= w.textSize(); left < 0 {
 			return fmt.Errorf("the list holds more than %d MiB of text", maxAgentText>>20)
@@ -181,7 +181,7 @@ func decodeAgent(body io.Reader) (Agent, error) {
 		return Agent{}, err
 	}
 	if wire.ID == 0 {
-		return Agent{}, errors.New("it is no agent")
+		return Agent{}, errors.New("it is not an agent")
 	}
 	return wire.agent(), nil
 }

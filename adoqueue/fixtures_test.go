@@ -170,7 +170,7 @@ func TestListShapes(t *testing.T) {
 		{name: "no list", body: object{"count": 0}, wantErr: "holds no list"},
 		{name: "null", body: nil, wantErr: "holds no list"},
 		{name: "wrapped message", body: object{"count": 1, "value": object{"Message": "no"}}, wantErr: "cannot be read"},
-		{name: "null in the list", body: object{"count": 1, "value": []any{nil}}, wantErr: "item 1: it is no job request"},
+		{name: "null in the list", body: object{"count": 1, "value": []any{nil}}, wantErr: "item 1: it is not a job request"},
 		{name: "odd priority", body: []object{base(object{"priority": "High", "planType": 3})}, want: 1},
 		{name: "not a time", body: object{"value": []object{base(object{"queueTime": "yesterday"})}}, wantErr: "item 1: a time is not in the form of RFC 3339"},
 		{name: "not a number", body: object{"value": []object{base(object{"requestId": "secret"})}}, wantErr: `item 1: field "requestId" is a string`},

@@ -83,7 +83,7 @@ type requestList struct {
 // while the list was made, the state that comes later counts.
 func (l *requestList) add(w *wireJobRequest) error {
 	if w.RequestID == 0 {
-		return errors.New("it is no job request")
+		return errors.New("it is not a job request")
 	}
 	i, twice := l.position[w.RequestID]
 	state := w.state()

@@ -26,7 +26,7 @@ func ParseOrganizationURL(text string) (OrganizationURL, error) {
 	// Errors do not quote the text, which may hold a password or a token.
 	u, err := url.Parse(strings.TrimSpace(text))
 	if err != nil {
-		return OrganizationURL{}, errors.New("is no URL; it has the form https://dev.azure.com/ORGANIZATION")
+		return OrganizationURL{}, errors.New("is not a URL; it has the form https://dev.azure.com/ORGANIZATION")
 	}
 	switch {
 	case u.User != nil:

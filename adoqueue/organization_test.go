@@ -23,7 +23,7 @@ func TestParseOrganizationURL(t *testing.T) {
 		{text: "https://contoso.visualstudio.com/DefaultCollection/shop", wantErr: "without a project"},
 		{text: "https://contoso.visualstudio.com/defaultcollection", want: "https://contoso.visualstudio.com/defaultcollection"},
 		{text: "https://user:hunter2@dev.azure.com/contoso", wantErr: "holds a user or password"},
-		{text: "https://user:hunter2@[::1/contoso", wantErr: "is no URL"},
+		{text: "https://user:hunter2@[::1/contoso", wantErr: "is not a URL"},
 		{text: "dev.azure.com/contoso", wantErr: "does not begin with https://HOST"},
 		{text: "ftp://dev.azure.com/contoso", wantErr: "does not begin with https://HOST"},
 		{text: "https://dev.azure.com/contoso?token=hunter2", wantErr: "query or fragment"},

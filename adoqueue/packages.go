@@ -58,7 +58,7 @@ func (c *Client) LatestPackage(ctx context.Context, kind, platform string) (Pack
 func decodePackage(body io.Reader) (first *Package, err error) {
 	err = decodeList(body, func(w *wirePackage) error {
 		if w.Filename == "" || w.DownloadURL == "" {
-			return errors.New("it is no package")
+			return errors.New("it is not a package")
 		}
 		if first == nil {
 			first = new(w.agentPackage())

@@ -128,7 +128,7 @@ func decodePools(body io.Reader) ([]Pool, error) {
 	var pools []Pool
 	err := decodeList(body, func(w *wirePool) error {
 		if w.ID == 0 {
-			return errors.New("it is no pool")
+			return errors.New("it is not a pool")
 		}
 		if len(w.Name) > maxName {
 			return errors.New("its name is too long")

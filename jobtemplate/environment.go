@@ -101,7 +101,7 @@ func (d *draft) checkVariable(v corev1.EnvVar, path *field.Path) {
 		}
 	case envCapabilities:
 		if list := capabilityList(d.Capabilities); v.ValueFrom != nil || v.Value != list {
-			d.field(path, "%s must be %q, the capabilities by which jobs are matched; leave it out and give them by the settings", v.Name, list)
+			d.field(path, "%s must be %q, the capabilities by which jobs are matched; leave it out and set them in the settings", v.Name, list)
 		}
 	case envToken:
 		// What it says is not repeated.

@@ -140,7 +140,7 @@ func (d *draft) placement() {
 }
 
 func (d *draft) contradiction(path *field.Path) {
-	d.field(path, "says something else than the settings; leave it out, or the setting")
+	d.field(path, "contradicts the settings; remove it here or there")
 }
 
 func (d *draft) container() {

@@ -55,7 +55,7 @@ type agentFlags struct {
 type scaledJobFlags struct {
 	Address        string        `name:"scaler-address" env:"SCALER_ADDRESS" placeholder:"HOST:PORT" template:"scalerAddress" help:"Address at which KEDA reaches this scaler, as in scalerAddress of the triggers. Required with $AGENT_POOLS, $PLACEHOLDERS, $OFFLINE_AGENTS and $END_IDLE."`
 	Authentication string        `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" placeholder:"NAME" template:"authentication" help:"TriggerAuthentication with the certificates, if the scaler serves TLS."`
-	Interval       time.Duration `name:"polling-interval" env:"POLLING_INTERVAL" default:"5s" min:"1s" template:"pollingInterval" help:"How often KEDA asks for each ScaledJob, in whole seconds."`
+	Interval       time.Duration `name:"polling-interval" env:"POLLING_INTERVAL" default:"5s" min:"1s" template:"pollingInterval" help:"Time between two polls of KEDA for each ScaledJob, in whole seconds."`
 }
 
 // checkScaledJobs reports what is wrong with the ScaledJobs of the pools.

@@ -28,7 +28,7 @@ func TestNoCommand(t *testing.T) {
 		env  []string
 		want string
 	}{
-		"pools":            {older, "agents need Kubernetes: "},
+		"pools":            {older, "agents require Kubernetes: "},
 		"pools and scaler": {append([]string{"SCALER_ADDRESS=scaler", "POLLING_DELAY=1"}, older...), "POLLING_DELAY"},
 		"nothing":          {nil, "ORG_URL (--org-url): is missing"},
 		"empty pools":      {append([]string{}, append(older, "AGENT_POOLS=")...), "AGENT_POOLS (--agent-pools): names no pool"},

@@ -29,7 +29,7 @@ type housekeepingFlags struct {
 func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {
 	if (f.Placeholders || f.OfflineAgents || f.EndIdle) && scaling.Address == "" && p.Sound(&scaling.Address) {
 		// A leader that KEDA never asks would not learn it.
-		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE need it, to find their ScaledJobs")
+		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE require it, to find their ScaledJobs")
 	}
 }
 
@@ -80,7 +80,7 @@ func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
 	if p.view == nil {
 		if h.pools() || h.EndIdle {
-			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE need a view of Kubernetes: set KUBE=on to see what is in its way")
+			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE require a view of Kubernetes: set KUBE=on to get the reason")
 		}
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}

@@ -69,7 +69,7 @@ func (s commonSettings) leaseOnceAnswered(ctx context.Context, logger *zap.Logge
 		lock, err = s.lease(ctx)
 		answered := err == nil || errors.Is(err, errNoLease)
 		if !answered && ctx.Err() == nil {
-			logger.Error("it cannot be found out who leads, trying again", zap.Error(err))
+			logger.Error("finding the leader failed; it is retried automatically", zap.Error(err))
 		}
 		return answered, nil
 	})
@@ -123,7 +123,7 @@ func (s commonSettings) lease(ctx context.Context) (resourcelock.Interface, erro
 		}}
 		review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("ask whether leases may be written: %w", err)
+			return nil, fmt.Errorf("check the right to write leases: %w", err)
 		}
 		if !review.Status.Allowed {
 			return nil, fmt.Errorf("%w: %s %s in namespace %s", errNoLease, verb, s.leaseName(), namespace)

@@ -70,7 +70,7 @@ func (c *queryCommand) Check(p *setting.Problems) {
 	case (c.CertFile == "") != (c.KeyFile == ""):
 		p.AddAll(files[:2], "go together; one of them is missing")
 	case c.CertFile != "" && c.CAFile == "":
-		p.AddAll(files, "mutual TLS needs the scaler's certificate authorities")
+		p.AddAll(files, "mutual TLS requires the scaler's certificate authorities")
 	case p.Sound(files...):
 		if _, err := c.credentials(); err != nil {
 			p.AddAll(files, "%w", err)

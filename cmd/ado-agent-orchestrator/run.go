@@ -131,7 +131,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	defer opened.close()
 	config, err := kubernetesClientConfig()
 	if err != nil {
-		return fmt.Errorf("agents need Kubernetes: %w", err)
+		return fmt.Errorf("agents require Kubernetes: %w", err)
 	}
 	p, err := s.passer(config, opened, logger)
 	if err != nil {
@@ -240,7 +240,7 @@ func (p *passer) run(ctx context.Context) {
 	err := wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
 		var err error
 		if runner, stop, err = p.start(ctx); err != nil && ctx.Err() == nil {
-			p.standalone.Logger.Error("agents cannot be started, trying again", zap.Error(err))
+			p.standalone.Logger.Error("starting agents failed; it is retried automatically", zap.Error(err))
 		}
 		return err == nil, nil
 	})

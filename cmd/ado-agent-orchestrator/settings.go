@@ -78,7 +78,7 @@ func (f *kedaFlags) check(p *setting.Problems) {
 	case (f.TLSCertFile == "") != (f.TLSKeyFile == ""):
 		p.AddAll(files[:2], "go together; one of them is missing")
 	case f.TLSClientCAFile != "" && f.TLSCertFile == "":
-		p.AddAll([]any{&f.TLSClientCAFile, &f.TLSCertFile, &f.TLSKeyFile}, "mutual TLS needs a certificate and its key")
+		p.AddAll([]any{&f.TLSClientCAFile, &f.TLSCertFile, &f.TLSKeyFile}, "mutual TLS requires a certificate and its key")
 	case p.Sound(files...):
 		f.checkFiles(p)
 	}

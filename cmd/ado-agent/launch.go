@@ -181,7 +181,7 @@ func (l *launcher) conclude(r lifecycle.Result) error {
 	case lifecycle.Terminated:
 		l.log.Info("The agent was asked to end and had no job.")
 	case lifecycle.Alone:
-		l.log.Warn("The agent ended by itself and without a job.")
+		l.log.Warn("The agent ended without a job and without being asked to.")
 	case lifecycle.Failed:
 		return failure{exitAgent, fmt.Errorf("the agent ended before it had a job (exit code %d); see its output above", r.ExitCode)}
 	case lifecycle.Crashed:

@@ -63,7 +63,7 @@ func (f *flags) Check(p *setting.Problems) {
 	}
 	if f.Role == roleRunner {
 		if f.Token != "" || f.TokenFile != "" {
-			p.AddAll([]any{&f.Role, &f.Token, &f.TokenFile}, "a token must not be given to the container that runs jobs (AZP_ROLE=runner); give it to the keeper only")
+			p.AddAll([]any{&f.Role, &f.Token, &f.TokenFile}, "the container that runs jobs (AZP_ROLE=runner) must have no token; set it for the keeper only")
 		}
 	} else if p.Sound(&f.Role) {
 		if f.URL.IsZero() {

@@ -55,7 +55,7 @@ func explain(err error) error {
 		for i, c := range list {
 			fields[i] = fmt.Sprintf("%s (by %s)", c.field, c.manager)
 		}
-		return fmt.Errorf("others manage fields that are wanted otherwise: %s; change the setting to what they want, or have them give up the field", strings.Join(fields, ", "))
+		return fmt.Errorf("fields conflict with other managers: %s; change the setting to their value, or remove the field there", strings.Join(fields, ", "))
 	}
 	switch {
 	case apierrors.IsForbidden(err):

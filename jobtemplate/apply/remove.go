@@ -65,7 +65,7 @@ func (a *Applier) remove(ctx context.Context, object *unstructured.Unstructured)
 		return fmt.Errorf("delete ScaledJob %s/%s: %w", a.Namespace, object.GetName(), explain(err))
 	}
 	delete(a.applied, object.GetName())
-	a.Logger.Info("ScaledJob removed: its pool is no longer wanted; its Jobs run on",
+	a.Logger.Info("ScaledJob removed, since its pool is not in AGENT_POOLS any more; its Jobs continue",
 		zap.String("namespace", a.Namespace), zap.String("scaledJob", object.GetName()))
 	return nil
 }

@@ -52,9 +52,9 @@ func (c *change) scaling() {
 	interval := find(spec, "pollingInterval")
 	if interval == nil {
 		set(spec, "pollingInterval", number("5"))
-		c.changed("spec.pollingInterval: 5, which costs no request to Azure DevOps; it was KEDA's default of 30")
+		c.changed("spec.pollingInterval: 5, with which agents start sooner; it was KEDA's default of 30")
 	} else if interval.Value != "5" {
-		c.decide("spec.pollingInterval is %s: 5 costs no request to Azure DevOps", interval.Value)
+		c.decide("spec.pollingInterval is %s: with 5, agents start sooner; a pool is read at most once per POLLING_DELAY however many ask", interval.Value)
 	}
 	if least := text(find(spec, "minReplicaCount")); least != "" && least != "0" {
 		c.decide("spec.minReplicaCount is %s: if it was there to have an agent registered, set it to 0 and let the scaler keep placeholders", least)

@@ -71,7 +71,7 @@ func (c *change) organization(metadata *yamlv3.Node, path string) {
 	}
 	if value := text(find(metadata, "organizationURL")); value != "" && !isURL(value) {
 		remove(metadata, "organizationURL")
-		c.decide("%s.organizationURL: removed, since it is no URL; set it if the scaler serves several organizations", path)
+		c.decide("%s.organizationURL: removed, since it is not a URL; set it if the scaler serves several organizations", path)
 	}
 }
 
@@ -95,7 +95,7 @@ func (c *change) credential(trigger, metadata *yamlv3.Node, path string) {
 	c.changed("%s.authenticationRef: removed, the scaler has its own credential", path)
 	authentication := c.other(name, "TriggerAuthentication", "ClusterTriggerAuthentication")
 	if authentication == nil {
-		c.decide("TriggerAuthentication %s is not among the manifests: give the scaler its credential, and delete it", name)
+		c.decide("TriggerAuthentication %s is not among the manifests: configure its credential for the scaler, and delete it", name)
 		return
 	}
 	authentication.needless = "no trigger needs it any more"
@@ -177,7 +177,7 @@ func (c *change) key(key, value string) (why string, keep bool) {
 	case key == "scaleOnInFlight":
 		return "the scaler counts what is missing", false
 	default:
-		c.decide("%s is unknown to KEDA's scaler as well as to ours: what was it for?", key)
+		c.decide("%s is unknown to KEDA's scaler and to this one; what was it for?", key)
 		return "unknown", false
 	}
 }

@@ -35,7 +35,7 @@ func Fetch(ctx context.Context, client *http.Client, p adoqueue.Package, folder 
 		return errors.New("the agent package has no address that can be used")
 	}
 	if p.SHA256 == "" && from.Scheme != "https" {
-		return fmt.Errorf("the agent package at %s has no checksum and would not come over https", shown(from))
+		return fmt.Errorf("the agent package at %s has neither a checksum nor https", shown(from))
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // jobs may run as another user
 		return unwritable(err)

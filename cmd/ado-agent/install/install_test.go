@@ -217,7 +217,7 @@ func TestBounds(t *testing.T) {
 func TestNoChecksumOverPlainHTTP(t *testing.T) {
 	p, client := serve(t, tarred(t, entry{name: "config.sh"}))
 	p.SHA256 = ""
-	if err := Fetch(t.Context(), client, p, filepath.Join(t.TempDir(), "agent")); err == nil || !strings.Contains(err.Error(), "has no checksum") {
+	if err := Fetch(t.Context(), client, p, filepath.Join(t.TempDir(), "agent")); err == nil || !strings.Contains(err.Error(), "has neither a checksum nor https") {
 		t.Errorf("got %v", err)
 	}
 	p.DownloadURL = ""

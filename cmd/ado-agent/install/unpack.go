@@ -57,7 +57,7 @@ func (u *unpacker) checkLinks() error {
 			return err
 		}
 		if _, err := u.root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the link %s leads out of the folder", name)
+			return fmt.Errorf("the link %s points outside of the folder", name)
 		}
 		return nil
 	})
@@ -129,7 +129,7 @@ func (u *unpacker) zip(file *os.File) error {
 
 func (u *unpacker) zipped(entry *zip.File) error {
 	if !entry.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", entry.Name)
+		return fmt.Errorf("%s is not a regular file", entry.Name)
 	}
 	from, err := entry.Open()
 	if err != nil {
@@ -145,7 +145,7 @@ func (u *unpacker) entry(name string) error {
 		return fmt.Errorf("it holds more than %d entries", maxEntries)
 	}
 	if !fs.ValidPath(path.Clean(name)) {
-		return fmt.Errorf("the entry %q leads out of the folder", name)
+		return fmt.Errorf("the entry %q is outside of the folder", name)
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (u *unpacker) file(name string, mode fs.FileMode, from io.Reader) error {
 func (u *unpacker) symlink(name, to string) error {
 	name = path.Clean(name)
 	if path.IsAbs(to) || !fs.ValidPath(path.Join(path.Dir(name), to)) {
-		return fmt.Errorf("the link %s leads out of the folder", name)
+		return fmt.Errorf("the link %s points outside of the folder", name)
 	}
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err

@@ -34,7 +34,7 @@ func (d *doctor) certificate() {
 		return
 	}
 	if err := certificate.VerifyHostname(host); err != nil {
-		d.fault(subject, "have it issued for "+host, "it is not valid for the scaler's address: %s", err)
+		d.fault(subject, "issue it for "+host, "it is not valid for the scaler's address: %s", err)
 	}
 }
 

@@ -80,14 +80,14 @@ func (d *doctor) operator(ctx context.Context) {
 		d.fault("KEDA", "check the kubeconfig, or the pod's service account", "%s", err)
 		return
 	case len(list.Items) == 0:
-		d.fault("KEDA", "install KEDA: see the README", "there is no Deployment %s in the cluster", operatorName)
+		d.fault("KEDA", "install KEDA: see docs/install.md", "there is no Deployment %s in the cluster", operatorName)
 		return
 	}
 	for i := range list.Items {
 		operator := &list.Items[i]
 		subject := "KEDA in namespace " + operator.Namespace
 		if operator.Status.ReadyReplicas == 0 {
-			d.fault(subject, "see its pods and its log", "no replica of its operator is ready")
+			d.fault(subject, "check its pods and its log", "no replica of its operator is ready")
 		}
 		d.version(subject, operator)
 	}
@@ -119,7 +119,7 @@ func (d *doctor) fields(ctx context.Context, ours []ours) {
 	const subject = "KEDA's CRD of ScaledJobs"
 	has, _, err := apply.NewSchema(d.kube.Discovery()).Fields()
 	if err != nil {
-		d.fault(subject, "install KEDA: see the README", "%s", err)
+		d.fault(subject, "install KEDA: see docs/install.md", "%s", err)
 		return
 	}
 	if has(podAnnotations) {

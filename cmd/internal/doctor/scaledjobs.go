@@ -201,7 +201,7 @@ func (d *doctor) secretKey(ctx context.Context, s *ours, name, key string) []byt
 	case err != nil:
 		d.fault(s.String(), "create it", "Secret %s: %s", name, err)
 	case len(secret.Data[key]) == 0:
-		d.fault(s.String(), "put it there", "Secret %s has no key %s", name, key)
+		d.fault(s.String(), "add the key", "Secret %s has no key %s", name, key)
 	default:
 		return secret.Data[key]
 	}
