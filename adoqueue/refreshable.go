@@ -162,7 +162,8 @@ func (r *refreshable[T]) start(pace time.Duration) {
 			r.marked, r.markedFor = none, nil
 			return
 		}
-		if r.failures++; r.failures == 1 {
+		r.failures++
+		if r.failures == 1 {
 			r.failingAt = current.began
 		}
 		r.heldUntil = current.began.Add(pause(err, r.failures, pace))
@@ -188,12 +189,12 @@ func (r *refreshable[T]) idleSince(deadline time.Time) bool {
 	return r.running == nil && r.askedAt.Before(deadline)
 }
 
-// status returns when the value was fetched, and why and since when no newer one
+// reading returns when the value was fetched, and why and since when no newer one
 // could be.
-func (r *refreshable[T]) status() (readAt time.Time, err error, failingSince time.Time) { //nolint:revive // the error is not this method's
+func (r *refreshable[T]) reading() Reading {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sentAt, r.err, r.failingAt
+	return Reading{At: r.sentAt, Err: r.err, FailingSince: r.failingAt}
 }
 
 // last returns the last value, however old it is, and the error of the last fetch.

@@ -35,19 +35,14 @@ func (c *Cache) Status() Status {
 	sent, delayed := c.client.throttle.use()
 	s := Status{
 		Requests: sent, Delayed: delayed, ThrottledUntil: c.client.throttle.heldUntil(),
-		Directory: readingOf(&c.pools.list), Pools: map[int]Reading{},
+		Directory: c.pools.list.reading(), Pools: map[int]Reading{},
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, list := range c.lists {
-		s.Pools[id] = readingOf(list)
+		s.Pools[id] = list.reading()
 	}
 	return s
-}
-
-func readingOf[T any](list *refreshable[T]) Reading {
-	at, err, since := list.status()
-	return Reading{At: at, Err: err, FailingSince: since}
 }
 
 // Agents returns the agents registered in a pool, without capabilities, no older

@@ -19,7 +19,7 @@ import (
 )
 
 // history has an Explainer take in decisions about pools in which requests come and
-// go, each with texts of its own, and ten ScaledJobs to a pool that differ each time.
+// go, each with other texts, and ten ScaledJobs to a pool that differ each time.
 type history struct {
 	explainer *explain.Explainer
 	url       adoqueue.OrganizationURL

@@ -16,8 +16,8 @@ import (
 const (
 	// missedPolls is how many polls KEDA has to miss to count as not asking.
 	missedPolls = 3
-	// createdWithin is how many polls KEDA may take to create a Job that it was told
-	// of.
+	// createdWithin is how many polls KEDA may take to create a Job that the metric asks
+	// for.
 	createdWithin = 2
 	// leastPatience is the least time for either: informers and clocks lag.
 	leastPatience = 3 * time.Second
@@ -26,14 +26,14 @@ const (
 // firstBroken returns the first broken link of an unfinished request, nil if none is
 // broken.
 func firstBroken(v *view) *Broken {
-	switch v.verdict.Outcome {
-	case plan.ByBusyJob, plan.ByOtherAgent, plan.ByOtherShard:
+	outcome := v.verdict.Outcome
+	if outcome == plan.ByBusyJob || outcome == plan.ByOtherAgent || outcome == plan.ByOtherShard {
 		return nil
 	}
 	if b := v.pool.broken(v.now); b != nil {
 		return b
 	}
-	switch v.verdict.Outcome {
+	switch outcome {
 	case plan.ByWaitingJob:
 		return v.brokenJob()
 	case plan.ByNewJob:
@@ -218,7 +218,7 @@ func (v *view) brokenCreation() *Broken {
 	if late || refused {
 		b := &Broken{
 			Step: StepJob, Code: CodeNotCreated, Since: v.reported,
-			Sentence: fmt.Sprintf("KEDA was told at %s that ScaledJob %s lacks a Job, and has created none", clock(v.reported), s.key),
+			Sentence: fmt.Sprintf("the metric that KEDA got at %s asks for a Job of ScaledJob %s, and KEDA has created none", clock(v.reported), s.key),
 			Fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		}
@@ -231,7 +231,7 @@ func (v *view) brokenCreation() *Broken {
 		return &Broken{
 			Step: StepAssigned, Code: CodeTaken, Since: v.takenAt,
 			Sentence: fmt.Sprintf("the agent that was made for it took request %d; another Job is being created", v.taken),
-			Fix:      "nothing: Azure DevOps gives a job to any agent that can run it, and each gets one",
+			Fix:      "nothing: Azure DevOps assigns a job to any agent that can run it, and each job gets one",
 		}
 	}
 	return nil

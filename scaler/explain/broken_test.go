@@ -193,7 +193,7 @@ func TestFirstBroken(t *testing.T) {
 		"KEDA creates nothing": {
 			view: counted(plan.ByNewJob, func(v *view) { v.reported = at(11 * time.Second) }),
 			step: StepJob, code: CodeNotCreated,
-			sentence: "KEDA was told at 11:59:49Z that ScaledJob ado/build lacks a Job, and has created none",
+			sentence: "the metric that KEDA got at 11:59:49Z asks for a Job of ScaledJob ado/build, and KEDA has created none",
 			fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		},
@@ -203,7 +203,7 @@ func TestFirstBroken(t *testing.T) {
 				v.scaledJob.ready = fleet.Condition{Status: "False", Reason: "KEDAJobCreateFailed", Message: "exceeded quota: jobs"}
 			}),
 			step: StepJob, code: CodeNotCreated,
-			sentence: "KEDA was told at 11:59:59Z that ScaledJob ado/build lacks a Job, and has created none: exceeded quota: jobs",
+			sentence: "the metric that KEDA got at 11:59:59Z asks for a Job of ScaledJob ado/build, and KEDA has created none: exceeded quota: jobs",
 			fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		},
@@ -211,7 +211,7 @@ func TestFirstBroken(t *testing.T) {
 			view: counted(plan.ByNewJob, func(v *view) { v.taken, v.takenAt = 8, at(time.Second) }),
 			step: StepAssigned, code: CodeTaken,
 			sentence: "the agent that was made for it took request 8; another Job is being created",
-			fix:      "nothing: Azure DevOps gives a job to any agent that can run it, and each gets one",
+			fix:      "nothing: Azure DevOps assigns a job to any agent that can run it, and each job gets one",
 		},
 		"quota refuses the pod": {
 			view: counted(plan.ByWaitingJob, func(v *view) {
@@ -317,7 +317,7 @@ func TestFirstBroken(t *testing.T) {
 				v.pool.agents = registered(adoqueue.Agent{Name: "build-bcdfg-22222", Online: true, Enabled: true})
 			}),
 			step: StepAssigned, code: CodeIdle,
-			sentence: "agent build-bcdfg-22222 is online and Azure DevOps gives it no job: it lacks a demand that ScaledJob ado/build " +
+			sentence: "agent build-bcdfg-22222 is online and gets no job from Azure DevOps: it lacks a demand that ScaledJob ado/build " +
 				"states as capability, or the organization has no parallel job free",
 			fix: "compare the agent's capabilities in the pool's list with the job's demands, and see Organization settings, Parallel jobs",
 		},
@@ -371,7 +371,7 @@ func TestNoneBroken(t *testing.T) {
 		"has an agent of others":       counted(plan.ByOtherAgent, func(v *view) { v.scaledJob = nil }),
 		"is another scaler's":          counted(plan.ByOtherShard, func(v *view) { v.scaledJob = nil }),
 		"KEDA will ask soon":           counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.AskedAt = at(15 * time.Second) }),
-		"KEDA was told just now":       counted(plan.ByNewJob, func(v *view) { v.reported = at(10 * time.Second) }),
+		"KEDA got the metric just now": counted(plan.ByNewJob, func(v *view) { v.reported = at(10 * time.Second) }),
 		"the Job has no pod yet":       counted(plan.ByWaitingJob, func(v *view) { v.job = &jobView{created: at(30 * time.Second)} }),
 		"the Job is out of view":       counted(plan.ByWaitingJob, func(*view) {}),
 		"pods are out of view":         counted(plan.ByWaitingJob, func(v *view) { v.job, v.pool.podsInView = &jobView{created: at(time.Hour)}, false }),

@@ -127,7 +127,7 @@ func (v *view) withoutJob(pod *fleet.Pod) *Broken {
 	case agent != nil && runs > assignWithin:
 		return &Broken{
 			Step: StepAssigned, Code: CodeIdle, Since: pod.Status.Started,
-			Sentence: fmt.Sprintf("agent %s is online and Azure DevOps gives it no job: it lacks a demand that ScaledJob %s states as capability, "+
+			Sentence: fmt.Sprintf("agent %s is online and gets no job from Azure DevOps: it lacks a demand that ScaledJob %s states as capability, "+
 				"or the organization has no parallel job free", pod.Name, v.scaledJob.key),
 			Fix: "compare the agent's capabilities in the pool's list with the job's demands, and see Organization settings, Parallel jobs",
 		}

@@ -130,8 +130,8 @@ func (w *world) queue(id int64, demands ...string) {
 	w.requests = append(append([]adoqueue.JobRequest(nil), w.requests...), r)
 }
 
-// change replaces a request by a changed one, in a list of its own: snapshots are
-// never changed.
+// change replaces a request by a changed one, in a new list: snapshots are never
+// changed.
 func (w *world) change(id int64, change func(*adoqueue.JobRequest)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,6 +192,7 @@ func (w *world) chain(id int64) string {
 		switch l.Status {
 		case explain.Done:
 			words = append(words, fmt.Sprintf("%s %d", l.Step, int(l.At.Sub(w.start).Seconds())))
+		case explain.Pending:
 		case explain.Next, explain.Failed, explain.Skipped:
 			words = append(words, fmt.Sprintf("%s %s", l.Step, l.Status))
 		}
@@ -199,7 +200,7 @@ func (w *world) chain(id int64) string {
 	return strings.Join(words, ", ")
 }
 
-func (w *world) wantChain(id int64, want string) {
+func (w *world) wantChain(id int64, want string) { //nolint:unparam // tests name the request that they follow
 	w.t.Helper()
 	if got := w.chain(id); got != want {
 		w.t.Errorf("after %s, request %d:\ngot  %s\nwant %s", time.Since(w.start), id, got, want)

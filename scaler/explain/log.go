@@ -76,7 +76,7 @@ func entryOf(d *engine.Decision) entry {
 		}
 	}
 	if d.ParallelJobs != nil {
-		e.bounded, e.parallelJobs = true, int32(max(math.MinInt32, min(math.MaxInt32, *d.ParallelJobs)))
+		e.bounded, e.parallelJobs = true, small(*d.ParallelJobs)
 	}
 	return e
 }
@@ -108,8 +108,8 @@ func (l *log) differences(d, last *engine.Decision) (parts []part, others int32)
 		case is == was && g.Blocked == blocked[g.Key]:
 		case len(parts) < maxParts:
 			parts = append(parts, part{
-				key: l.key(g.Key), blocked: g.Blocked, metric: is.Metric, missing: int32(is.Missing), queued: int32(is.Queued),
-				waiting: int32(is.Waiting), busy: int32(is.Busy), draining: int32(is.Draining), ended: int32(is.Ended),
+				key: l.key(g.Key), blocked: g.Blocked, metric: is.Metric, missing: small(is.Missing), queued: small(is.Queued),
+				waiting: small(is.Waiting), busy: small(is.Busy), draining: small(is.Draining), ended: small(is.Ended),
 			})
 		default:
 			others++
@@ -117,6 +117,9 @@ func (l *log) differences(d, last *engine.Decision) (parts []part, others int32)
 	}
 	return slices.Clip(parts), others
 }
+
+// small returns a number of Jobs in the space that it takes.
+func small(n int) int32 { return int32(max(math.MinInt32, min(math.MaxInt32, n))) }
 
 // key returns the one copy of a key that the parts share.
 func (l *log) key(key plan.Key) *plan.Key {
