@@ -146,6 +146,7 @@ func (s settings) answers(ctx context.Context) (answer func(ctx context.Context,
 // works on.
 var withoutRight = map[string]string{
 	"pods":          "they are joined by name, and ScaledJobs with names of more than 51 characters or with a backoffLimit are refused",
+	"events":        "explain cannot say which quota or admission rule refuses a pod",
 	"scaledobjects": "each ScaledObject has to set count unfinished, or its busy agents are not counted",
 }
 
@@ -169,6 +170,7 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 		optional := len(rights)
 		add(view, "", "pods", "the join of Jobs with their agents", "list", "watch")
 		add(view, "keda.sh", "scaledobjects", "ScaledObjects", "list", "watch")
+		add(view, "", "events", "the command explain", "list", "watch")
 		for i := range rights[optional:] {
 			rights[optional+i].Without = withoutRight[rights[optional+i].Resource]
 		}

@@ -24,10 +24,9 @@ type rightsCase struct {
 
 var (
 	view = []string{
-		"create events.events.k8s.io", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
-		"patch events.events.k8s.io", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
+		"create events.events.k8s.io", "list events", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
+		"patch events.events.k8s.io", "watch events", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
 	}
-	stuck = []string{"list events"}
 )
 
 // leader is what an election takes, by the lease of the release of that name.
@@ -45,13 +44,13 @@ func join(lists ...[]string) []string {
 // rights are tried one after the other, each with a separate service account.
 var rights = []rightsCase{
 	{"plain", `kubernetes: {enabled: false}`, map[string][]string{"ado": nil, "builds": nil}},
-	{"default", ``, map[string][]string{"ado": join(view, stuck, leader("default")), "builds": nil}},
+	{"default", ``, map[string][]string{"ado": join(view, leader("default")), "builds": nil}},
 	{"view", `housekeeping: {stuckAfter: "0"}`, map[string][]string{"ado": view, "builds": nil}},
-	{"namespaced", `kubernetes: {namespaces: [builds]}`, map[string][]string{"ado": leader("namespaced"), "builds": join(view, stuck), "default": nil}},
-	{"everywhere", `kubernetes: {namespaces: ["*"]}`, map[string][]string{"ado": join(view, stuck, leader("everywhere")), "builds": join(view, stuck)}},
+	{"namespaced", `kubernetes: {namespaces: [builds]}`, map[string][]string{"ado": leader("namespaced"), "builds": view, "default": nil}},
+	{"everywhere", `kubernetes: {namespaces: ["*"]}`, map[string][]string{"ado": join(view, leader("everywhere")), "builds": view}},
 	{"placeholders", `housekeeping: {placeholders: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("placeholders"), []string{"get namespaces [ado]"}), "builds": nil}},
 	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("owned")), "builds": nil}},
-	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, stuck, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
+	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
 }
 
