@@ -101,7 +101,7 @@ func (c *explainCommand) report(ctx context.Context, from reportSource) (explain
 // clearScreen moves the cursor of a terminal to its upper left and clears the rest.
 const clearScreen = "\x1b[H\x1b[2J"
 
-func (c *explainCommand) show(w io.Writer, report *explain.Report, clear bool) error {
+func (c *explainCommand) show(w io.Writer, report *explain.Report, clearing bool) error {
 	if c.Output == "json" {
 		encoder := json.NewEncoder(w)
 		if !c.Watch { // else one report a line
@@ -111,7 +111,7 @@ func (c *explainCommand) show(w io.Writer, report *explain.Report, clear bool) e
 	}
 	t := reportTable{wide: c.Output == "wide" || c.RunNumber != "" || c.Request != 0, decisions: c.Output == "wide"}
 	text := t.text(report)
-	if clear {
+	if clearing {
 		text = clearScreen + text
 	}
 	_, err := io.WriteString(w, text)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -52,7 +53,7 @@ func (t *reportTable) pool(p *explain.Pool) {
 	if !p.AzureDevOps.LastRead.IsZero() {
 		read = "read " + t.ago(p.AzureDevOps.LastRead) + " ago"
 	}
-	fmt.Fprintf(&t.out, "POOL %s (%s), %s\n", cmp.Or(p.Name, fmt.Sprint(p.ID)), p.Organization, read)
+	fmt.Fprintf(&t.out, "POOL %s (%s), %s\n", cmp.Or(p.Name, strconv.Itoa(p.ID)), p.Organization, read)
 	t.broken("  ", p.Broken)
 	t.scaledJobs(p)
 	t.requests(p)
@@ -87,7 +88,7 @@ func (t *reportTable) scaledJobs(p *explain.Pool) {
 		s := &p.ScaledJobs[i]
 		metric := "-"
 		if s.Reported != nil {
-			metric = fmt.Sprint(s.Reported.Value)
+			metric = strconv.FormatInt(s.Reported.Value, 10)
 		}
 		fmt.Fprintf(columns, "  %s/%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Namespace, s.Name, s.State, s.Queued, s.Missing, s.Waiting, s.Busy,
 			s.Draining, s.MaxReplicas, metric, t.ago(s.AskedAt))
