@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/ado-agent/agent"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/version"
 )
@@ -36,7 +37,8 @@ func newParser(line *commandLine, options ...kong.Option) (*setting.Parser, erro
 
 // run carries out a command line and returns the exit code of the process.
 func run(args []string, out, log io.Writer) int {
-	log = secretsOf(os.Environ()).Writer(log)
+	secrets := secretsOf(os.Environ())
+	log = secrets.Writer(log)
 	line := commandLine{}
 	exited := -1
 	parser, err := newParser(&line, kong.Writers(out, log), kong.Exit(func(code int) { exited = code }))
@@ -58,9 +60,25 @@ func run(args []string, out, log io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(log, "ado-agent:", err)
+		leaveMessage(terminationLog, secrets, err)
 		return codeOf(err)
 	}
 	return exitOK
+}
+
+// terminationLog is the file in which Kubernetes looks for the last message of a
+// container, unless its terminationMessagePath says otherwise.
+const terminationLog = "/dev/termination-log"
+
+// leaveMessage writes an error where Kubernetes shows it with the pod. Outside of a
+// pod there is no such file, and none is created.
+func leaveMessage(path string, secrets agent.Redactor, err error) {
+	file, openErr := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if openErr != nil {
+		return
+	}
+	defer file.Close()
+	fmt.Fprintln(secrets.Writer(file), err)
 }
 
 // launch runs an agent by these settings, until a signal at the latest.
