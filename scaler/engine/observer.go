@@ -45,6 +45,8 @@ type MemberState struct {
 	ScaledJob *fleet.ScaledJob
 	// Trigger is nil if the metadata has mistakes.
 	Trigger *trigger.Trigger
+	// Unresolved reports that values of the trigger are unknown until KEDA asks.
+	Unresolved bool
 	// Exact reports whether it has a part in the decision about its pool.
 	Exact bool
 	// Problem is why it cannot work, "" if it can, and Warnings are what works badly.
@@ -73,7 +75,7 @@ func (e *Engine) MemberStates() []MemberState {
 			continue
 		}
 		s := MemberState{
-			ScaledJob: m.scaledJob, Trigger: m.trigger, Exact: m.group != nil, Problem: m.problem, Warnings: m.warnings,
+			ScaledJob: m.scaledJob, Trigger: m.trigger, Exact: m.group != nil, Unresolved: m.unresolved, Problem: m.problem, Warnings: m.warnings,
 			Since: m.since, AskingUntil: e.askingUntil(m),
 		}
 		m.polls.mu.Lock()

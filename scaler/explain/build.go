@@ -122,7 +122,12 @@ func share(bound, pools int) int { return max(1, bound/max(1, pools)) }
 
 // invalid is a ScaledJob whose trigger has mistakes.
 func (b *builder) invalid(m *engine.MemberState) ScaledJob {
-	s := scaledJobOf(&scaledJobView{key: m.ScaledJob.Key, member: m, max: m.ScaledJob.MaxReplicas})
+	view := &scaledJobView{key: m.ScaledJob.Key, member: m, max: m.ScaledJob.MaxReplicas}
+	s := scaledJobOf(view)
+	if m.Unresolved {
+		s.State, s.Broken = NotAsked, view.notAsked()
+		return s
+	}
 	s.State = Invalid
 	sentence := "the metadata of the trigger of ScaledJob " + m.ScaledJob.Key.String() + " has mistakes"
 	if m.Err != nil {
@@ -228,7 +233,7 @@ func (p *poolBuilder) addGroup(g *plan.Group) {
 	}
 	last := p.history.last
 	s.plan, s.block, s.max = last.Plan.Groups[g.Key], last.Blocks[g.Key], g.MaxReplicas
-	s.stray, s.placeholder = last.Strays[g.Key], g.Placeholder
+	s.stray, s.placeholder, s.idle = last.Strays[g.Key], g.Placeholder, s.plan.Idle
 }
 
 func (p *poolBuilder) addJob(s *scaledJobView, job *fleet.Job) {
@@ -338,7 +343,7 @@ func scaledJobOf(v *scaledJobView) ScaledJob {
 		s.Error = cause(m.Err)
 	}
 	if m.Trigger != nil {
-		s.Capabilities, s.Priority, s.MinIdle, s.Count = m.Trigger.Requests.Capabilities.String(), m.Trigger.Priority, m.Trigger.MinIdle, m.Trigger.Count.Name
+		s.Capabilities, s.Priority, s.MinIdle, s.Count = m.Trigger.Requests.Capabilities.String(), m.Trigger.Priority, v.idle, m.Trigger.Count.Name
 	}
 	return s
 }

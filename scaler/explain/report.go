@@ -100,11 +100,12 @@ type ScaledJob struct {
 	Capabilities string `json:"capabilities,omitempty"`
 	Priority     int    `json:"priority,omitempty"`
 	// Count is how the metric is made, such as "exact".
-	Count           string `json:"count,omitempty"`
-	MinReplicas     int    `json:"minReplicas"`
-	MaxReplicas     int    `json:"maxReplicas"`
-	MinIdle         int    `json:"minIdle,omitempty"`
-	PollingInterval int    `json:"pollingIntervalSeconds"`
+	Count       string `json:"count,omitempty"`
+	MinReplicas int    `json:"minReplicas"`
+	MaxReplicas int    `json:"maxReplicas"`
+	// MinIdle is how many Jobs it keeps waiting now, by minIdle or its schedule.
+	MinIdle         int `json:"minIdle,omitempty"`
+	PollingInterval int `json:"pollingIntervalSeconds"`
 
 	// Unfinished Jobs are Waiting for a request, Busy with one, or Draining: they
 	// have had theirs and are about to end.

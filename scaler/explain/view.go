@@ -56,6 +56,7 @@ type scaledJobView struct {
 	block  engine.Block        // zero if it gets new Jobs
 	plan   plan.GroupPlan
 	max    int
+	idle   int // Jobs to keep waiting now
 	ready  fleet.Condition
 	// failed is the pod whose failure holds the ScaledJob back.
 	failed fleet.PodStatus
