@@ -247,13 +247,13 @@ func TestDecisions(t *testing.T) {
 			got[0].ScaledJobs[0] != (explain.DecisionPart{ScaledJob: "ado/build", Metric: 1, Missing: 1, Queued: 1}) {
 			t.Errorf("got %+v", got)
 		}
-		for i := range 300 {
+		for i := range 210 {
 			w.queue(int64(100+i), "docker")
-			w.after(25 + 5*i)
+			w.after(21 + i)
 			w.poll(build)
 		}
 		pool := w.explainer.Report(t.Context(), explain.Filter{}).Pools[0]
-		if len(pool.Decisions) != 200 || pool.Decisions[0].Queued != 301 || pool.Decisions[199].Queued != 102 {
+		if len(pool.Decisions) != 200 || pool.Decisions[0].Queued != 211 || pool.Decisions[199].Queued != 12 {
 			t.Errorf("%d decisions, from %+v to %+v", len(pool.Decisions), pool.Decisions[0], pool.Decisions[len(pool.Decisions)-1])
 		}
 	})

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
+)
+
+// TestExplainThroughAPIServer finds the scaler's pods and reaches their port as
+// kubectl port-forward does. Of two replicas, the one that KEDA asks has the answer.
+func TestExplainThroughAPIServer(t *testing.T) {
+	idle, _ := reporter(t, func(r *explain.Report) { r.Pools, r.Summary = nil, explain.Summary{} })
+	asked, _ := reporter(t, func(*explain.Report) {})
+	api := httptest.NewServer(forwardingServer(t, map[string]string{"scaler-idle": idle, "scaler-asked": asked}))
+	t.Cleanup(api.Close)
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: api.URL}
+	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", Namespace: "default"}
+	config.CurrentContext = "c"
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", kubeconfig)
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, 3, "2 stopped, 0 coming, 1 served, 3 finished"},
+		{[]string{"--namespace", "ado"}, 3, "2 stopped"},
+		{[]string{"--namespace", "other"}, 1, "no pod with the labels app.kubernetes.io/name=ado-agent-orchestrator runs in namespace other"},
+	} {
+		var out, log bytes.Buffer
+		code := runUntil(t.Context(), append([]string{"explain"}, tt.args...), outputs{out: &out, log: &log})
+		if code != tt.code || !strings.Contains(out.String()+log.String(), tt.want) {
+			t.Errorf("%v: exit code %d: %s%s", tt.args, code, &out, &log)
+		}
+	}
+}
+
+// forwardingServer is an API server that has the pods of a scaler in namespace ado, with the addresses that their
+// ports lead to.
+func forwardingServer(t *testing.T, addresses map[string]string) http.Handler {
+	t.Helper()
+	var pods corev1.PodList
+	for name, address := range addresses {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, err := strconv.ParseInt(port, 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pods.Items = append(pods.Items, corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ado", Name: name},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: int32(number)}}}}},
+			Status:     corev1.PodStatus{Phase: corev1.PodRunning},
+		})
+	}
+	list := func(items []corev1.Pod) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if got := r.URL.Query().Get("labelSelector"); got != "app.kubernetes.io/name=ado-agent-orchestrator" {
+				t.Errorf("the selector is %q", got)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: items})
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/v1/pods", list(pods.Items))
+	mux.Handle("GET /api/v1/namespaces/ado/pods", list(pods.Items))
+	mux.Handle("GET /api/v1/namespaces/other/pods", list(nil))
+	mux.HandleFunc("POST /api/v1/namespaces/ado/pods/{name}/portforward", forwardPorts)
+	return mux
+}
+
+// forwardPorts connects each stream of data with the port of this machine that its
+// header names.
+func forwardPorts(w http.ResponseWriter, r *http.Request) {
+	if _, err := httpstream.Handshake(r, w, []string{"portforward.k8s.io"}); err != nil {
+		return
+	}
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(stream httpstream.Stream, _ <-chan struct{}) error {
+		if stream.Headers().Get(corev1.StreamType) == corev1.StreamTypeData {
+			go connect(stream)
+		}
+		return nil
+	})
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	select {
+	case <-conn.CloseChan():
+	case <-time.After(time.Minute):
+	}
+}
+
+func connect(stream httpstream.Stream) {
+	defer stream.Close()
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", stream.Headers().Get(corev1.PortHeader)))
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	go func() { _, _ = io.Copy(conn, stream) }()
+	_, _ = io.Copy(stream, conn)
+}
+
+// TestExplainWithoutCluster says how to name the scaler.
+func TestExplainWithoutCluster(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	var out, log bytes.Buffer
+	if code := runUntil(t.Context(), []string{"explain"}, outputs{out: &out, log: &log}); code != 1 || !strings.Contains(log.String(), "or name the scaler with --address") {
+		t.Errorf("exit code %d: %s", code, &log)
+	}
+}
