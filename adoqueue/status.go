@@ -14,6 +14,8 @@ type Status struct {
 	// ThrottledUntil is until when nothing is sent because Azure DevOps asks for that;
 	// it may be in the past.
 	ThrottledUntil time.Time
+	// CredentialExpires is when the credential does, zero if that is unknown.
+	CredentialExpires time.Time
 	// Directory is about the list of pools, which finds a pool's id by its name.
 	Directory Reading
 	// Pools are those with a snapshot, or an attempt at one.
@@ -34,7 +36,7 @@ type Reading struct {
 func (c *Cache) Status() Status {
 	sent, delayed := c.client.throttle.use()
 	s := Status{
-		Requests: sent, Delayed: delayed, ThrottledUntil: c.client.throttle.heldUntil(),
+		Requests: sent, Delayed: delayed, ThrottledUntil: c.client.throttle.heldUntil(), CredentialExpires: c.client.CredentialExpires(),
 		Directory: c.pools.list.reading(), Pools: map[int]Reading{},
 	}
 	c.mu.Lock()

@@ -52,13 +52,10 @@ type poolBuilder struct {
 
 func (b *builder) addOrganization(o ServedOrganization) {
 	added := Organization{URL: o.URL.String(), Credential: o.Credential}
-	if o.Expires != nil {
-		added.CredentialExpires = o.Expires()
-	}
 	if o.Reader != nil {
 		s := o.Reader.Status()
 		b.status[o.URL] = s
-		added.Requests, added.DelayedSeconds = s.Requests, s.Delayed.Seconds()
+		added.Requests, added.DelayedSeconds, added.CredentialExpires = s.Requests, s.Delayed.Seconds(), s.CredentialExpires
 		if s.ThrottledUntil.After(b.now) {
 			added.ThrottledUntil = s.ThrottledUntil
 		}

@@ -34,10 +34,8 @@ type Engine interface {
 type ServedOrganization struct {
 	URL    adoqueue.OrganizationURL
 	Reader Reader
-	// Credential is its kind. Expires returns when it expires, zero if that is unknown;
-	// it may be nil.
+	// Credential is its kind.
 	Credential string
-	Expires    func() time.Time
 }
 
 // Options say what an Explainer reads.
