@@ -21,7 +21,10 @@ type reportTable struct {
 
 func (t *reportTable) text(r *explain.Report) string {
 	t.now = r.MadeAt
-	if len(r.Pools) == 0 && len(r.Unpooled) == 0 {
+	switch {
+	case !r.KubernetesInView:
+		fmt.Fprintln(&t.out, "the scaler does not watch Kubernetes (KUBE): it counts requests alone and can explain nothing")
+	case len(r.Pools) == 0 && len(r.Unpooled) == 0:
 		fmt.Fprintf(&t.out, "nothing is known of this; the scaler started %s ago and remembers jobs for an hour\n", t.ago(r.Since))
 	}
 	for i := range r.Organizations {

@@ -93,7 +93,7 @@ func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 	r := Report{
 		SchemaVersion: SchemaVersion, MadeAt: now, Since: x.started,
 		Organizations: []Organization{}, Pools: []Pool{},
-		PodsInView: cluster != nil && cluster.PodsInView(),
+		KubernetesInView: cluster != nil, PodsInView: cluster != nil && cluster.PodsInView(),
 	}
 	b := &builder{options: &x.options, cluster: cluster, filter: f.withDefaults(), now: now, report: &r, status: map[adoqueue.OrganizationURL]adoqueue.Status{}}
 	for _, o := range x.options.Organizations {

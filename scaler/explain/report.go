@@ -19,6 +19,9 @@ type Report struct {
 	// Unpooled are ScaledJobs whose pool is unknown: their triggers have mistakes, or
 	// name a pool that was never read.
 	Unpooled []ScaledJob `json:"unpooled,omitempty"`
+	// KubernetesInView reports whether the scaler watches ScaledJobs and Jobs. If not, it
+	// counts requests alone, and nothing is known of them here.
+	KubernetesInView bool `json:"kubernetesInView"`
 	// PodsInView reports whether the steps between Job and agent are known.
 	PodsInView bool `json:"podsInView"`
 	// Summary counts the requests that the Report is about, those included that a

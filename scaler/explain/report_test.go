@@ -81,7 +81,7 @@ func sample() explain.Report {
 		Fix:      "check the image's name and tag in ScaledJob ado/build, and the pull secret of its namespace", Since: at(5),
 	}
 	return explain.Report{
-		SchemaVersion: explain.SchemaVersion, MadeAt: at(30), Since: at(0), PodsInView: true,
+		SchemaVersion: explain.SchemaVersion, MadeAt: at(30), Since: at(0), KubernetesInView: true, PodsInView: true,
 		Organizations: []explain.Organization{{
 			URL: "https://dev.azure.com/contoso", Credential: "pat", CredentialExpires: at(0).AddDate(0, 1, 0),
 			Requests: 12, DelayedSeconds: 1.5, ThrottledUntil: at(40),
