@@ -5,28 +5,17 @@ import (
 	"sync"
 
 	"go.uber.org/zap"
-
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 )
-
-// checkable is an organization's Queue that can be checked.
-type checkable interface {
-	Check(ctx context.Context) (pools int, err error)
-}
 
 // checkOrganizations logs whether each organization can be read with its credential,
 // so that a wrong token is known before the first job is queued. It returns when all
 // have answered.
-func checkOrganizations(ctx context.Context, organizations []engine.Organization, logger *zap.Logger) {
+func checkOrganizations(ctx context.Context, organizations opened, logger *zap.Logger) {
 	var checks sync.WaitGroup
 	for _, o := range organizations {
-		queue, ok := o.Queue.(checkable)
-		if !ok {
-			continue
-		}
 		checks.Go(func() {
-			pools, err := queue.Check(ctx)
-			organization := zap.Stringer("organization", o.URL)
+			pools, err := o.cache.Check(ctx)
+			organization := zap.Stringer("organization", o.organization.url)
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
@@ -81,6 +83,7 @@ func registerAll(t *testing.T, registry prometheus.Registerer) {
 	housekeeping.NewMetrics(registry)
 	decisions := engine.New(engine.Options{Logger: zap.NewNop()})
 	t.Cleanup(decisions.Close)
+	explain.New(explain.Options{}).Register(registry, time.Minute)
 	service := scaler.New(scaler.Options{Engine: decisions, Metrics: scaler.NewMetrics(registry, decisions)})
 	scaler.NewServer(service, scaler.ServerOptions{TLS: &scaler.TLS{}, Registerer: registry, Logger: zap.NewNop()})
 	newWebServer(registry, prometheus.NewRegistry(), zap.NewNop())

@@ -137,6 +137,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	if err != nil {
 		return err
 	}
+	p.explainer.Register(registry, s.AcceptableWait)
 	if s.once {
 		return p.once(ctx)
 	}
@@ -154,7 +155,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		zap.Duration("pollingDelay", s.PollingDelay))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		checkOrganizations(ctx, opened.organizations(), logger)
+		checkOrganizations(ctx, opened, logger)
 		return nil
 	})
 	group.Go(func() error { return web.serve(ctx, listener) })

@@ -153,6 +153,7 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	}
 	options := s.engineOptions(opened.organizations(), p.view, p.logger)
 	explainer := explain.New(opened.explained(options.PlaceholderName))
+	explainer.Register(p.registry, s.AcceptableWait)
 	options.Observer = explainer
 	p.decisions = engine.New(options)
 	defer p.decisions.Close()
@@ -173,7 +174,7 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	p.web.setReady()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		checkOrganizations(ctx, opened.organizations(), p.logger)
+		checkOrganizations(ctx, opened, p.logger)
 		return nil
 	})
 	group.Go(func() error { return server.Serve(ctx, l.grpc) })

@@ -27,10 +27,11 @@ var settingGroups = []kong.Group{
 type commonFlags struct {
 	Org organizationFlags `embed:"" group:"azure-devops"`
 
-	PollingDelay time.Duration `name:"polling-delay" env:"POLLING_DELAY" group:"azure-devops" default:"1000" unit:"ms" min:"100ms" help:"Milliseconds between two requests about the same pool, at least 100."`
-	StaleFor     time.Duration `name:"stale-for" env:"STALE_FOR" group:"azure-devops" default:"30s" min:"1s" max:"1h" help:"How long the last list of a pool's jobs is used while Azure DevOps fails. After that KEDA gets an error, never a zero."`
-	Timeout      time.Duration `name:"request-timeout" env:"REQUEST_TIMEOUT" group:"azure-devops" default:"10s" min:"100ms" max:"5m" help:"Timeout of a request to Azure DevOps."`
-	ParallelJobs bool          `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" group:"azure-devops" default:"false" help:"Start no more agents than the organization's parallel jobs allow, over all of its pools. It applies to count exact and to run, and takes one more request to Azure DevOps for each list of jobs."`
+	PollingDelay   time.Duration `name:"polling-delay" env:"POLLING_DELAY" group:"azure-devops" default:"1000" unit:"ms" min:"100ms" help:"Milliseconds between two requests about the same pool, at least 100."`
+	StaleFor       time.Duration `name:"stale-for" env:"STALE_FOR" group:"azure-devops" default:"30s" min:"1s" max:"1h" help:"How long the last list of a pool's jobs is used while Azure DevOps fails. After that KEDA gets an error, never a zero."`
+	Timeout        time.Duration `name:"request-timeout" env:"REQUEST_TIMEOUT" group:"azure-devops" default:"10s" min:"100ms" max:"5m" help:"Timeout of a request to Azure DevOps."`
+	AcceptableWait time.Duration `name:"acceptable-wait" env:"ACCEPTABLE_WAIT" group:"azure-devops" default:"5m" min:"1s" help:"Time that a job may wait for an agent before the metrics count it as late."`
+	ParallelJobs   bool          `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" group:"azure-devops" default:"false" help:"Start no more agents than the organization's parallel jobs allow, over all of its pools. It applies to count exact and to run, and takes one more request to Azure DevOps for each list of jobs."`
 
 	LeaseName string `name:"lease-name" env:"LEASE_NAME" group:"kubernetes" placeholder:"NAME" unset:"made from organizations and pools" help:"Lease by which replicas elect their leader. Give it a name to restrict the right to it."`
 	Election  string `name:"leader-election" env:"LEADER_ELECTION" group:"kubernetes" default:"auto" enum:"auto,on,off" help:"With several replicas, let only the leader write to Kubernetes and to pools: on, off, or auto, which is on if the process may write leases."`

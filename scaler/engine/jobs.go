@@ -70,6 +70,10 @@ func planned(job *fleet.Job, byBase map[string][]string) plan.Job {
 	return made
 }
 
+// settledAfter is how long after a Job's end it is known what it ran: Kubernetes'
+// times have whole seconds.
+const settledAfter = 2 * time.Second
+
 // unknownAfter is how long a Job's agent has to be out of sight, while agents that
 // are nobody's take requests, before that is reported.
 const unknownAfter = time.Minute
@@ -128,4 +132,23 @@ func unknownAgent(d *Decision, jobs memberJobs) string {
 		}
 	}
 	return ""
+}
+
+// unused returns the Jobs that have ended and never took a request. One that ended a
+// moment before the snapshot may have had one that the snapshot does not show.
+func (p *pool) unused(snapshot *adoqueue.Snapshot, jobs []memberJobs) map[string]plan.Key {
+	unused := map[string]plan.Key{}
+	for i := range jobs {
+		for j := range jobs[i].jobs {
+			job := &jobs[i].jobs[j]
+			if job.Ended.IsZero() || job.Ended.Add(settledAfter).After(snapshot.RequestedAt) || p.history.Held(job.UID) {
+				continue
+			}
+			held := slices.ContainsFunc(job.Pods, func(pod fleet.Pod) bool { return p.history.Held(job.UID + "/" + pod.Name) })
+			if !held {
+				unused[job.UID] = job.Owner()
+			}
+		}
+	}
+	return unused
 }

@@ -50,6 +50,8 @@ type Decision struct {
 	// shared with the view of Kubernetes.
 	Groups []plan.Group
 	Jobs   [][]fleet.Job
+	// Unused are Jobs that have ended and never took a request, by UID.
+	Unused map[string]plan.Key
 	// Blocks are why ScaledJobs get no new Jobs.
 	Blocks map[plan.Key]Block
 	// Strays are agents that belong to no Job and hold requests which the waiting
@@ -143,6 +145,7 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	for i := range jobs {
 		d.Jobs = append(d.Jobs, jobs[i].jobs)
 	}
+	d.Unused = p.unused(snapshot, jobs)
 	d.Busy = busy(d.Plan, retired)
 	if parallel != nil {
 		p.organization.claims.claim(d, p)

@@ -25,6 +25,8 @@ type poolKey struct {
 
 // history is what is remembered of the decisions. The zero value is empty.
 type history struct {
+	metrics *Metrics // nil if nothing is measured
+
 	mu    sync.Mutex
 	pools map[poolKey]*poolHistory
 	// finished are the finished requests, in the order in which they did.
@@ -53,6 +55,10 @@ type poolHistory struct {
 	log      log
 	// omitted is how many requests of the last snapshot there was no room for.
 	omitted int
+	// idle is how many agents of each ScaledJob waited at the last decision, and unused
+	// are Jobs, by UID, that never took a job.
+	idle   map[plan.Key]int
+	unused map[string]bool
 }
 
 // decided takes in a decision.
@@ -68,6 +74,7 @@ func (h *history) decided(d *engine.Decision) {
 		p.endThoseGone(h, d)
 	}
 	p.followJobs(d)
+	h.metrics.measure(p, d)
 	p.log.add(d, p.last)
 	p.last = d
 }

@@ -31,6 +31,10 @@ type record struct {
 	taken   int64
 	takenAt moment
 
+	// late reports that it was counted as one that waits too long, and measured that its
+	// way was measured.
+	late, measured bool
+
 	// ended is what is kept of a finished request, nil before.
 	ended *ended
 }

@@ -79,6 +79,22 @@ var alertCases = map[string][]alertCase{
 			[]string{"Pods of ScaledJob ado/build have not started: ImagePullBackOff."}},
 		{"for a moment", stuckJobs("a", "0x3 1x3 0x30"), 10 * time.Minute, nil},
 	},
+	"AzurePipelinesJobsLate": {
+		{"all of them for an hour", late("a", "0+1x90") + waits("a", "0+1x90"), 70 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
+		{"none gets an agent", late("a", "0+1x90") + waits("a", "0x90"), 70 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
+		{"more than a share of a day", late("a", "0+2x500") + waits("a", "0+5x500"), 400 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
+		{"a few", late("a", "0+1x500") + waits("a", "0+5x500"), 400 * time.Minute, nil},
+		{"two of two", late("a", "0x3 1x3 2x90") + waits("a", "0x3 1x3 2x90"), 10 * time.Minute, nil},
+		{"an hour ago", late("a", "0+1x30 30x90") + waits("a", "0+1x120"), 70 * time.Minute, nil},
+		{"as the replica counted that KEDA polled before", late("a", "30x120") + late("b", "0x120") + waits("a", "30x120") + waits("b", "0+1x120"), 70 * time.Minute, nil},
+	},
+	"AzureDevOpsCredentialExpires": {
+		{"in a day", expiry("86400x30"), 10 * time.Minute, []string{"The credential of https://dev.azure.com/contoso expires in 23h 50m 0s."}},
+		{"in a month", expiry("2592000x30"), 10 * time.Minute, nil},
+	},
 	"AzurePipelinesScalerTLSReloadFailed": {
 		{"of one replica", reload("a", "1x30") + reload("b", "0x30"), 6 * time.Minute,
 			[]string{"The scaler cannot use its TLS files; what they held before serves."}},
@@ -117,6 +133,18 @@ func failures(pod, values string) string {
 
 func stuckJobs(pod, values string) string {
 	return metric("ado_agent_orchestrator_stuck_jobs", "namespace", "ado", "name", "build", "reason", "ImagePullBackOff", "pod", pod)(values)
+}
+
+func late(pod, values string) string {
+	return metric("ado_agent_orchestrator_late_jobs_total", "namespace", "ado", "name", "build", "pod", pod)(values)
+}
+
+func waits(pod, values string) string {
+	return metric("ado_agent_orchestrator_job_wait_seconds_count", "namespace", "ado", "name", "build", "pod", pod)(values)
+}
+
+func expiry(values string) string {
+	return metric("ado_agent_orchestrator_credential_expiry_timestamp_seconds", "organization", "https://dev.azure.com/contoso", "pod", "a")(values)
 }
 
 func reload(pod, values string) string {

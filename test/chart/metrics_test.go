@@ -36,12 +36,12 @@ func TestQueries(t *testing.T) {
 				return nil
 			}
 			selectors++
-			labels, ok := known[strings.TrimSuffix(selector.Name, "_bucket")]
+			labels, ok := known[strings.TrimSuffix(strings.TrimSuffix(selector.Name, "_bucket"), "_count")]
 			if !ok {
 				t.Errorf("docs/metrics.md knows no metric %s", selector.Name)
 			}
 			for _, matcher := range selector.LabelMatchers {
-				if matcher.Name != "__name__" && !slices.Contains(labels, matcher.Name) {
+				if matcher.Name != "__name__" && matcher.Name != "le" && !slices.Contains(labels, matcher.Name) {
 					t.Errorf("%s has no label %s", selector.Name, matcher.Name)
 				}
 			}
@@ -108,6 +108,9 @@ func dashboardQueries(t *testing.T, list []*unstructured.Unstructured) (queries 
 		t.Error("the ConfigMap does not hold the dashboard as it is in its file")
 	}
 	var dashboard struct {
+		Templating struct {
+			List []struct{ Type, Query string }
+		}
 		Panels []struct {
 			Title   string
 			Targets []struct{ Expr string }
@@ -117,7 +120,16 @@ func dashboardQueries(t *testing.T, list []*unstructured.Unstructured) (queries 
 		t.Fatal(err)
 	}
 	// What Grafana puts in.
-	variables := strings.NewReplacer("$__rate_interval", "5m", "$organization", ".*", "$pool", ".*")
+	variables := strings.NewReplacer("$__rate_interval", "5m", "$organization", ".*", "$pool", ".*", "$scaledjob", ".*", "$phase", ".*")
+	for _, variable := range dashboard.Templating.List {
+		match := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(variables.Replace(variable.Query))
+		if variable.Type == "query" && match == nil {
+			t.Errorf("cannot read the variable's query %s", variable.Query)
+		}
+		if match != nil {
+			queries = append(queries, "count by ("+match[2]+") ("+match[1]+")")
+		}
+	}
 	for _, panel := range dashboard.Panels {
 		if panel.Title == "" || len(panel.Targets) == 0 {
 			t.Errorf("a panel %q asks for nothing", panel.Title)

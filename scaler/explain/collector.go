@@ -1,0 +1,117 @@
+package explain
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+)
+
+// shownFor is how long the last decision about a pool is shown.
+const shownFor = 5 * time.Minute
+
+var (
+	unservedRequests = prometheus.NewDesc("ado_agent_orchestrator_unserved_job_requests",
+		"Queued job requests of a pool that no ScaledJob serves, by reason, in the last decision.", []string{"organization", "pool", "reason"}, nil)
+	idleAgentsNow = prometheus.NewDesc("ado_agent_orchestrator_idle_agents",
+		"Agents whose pods run and that wait for a job. Requires the right to watch pods.", []string{"namespace", "name"}, nil)
+	idleAgentsWanted = prometheus.NewDesc("ado_agent_orchestrator_idle_agents_wanted",
+		"Agents that are to wait for jobs beyond those that queued jobs need (minIdle and its schedule).", []string{"namespace", "name"}, nil)
+)
+
+// reasons are why a request is not served.
+var reasons = []Code{
+	CodeNoScaledJob, CodeMaxReplicas, CodeParallelJobs, CodeInvalid, CodeDeleting, CodePaused, CodeNotAsked, CodeBackOff,
+}
+
+// collector shows what an Explainer has measured of the ScaledJobs in view, and the
+// last decisions.
+type collector struct {
+	explainer *Explainer
+	metrics   *Metrics
+}
+
+func (c collector) vecs() []prometheus.Collector {
+	return []prometheus.Collector{c.metrics.phases, c.metrics.waits, c.metrics.late, c.metrics.idle, c.metrics.unused, c.metrics.decisions}
+}
+
+func (c collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, vec := range c.vecs() {
+		vec.Describe(descs)
+	}
+	descs <- unservedRequests
+	descs <- idleAgentsNow
+	descs <- idleAgentsWanted
+}
+
+func (c collector) Collect(metrics chan<- prometheus.Metric) {
+	members, _ := c.explainer.explained()
+	inView := make(map[plan.Key]bool, len(members))
+	for i := range members {
+		inView[members[i].ScaledJob.Key] = true
+	}
+	c.metrics.sweep(inView)
+	for _, vec := range c.vecs() {
+		vec.Collect(metrics)
+	}
+	for _, d := range c.explainer.history.newest(time.Now().Add(-shownFor)) {
+		collectDecision(d, inView, metrics)
+	}
+}
+
+func collectDecision(d *engine.Decision, inView map[plan.Key]bool, metrics chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+	}
+	counts := map[Code]int{}
+	for i := range d.Plan.Requests {
+		if v := &d.Plan.Requests[i]; v.Outcome == plan.Unserved {
+			counts[reasonOf(d, v)]++
+		}
+	}
+	for _, reason := range reasons {
+		gauge(unservedRequests, counts[reason], d.Organization.String(), d.Snapshot.Pool.Name, string(reason))
+	}
+	idle := idleAgents(d)
+	for i := range d.Groups {
+		key := d.Groups[i].Key
+		if inView[key] {
+			gauge(idleAgentsNow, idle[key], key.Namespace, key.Name)
+			gauge(idleAgentsWanted, d.Plan.Groups[key].Idle, key.Namespace, key.Name)
+		}
+	}
+}
+
+// reasonOf returns why a request is not served.
+func reasonOf(d *engine.Decision, v *plan.Verdict) Code {
+	switch v.Cause {
+	case plan.AtMaxReplicas:
+		return CodeMaxReplicas
+	case plan.NoParallelJob:
+		return CodeParallelJobs
+	case plan.GroupBlocked:
+		return blockCodes[d.Blocks[v.Group].Cause]
+	default:
+		return CodeNoScaledJob
+	}
+}
+
+// blockCodes are the reasons of blocked ScaledJobs.
+var blockCodes = map[engine.BlockCause]Code{
+	engine.Invalid: CodeInvalid, engine.Deleting: CodeDeleting, engine.Paused: CodePaused, engine.NotAsked: CodeNotAsked,
+	engine.HeldBack: CodeBackOff, engine.Unresolved: CodeNotAsked,
+}
+
+// newest returns the last decisions of the pools that were made since a time.
+func (h *history) newest(since time.Time) (decisions []*engine.Decision) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.pools {
+		if p.last != nil && p.last.MadeAt.After(since) {
+			decisions = append(decisions, p.last)
+		}
+	}
+	return decisions
+}

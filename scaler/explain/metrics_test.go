@@ -1,0 +1,189 @@
+package explain_test
+
+import (
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+)
+
+// measured returns the values of the metrics that begin so, by the rest of their
+// names and their labels other than namespace and organization; of a histogram the sum.
+func measured(t *testing.T, registry *prometheus.Registry, prefix string) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		rest, ok := strings.CutPrefix(family.GetName(), "ado_agent_orchestrator_"+prefix)
+		if !ok {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			name := rest
+			for _, label := range metric.GetLabel() {
+				if label.GetName() != "namespace" && label.GetName() != "organization" {
+					name += " " + label.GetValue()
+				}
+			}
+			values[strings.TrimSpace(name)] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetHistogram().GetSampleSum()
+		}
+	}
+	return values
+}
+
+func wantMeasured(t *testing.T, registry *prometheus.Registry, prefix string, want map[string]float64) {
+	t.Helper()
+	if diff := cmp.Diff(want, measured(t, registry, prefix)); diff != "" {
+		t.Errorf("%s: %s", prefix, diff)
+	}
+}
+
+// newMeasuredWorld returns a world whose metrics count waits over a minute as late.
+func newMeasuredWorld(t *testing.T) (*world, *prometheus.Registry) {
+	t.Helper()
+	w, registry := newWorld(t), prometheus.NewRegistry()
+	w.explainer.Register(registry, time.Minute)
+	return w, registry
+}
+
+// TestMetricsOfTheWay measures one request of which all steps are seen, and one that
+// an agent takes which has been waiting.
+func TestMetricsOfTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(7, "docker")
+		w.after(1)
+		w.poll(build)
+		wantMeasured(t, registry, "job_phase_seconds", map[string]float64{})
+		job := fleet.Job{UID: "1", Namespace: "ado", Name: "build-bcdfg", ScaledJob: "build", Created: w.start.Add(2 * time.Second)}
+		pod := fleet.Pod{Name: "build-bcdfg-22222", JobUID: "1", Created: job.Created, Status: fleet.PodStatus{
+			Scheduled: w.start.Add(4 * time.Second), Started: w.start.Add(5 * time.Second),
+		}}
+		w.index.SetJob(job)
+		w.index.SetPod(pod)
+		w.after(6)
+		w.change(7, func(r *adoqueue.JobRequest) { r.MatchedAgents = []string{pod.Name} })
+		w.poll(build)
+		w.change(7, func(r *adoqueue.JobRequest) {
+			r.State, r.Agent, r.MatchedAgents = adoqueue.Running, pod.Name, nil
+			r.AssignTime, r.ReceiveTime = w.start.Add(9*time.Second), w.start.Add(10*time.Second)
+		})
+		w.after(11)
+		w.poll(build)
+		w.after(12)
+		w.poll(build) // it is measured once
+		phases := measured(t, registry, "job_phase_seconds")
+		for phase, seconds := range phases {
+			phases[phase] = float64(int(seconds + .5))
+		}
+		if diff := cmp.Diff(map[string]float64{
+			"build counted": 1, "build reported": 0, "build job_created": 1, "build pod_scheduled": 2, "build pod_started": 1,
+			"build agent_registered": 1, "build assigned": 3,
+		}, phases); diff != "" {
+			t.Error(diff)
+		}
+		wantMeasured(t, registry, "job_wait_seconds", map[string]float64{"build": 9})
+		wantMeasured(t, registry, "late_jobs_total", map[string]float64{"build": 0})
+
+		warm := fleet.Job{UID: "2", Namespace: "ado", Name: "build-hjklm", ScaledJob: "build", Created: w.start.Add(13 * time.Second)}
+		w.index.SetJob(warm)
+		w.index.SetPod(fleet.Pod{Name: "build-hjklm-22222", JobUID: "2", Created: warm.Created, Status: fleet.PodStatus{
+			Scheduled: warm.Created, Started: w.start.Add(14 * time.Second),
+		}})
+		w.after(20)
+		w.poll(build)
+		w.after(30)
+		before := measured(t, registry, "job_phase_seconds")
+		w.queue(8, "docker")
+		w.change(8, func(r *adoqueue.JobRequest) {
+			r.State, r.Agent, r.AssignTime = adoqueue.Running, "build-hjklm-22222", time.Now()
+		})
+		w.after(31)
+		w.poll(build)
+		wantMeasured(t, registry, "job_wait_seconds", map[string]float64{"build": 9})
+		if after := measured(t, registry, "job_phase_seconds"); !maps.Equal(before, after) {
+			t.Errorf("steps of the agent that waited were measured: %v, before %v", after, before)
+		}
+		// The first agent was seen from 6 s on until its request was, at 11 s or between the
+		// polls, the second one from 20 s to 31 s.
+		if idle := measured(t, registry, "idle_agent_seconds_total")["build"]; idle < 11 || idle > 16.2 {
+			t.Errorf("idle for %v s, want 11 to 16", idle)
+		}
+		w.index.DeleteScaledJob(build)
+		wantMeasured(t, registry, "job_", map[string]float64{})
+		wantMeasured(t, registry, "idle_agent", map[string]float64{})
+	})
+}
+
+// TestMetricsOfWaits has one request wait for an agent too long and one for a
+// ScaledJob that there is not.
+func TestMetricsOfWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build := w.scaledJob("build", "docker", func(s *fleet.ScaledJob) { s.MaxReplicas = 1 })
+		w.poll(build)
+		w.queue(7, "docker")
+		w.queue(8, "docker")
+		w.queue(9, "gpu")
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			w.poll(build)
+		}
+		wantMeasured(t, registry, "late_jobs_total", map[string]float64{"build": 0})
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			w.poll(build)
+		}
+		wantMeasured(t, registry, "late_jobs_total", map[string]float64{"build": 2})
+		wantMeasured(t, registry, "unserved_job_requests", map[string]float64{
+			"Linux no-scaled-job": 1, "Linux max-replicas": 1, "Linux parallel-jobs": 0, "Linux scaled-job-invalid": 0,
+			"Linux deleting": 0, "Linux paused": 0, "Linux not-asked": 0, "Linux back-off": 0,
+		})
+		time.Sleep(6 * time.Minute)
+		wantMeasured(t, registry, "unserved_job_requests", map[string]float64{})
+	})
+}
+
+// TestMetricsOfUnusedJobs has a Job end without a request, and one with.
+func TestMetricsOfUnusedJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(7, "docker")
+		w.poll(build)
+		for uid, name := range map[string]string{"1": "build-bcdfg", "2": "build-hjklm"} {
+			w.index.SetJob(fleet.Job{UID: uid, Namespace: "ado", Name: name, ScaledJob: "build", Created: w.start.Add(time.Second)})
+			w.index.SetPod(fleet.Pod{Name: name + "-22222", JobUID: uid, Created: w.start.Add(time.Second)})
+		}
+		w.change(7, func(r *adoqueue.JobRequest) {
+			r.State, r.Agent, r.AssignTime = adoqueue.Running, "build-bcdfg-22222", w.start.Add(2*time.Second)
+		})
+		w.after(3)
+		w.poll(build)
+		w.remove(7)
+		for uid, name := range map[string]string{"1": "build-bcdfg", "2": "build-hjklm"} {
+			w.index.SetJob(fleet.Job{
+				UID: uid, Namespace: "ado", Name: name, ScaledJob: "build", Created: w.start.Add(time.Second), Ended: w.start.Add(5 * time.Second),
+			})
+		}
+		for range 3 {
+			time.Sleep(5 * time.Second)
+			w.poll(build)
+		}
+		wantMeasured(t, registry, "unused_jobs_total", map[string]float64{"build": 1})
+		if n := measured(t, registry, "decisions_total")["Linux"]; n < 4 {
+			t.Errorf("%v decisions", n)
+		}
+	})
+}
