@@ -56,7 +56,7 @@ func run(args []string, out, log io.Writer) int {
 		err = line.keep(err, out, log) // which notifies the runner
 	case err == nil:
 		warnings := setting.NearMisses(parser.Model(), os.Environ())
-		err = line.settings().launch(warnings, out, log)
+		err = line.launch(warnings, out, log)
 	}
 	if err != nil {
 		fmt.Fprintln(log, "ado-agent:", err)
@@ -82,17 +82,17 @@ func leaveMessage(path string, secrets agent.Redactor, err error) {
 }
 
 // launch runs an agent by these settings, until a signal at the latest.
-func (s settings) launch(warnings []string, out, errs io.Writer) error {
-	logger := s.logger(errs)
+func (f *flags) launch(warnings []string, out, errs io.Writer) error {
+	logger := f.logger(errs)
 	for _, warning := range warnings {
 		logger.Warn(warning)
 	}
-	if s.role == roleRunner {
-		return s.runJob(out, errs)
+	if f.Role == roleRunner {
+		return f.runJob(out, errs)
 	}
 	stopping, hurry, release := signals(context.Background())
 	defer release()
-	l, err := newLauncher(s, out, errs)
+	l, err := newLauncher(f, out, errs)
 	if err != nil {
 		return err
 	}
@@ -100,14 +100,15 @@ func (s settings) launch(warnings []string, out, errs io.Writer) error {
 }
 
 // logger writes lines for people, or JSON.
-func (s settings) logger(w io.Writer) *zap.Logger {
+func (f *flags) logger(w io.Writer) *zap.Logger {
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339TimeEncoder
 	config.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(config)
-	if s.logConsole {
+	if f.LogFormat == "console" {
 		config.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(config)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), s.logLevel))
+	level, _ := zapcore.ParseLevel(f.LogLevel) // the setting's choices are levels
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
 }

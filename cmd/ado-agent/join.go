@@ -19,7 +19,7 @@ import (
 
 // install makes the agent's folder hold an agent, and the runner's too.
 func (l *launcher) install(ctx context.Context) error {
-	here := agent.Installed(l.folder)
+	here := agent.Installed(l.Folder)
 	if here && (l.runner == nil || l.runner.Installed()) {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (l *launcher) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.ado.LatestPackage(ctx, l.packageType, platform)
+	p, err := l.ado.LatestPackage(ctx, l.Package, platform)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (l *launcher) install(ctx context.Context) error {
 	if here {
 		return nil
 	}
-	return install.Fetch(ctx, l.http, p, l.folder)
+	return install.Fetch(ctx, l.http, p, l.Folder)
 }
 
 // join registers the agent and starts it.
@@ -51,7 +51,7 @@ func (l *launcher) join(ctx context.Context, pool adoqueue.Pool, token string) (
 	if err := l.configure(ctx, r); err != nil {
 		return nil, err
 	}
-	registered, err := l.ado.AgentByName(ctx, pool, l.name)
+	registered, err := l.ado.AgentByName(ctx, pool, l.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +69,9 @@ func (l *launcher) join(ctx context.Context, pool adoqueue.Pool, token string) (
 }
 
 // restarts says what the agent is started again for.
-func (s settings) restarts(starting context.Context) agent.Limits {
+func (f *flags) restarts(starting context.Context) agent.Limits {
 	until, _ := starting.Deadline()
-	return agent.Limits{RetryUntil: until, RetryPause: retryPause, Update: s.start}
+	return agent.Limits{RetryUntil: until, RetryPause: retryPause, Update: f.StartTimeout}
 }
 
 // life is that of a registered agent.
@@ -82,18 +82,18 @@ func (l *launcher) life(pool adoqueue.Pool, registered adoqueue.Agent, process l
 	}
 	return &lifecycle.Life{
 		Registry: l.ado, Pool: pool, AgentID: registered.ID, Process: process, OnJob: onJob, Log: l.log,
-		Limits: lifecycle.Limits{Idle: l.idle, Grace: l.grace, Leave: l.leave},
+		Limits: lifecycle.Limits{Idle: l.IdleTimeout, Grace: l.GracePeriod, Leave: l.LeaveTimeout},
 	}
 }
 
 // registration describes the agent for its config.
 func (l *launcher) registration(pool adoqueue.Pool, token string) (agent.Registration, error) {
-	through, err := proxyFor(l.url.String())
+	through, err := proxyFor(l.URL.String())
 	if err != nil {
 		return agent.Registration{}, err
 	}
 	r := agent.Registration{
-		URL: l.url.String(), Pool: pool.Name, Name: l.name, Work: l.work, Token: token,
+		URL: l.URL.String(), Pool: pool.Name, Name: l.Name, Work: l.Work, Token: token,
 		Proxy: through, Inputs: agent.Inputs(os.Environ()),
 	}
 	r.CAFile, err = l.trust(&l.agent)
@@ -102,11 +102,11 @@ func (l *launcher) registration(pool adoqueue.Pool, token string) (agent.Registr
 
 // trust makes an agent trust AZP_CA_FILE, if there is one, and returns the bundle
 // of all authorities.
-func (s settings) trust(a *agent.Agent) (bundle string, err error) {
-	if s.caFile == "" {
+func (f *flags) trust(a *agent.Agent) (bundle string, err error) {
+	if f.CAFile == "" {
 		return "", nil
 	}
-	bundle, variables, err := a.Trust(s.caFile, os.Environ())
+	bundle, variables, err := a.Trust(f.CAFile, os.Environ())
 	a.Environment = append(a.Environment, variables...)
 	return bundle, err
 }
@@ -138,7 +138,7 @@ func (l *launcher) configure(ctx context.Context, r agent.Registration) error {
 // equip sets the capabilities of a registered agent, in place of those that an
 // earlier agent of its name was given, and enables it: config leaves both alone.
 func (l *launcher) equip(ctx context.Context, pool adoqueue.Pool, registered adoqueue.Agent) error {
-	if capabilities := valued(l.capabilities); !maps.Equal(capabilities, registered.User) {
+	if capabilities := valued(l.Capabilities); !maps.Equal(capabilities, registered.User) {
 		if err := l.ado.SetAgentCapabilities(ctx, pool, registered.ID, capabilities); err != nil {
 			return err
 		}
@@ -162,10 +162,10 @@ func valued(capabilities adoqueue.Capabilities) map[string]string {
 // withdraw takes out of the pool what a configuration that did not come to its
 // end may have left there. An agent that is online is somebody else's.
 func (l *launcher) withdraw(ctx context.Context, pool adoqueue.Pool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(l.leave, l.grace/2))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(l.LeaveTimeout, l.GracePeriod/2))
 	defer cancel()
 	err := lifecycle.Persist(ctx, func() error {
-		found, err := l.ado.AgentByName(ctx, pool, l.name)
+		found, err := l.ado.AgentByName(ctx, pool, l.Name)
 		if errors.Is(err, adoqueue.ErrAgentNotFound) || err == nil && found.Online {
 			return nil
 		}
@@ -175,6 +175,6 @@ func (l *launcher) withdraw(ctx context.Context, pool adoqueue.Pool) {
 		return l.ado.RemoveAgent(ctx, pool, found.ID)
 	})
 	if err != nil {
-		l.log.Warn("The agent may still be registered.", zap.String("agent", l.name), zap.Error(err))
+		l.log.Warn("The agent may still be registered.", zap.String("agent", l.Name), zap.Error(err))
 	}
 }

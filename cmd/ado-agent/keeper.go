@@ -33,7 +33,7 @@ func (f *flags) keep(invalid error, out, errs io.Writer) error {
 	end := pair.End{}
 	err = invalid
 	if err == nil {
-		err = f.settings().keepRunner(stopping, hurry, k, out, errs)
+		err = f.keepRunner(stopping, hurry, k, out, errs)
 	}
 	if err != nil {
 		end = pair.End{Code: codeOf(err), Message: string(secretsOf(os.Environ()).Redact([]byte(err.Error())))}
@@ -45,8 +45,8 @@ func (f *flags) keep(invalid error, out, errs io.Writer) error {
 }
 
 // keepRunner takes the runner's agent through its time in the pool.
-func (s settings) keepRunner(stopping context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
-	l, err := newLauncher(s, out, errs)
+func (f *flags) keepRunner(stopping context.Context, hurry <-chan struct{}, k *pair.Keeper, out, errs io.Writer) error {
+	l, err := newLauncher(f, out, errs)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (l *launcher) handOver(pool adoqueue.Pool, registered adoqueue.Agent) (*lif
 		return nil, failure{exitAgent, pair.ErrEnded}
 	default:
 	}
-	files, err := l.agent.Configuration(l.work)
+	files, err := l.agent.Configuration(l.Work)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ const resumePause = time.Second
 // handed over. It does not give up while the agent runs: no job is cut short
 // because Azure DevOps does not answer just now.
 func (l *launcher) resume(ctx context.Context, hurry <-chan struct{}) error {
-	l.log.Warn("The sidecar was restarted; it goes on with its agent.", zap.String("agent", l.name))
+	l.log.Warn("The sidecar was restarted; it goes on with its agent.", zap.String("agent", l.Name))
 	var exited time.Time
 	for {
 		life, err := l.rejoin(context.WithoutCancel(ctx))
@@ -119,7 +119,7 @@ func (l *launcher) resume(ctx context.Context, hurry <-chan struct{}) error {
 			if exited.IsZero() {
 				exited = time.Now()
 			}
-			if time.Since(exited) > l.leave {
+			if time.Since(exited) > l.LeaveTimeout {
 				return err
 			}
 		default:
@@ -130,13 +130,13 @@ func (l *launcher) resume(ctx context.Context, hurry <-chan struct{}) error {
 
 // rejoin finds the agent that the runner runs.
 func (l *launcher) rejoin(ctx context.Context) (*lifecycle.Life, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.start, errTooLong)
+	ctx, cancel := context.WithTimeoutCause(ctx, l.StartTimeout, errTooLong)
 	defer cancel()
-	pool, err := l.ado.Pool(ctx, adoqueue.PoolRef{Name: l.pool})
+	pool, err := l.ado.Pool(ctx, adoqueue.PoolRef{Name: l.Pool})
 	if err != nil {
 		return nil, at(codeOfPool(err), err)
 	}
-	registered, err := l.ado.AgentByName(ctx, pool, l.name)
+	registered, err := l.ado.AgentByName(ctx, pool, l.Name)
 	if err != nil {
 		return nil, at(exitUnavailable, err)
 	}

@@ -25,7 +25,7 @@ var (
 
 // launcher brings one agent into its pool and out again.
 type launcher struct {
-	settings
+	*flags
 	http       *http.Client
 	credential adoqueue.Credential
 	ado        *adoqueue.Client
@@ -35,26 +35,26 @@ type launcher struct {
 	runner *pair.Keeper
 }
 
-func newLauncher(s settings, out, errs io.Writer) (*launcher, error) {
-	client, err := adoqueue.NewHTTPClient(s.caFile)
+func newLauncher(f *flags, out, errs io.Writer) (*launcher, error) {
+	client, err := adoqueue.NewHTTPClient(f.CAFile)
 	if err != nil {
 		return nil, failure{exitSettings, err}
 	}
-	credential, err := adoauth.New(s.auth, client)
+	credential, err := adoauth.New(f.credential(), client)
 	if err != nil {
 		return nil, failure{exitCredential, err}
 	}
-	ado, err := adoqueue.NewClient(s.url, credential, adoqueue.Options{HTTPClient: client, AllowHTTP: s.allowHTTP})
+	ado, err := adoqueue.NewClient(f.URL, credential, adoqueue.Options{HTTPClient: client, AllowHTTP: f.AllowHTTP})
 	if err != nil {
 		return nil, failure{exitSettings, err}
 	}
-	return &launcher{settings: s, http: client, credential: credential, ado: ado, log: s.logger(errs), agent: s.agent(out, errs)}, nil
+	return &launcher{flags: f, http: client, credential: credential, ado: ado, log: f.logger(errs), agent: f.agent(out, errs)}, nil
 }
 
 // agent is the one in the folder.
-func (s settings) agent(out, errs io.Writer) agent.Agent {
+func (f *flags) agent(out, errs io.Writer) agent.Agent {
 	a := agent.Agent{
-		Folder: s.folder, Environment: s.visibility().Environment(os.Environ()),
+		Folder: f.Folder, Environment: f.visibility().Environment(os.Environ()),
 		Out: out, Err: errs, Secrets: secretsOf(os.Environ()),
 	}
 	if os.Geteuid() == 0 {
@@ -64,8 +64,8 @@ func (s settings) agent(out, errs io.Writer) agent.Agent {
 }
 
 // visibility says what jobs and the pool see of the launcher's environment.
-func (s settings) visibility() agent.Visibility {
-	return agent.Visibility{Hidden: hidden(s.auth.Kind), Private: private, ShowSecrets: s.showSecrets}
+func (f *flags) visibility() agent.Visibility {
+	return agent.Visibility{Hidden: hidden(f.credential().Kind), Private: private, ShowSecrets: f.ShowSecrets}
 }
 
 // run lasts until the agent has left its pool. The context's end asks it to
@@ -74,13 +74,13 @@ func (l *launcher) run(ctx context.Context, hurry <-chan struct{}) (failed error
 	if err := l.removeJobFile(); err != nil {
 		return err
 	}
-	defer os.Remove(l.jobFile)
+	defer os.Remove(l.JobFile)
 	return l.live(ctx, hurry)
 }
 
 // removeJobFile removes what an earlier run has left.
-func (s settings) removeJobFile() error {
-	if err := os.Remove(s.jobFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (f *flags) removeJobFile() error {
+	if err := os.Remove(f.JobFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return failure{exitSettings, fmt.Errorf("AZP_JOB_FILE (--job-file): %w", err)}
 	}
 	return nil
@@ -88,7 +88,7 @@ func (s settings) removeJobFile() error {
 
 // live takes the agent into its pool, through its job and out again.
 func (l *launcher) live(ctx context.Context, hurry <-chan struct{}) (failed error) {
-	starting, cancel := context.WithTimeoutCause(ctx, l.start, errTooLong)
+	starting, cancel := context.WithTimeoutCause(ctx, l.StartTimeout, errTooLong)
 	defer cancel()
 	if l.runner != nil {
 		starting, cancel = l.runner.During(starting)
@@ -114,7 +114,7 @@ func (l *launcher) begin(ctx context.Context) (*lifecycle.Life, error) {
 	if err != nil {
 		return nil, failure{exitCredential, err}
 	}
-	pool, err := l.ado.Pool(ctx, adoqueue.PoolRef{Name: l.pool})
+	pool, err := l.ado.Pool(ctx, adoqueue.PoolRef{Name: l.Pool})
 	if err != nil {
 		return nil, at(codeOfPool(err), err)
 	}
@@ -135,14 +135,14 @@ func (l *launcher) begin(ctx context.Context) (*lifecycle.Life, error) {
 // nameIsFree refuses a name that a living agent has: with --replace, config
 // would cut that one off in the middle of its job.
 func (l *launcher) nameIsFree(ctx context.Context, pool adoqueue.Pool) error {
-	other, err := l.ado.AgentByName(ctx, pool, l.name)
+	other, err := l.ado.AgentByName(ctx, pool, l.Name)
 	switch {
 	case errors.Is(err, adoqueue.ErrAgentNotFound):
 		return nil
 	case err != nil:
 		return at(exitUnavailable, err)
 	case other.Online:
-		return failure{exitName, fmt.Errorf("an agent named %q is online in %s; give each its own by AZP_AGENT_NAME, such as the name of its pod", l.name, pool)}
+		return failure{exitName, fmt.Errorf("an agent named %q is online in %s; give each its own by AZP_AGENT_NAME, such as the name of its pod", l.Name, pool)}
 	default:
 		return nil
 	}
@@ -161,10 +161,10 @@ func (l *launcher) explain(err error) {
 }
 
 // markJob makes the file that says that the agent has a job.
-func (l *launcher) markJob() { l.settings.markJob(l.log) }
+func (l *launcher) markJob() { l.flags.markJob(l.log) }
 
-func (s settings) markJob(log *zap.Logger) {
-	if err := os.WriteFile(s.jobFile, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644); err != nil { //nolint:gosec // a probe may run as another user
+func (f *flags) markJob(log *zap.Logger) {
+	if err := os.WriteFile(f.JobFile, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o644); err != nil { //nolint:gosec // a probe may run as another user
 		log.Warn("The job file cannot be written; see AZP_JOB_FILE.", zap.Error(err))
 	}
 }
@@ -172,12 +172,12 @@ func (s settings) markJob(log *zap.Logger) {
 // conclude reports how the agent's life ended.
 func (l *launcher) conclude(r lifecycle.Result) error {
 	if r.Stays != nil {
-		l.log.Error("The agent is still registered; remove it from the pool.", zap.String("agent", l.name), zap.Error(r.Stays))
+		l.log.Error("The agent is still registered; remove it from the pool.", zap.String("agent", l.Name), zap.Error(r.Stays))
 	}
 	switch r.Ending {
 	case lifecycle.AfterJob:
 	case lifecycle.Idle:
-		l.log.Info("No job came within the idle time-out.", zap.Duration("timeout", l.idle))
+		l.log.Info("No job came within the idle time-out.", zap.Duration("timeout", l.IdleTimeout))
 	case lifecycle.Terminated:
 		l.log.Info("The agent was asked to end and had no job.")
 	case lifecycle.Alone:

@@ -21,7 +21,7 @@ import (
 // runner runs the agent that a keeper in another container has registered. It
 // holds no credential but the agent's own, which lets it listen for jobs.
 type runner struct {
-	settings
+	*flags
 	http  *http.Client
 	agent agent.Agent
 	log   *zap.Logger
@@ -29,24 +29,24 @@ type runner struct {
 }
 
 // runJob runs one agent for its keeper.
-func (s settings) runJob(out, errs io.Writer) error {
-	client, err := adoqueue.NewHTTPClient(s.caFile)
+func (f *flags) runJob(out, errs io.Writer) error {
+	client, err := adoqueue.NewHTTPClient(f.CAFile)
 	if err != nil {
 		return failure{exitSettings, err}
 	}
 	r := &runner{
-		settings: s, http: client, agent: s.agent(out, errs), log: s.logger(errs),
-		side: pair.NewRunner(agent.Installed(s.folder)),
+		flags: f, http: client, agent: f.agent(out, errs), log: f.logger(errs),
+		side: pair.NewRunner(agent.Installed(f.Folder)),
 	}
 	if err := r.removeJobFile(); err != nil {
 		return err
 	}
-	defer os.Remove(r.jobFile)
+	defer os.Remove(r.JobFile)
 	stopping, hurry, release := signals(context.Background())
 	defer release()
 	staying, leave := context.WithCancel(context.Background())
 	defer leave()
-	go r.side.Stay(staying, func(ctx context.Context) (net.Conn, error) { return pair.Dial(ctx, s.shared) })
+	go r.side.Stay(staying, func(ctx context.Context) (net.Conn, error) { return pair.Dial(ctx, f.SharedDir) })
 	go func() {
 		select {
 		case <-hurry:
@@ -64,7 +64,7 @@ func (s settings) runJob(out, errs io.Writer) error {
 
 // run lasts until the keeper ends it, or the agent without a keeper.
 func (r *runner) run(stopping context.Context) error {
-	starting, cancel := context.WithTimeoutCause(stopping, r.start, errTooLong)
+	starting, cancel := context.WithTimeoutCause(stopping, r.StartTimeout, errTooLong)
 	defer cancel()
 	process, end, err := r.begin(starting)
 	switch {
@@ -82,8 +82,8 @@ func (r *runner) run(stopping context.Context) error {
 		case <-process.Exited():
 		}
 	}()
-	limits := lifecycle.Limits{Grace: r.grace, Leave: r.leave}
-	end = r.side.Attend(process, stopping.Done(), pair.Patience{Stopping: limits.Wait(), Leave: r.leave})
+	limits := lifecycle.Limits{Grace: r.GracePeriod, Leave: r.LeaveTimeout}
+	end = r.side.Attend(process, stopping.Done(), pair.Patience{Stopping: limits.Wait(), Leave: r.LeaveTimeout})
 	if end != nil {
 		return ended(end)
 	}
@@ -98,11 +98,11 @@ func (r *runner) begin(ctx context.Context) (*agent.Process, *pair.End, error) {
 	if err != nil || orders.End != nil {
 		return nil, orders.End, err
 	}
-	if !agent.Installed(r.folder) {
+	if !agent.Installed(r.Folder) {
 		if orders.Package == nil {
 			return nil, nil, failure{exitPackage, errors.New("the image holds no agent, and the sidecar offers none")}
 		}
-		if err := install.Fetch(ctx, r.http, *orders.Package, r.folder); err != nil {
+		if err := install.Fetch(ctx, r.http, *orders.Package, r.Folder); err != nil {
 			return nil, nil, at(exitPackage, err)
 		}
 	}
@@ -128,7 +128,7 @@ func (r *runner) begin(ctx context.Context) (*agent.Process, *pair.End, error) {
 // registered one, has its time to take it out.
 func (r *runner) leaveEarly() error {
 	r.side.Report(func(f *pair.Facts) { f.Stopping = true })
-	ctx, cancel := context.WithTimeout(context.Background(), min(r.leave, r.grace/2))
+	ctx, cancel := context.WithTimeout(context.Background(), min(r.LeaveTimeout, r.GracePeriod/2))
 	defer cancel()
 	orders, err := r.side.Await(ctx, func(pair.Orders) bool { return false })
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap/zapcore"
-
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/entra"
@@ -56,7 +54,7 @@ type flags struct {
 	LogFormat string `name:"log-format" env:"AZP_LOG_FORMAT" default:"console" enum:"json,console" help:"Format of the log: json or console."`
 }
 
-// Check reports what is wrong with the settings.
+// Check reports what is wrong with the settings, and completes what is not set.
 func (f *flags) Check(p *setting.Problems) {
 	if f.TokenFile != "" {
 		f.Token = "" // as in Microsoft's script, the file wins
@@ -71,9 +69,12 @@ func (f *flags) Check(p *setting.Problems) {
 		}
 		f.Entra.Check(p, &f.Auth, &f.Token, &f.TokenFile)
 	}
-	if _, err := os.Hostname(); err != nil && f.Name == "" {
-		p.Add(&f.Name, "is missing, and the host has no name: %w", err)
+	if host, err := os.Hostname(); f.Name == "" {
+		if f.Name = host; err != nil {
+			p.Add(&f.Name, "is missing, and the host has no name: %w", err)
+		}
 	}
+	f.JobFile = cmp.Or(f.JobFile, filepath.Join(os.TempDir(), "ado-agent-job"))
 	// The agent runs in another folder.
 	f.Folder = cmp.Or(f.Folder, defaultFolder())
 	for _, path := range []*string{&f.SharedDir, &f.CAFile, &f.Folder} {
@@ -114,40 +115,11 @@ var ours = func() (names []string) {
 	return names
 }()
 
-// settings are the flags as the launcher uses them.
-type settings struct {
-	url       adoqueue.OrganizationURL
-	auth      adoauth.Settings
-	allowHTTP bool
-	caFile    string
-
-	pool, name, work string
-	folder, jobFile  string
-	role, shared     string
-	packageType      string
-	showSecrets      bool
-	capabilities     adoqueue.Capabilities
-
-	idle, grace, start, leave time.Duration
-
-	logLevel   zapcore.Level
-	logConsole bool
-}
-
-// settings returns what the launcher uses, once the flags are checked.
-func (f *flags) settings() settings {
-	host, _ := os.Hostname()                   // checked
-	level, _ := zapcore.ParseLevel(f.LogLevel) // the setting's choices are levels
-	auth := f.Entra.Credential(f.Auth, f.Token, f.TokenFile)
+// credential returns what is needed to make the credential: nothing for a runner,
+// which has none and passes none on to jobs.
+func (f *flags) credential() adoauth.Settings {
 	if f.Role == roleRunner {
-		auth = adoauth.Settings{} // it has none, and passes none on to jobs
+		return adoauth.Settings{}
 	}
-	return settings{
-		url: f.URL, auth: auth, allowHTTP: f.AllowHTTP, caFile: f.CAFile,
-		pool: f.Pool, name: cmp.Or(f.Name, host), work: f.Work, folder: f.Folder,
-		jobFile: cmp.Or(f.JobFile, filepath.Join(os.TempDir(), "ado-agent-job")),
-		role:    f.Role, shared: f.SharedDir, packageType: f.Package, showSecrets: f.ShowSecrets, capabilities: f.Capabilities,
-		idle: f.IdleTimeout, grace: f.GracePeriod, start: f.StartTimeout, leave: f.LeaveTimeout,
-		logLevel: level, logConsole: f.LogFormat == "console",
-	}
+	return f.Entra.Credential(f.Auth, f.Token, f.TokenFile)
 }

@@ -104,10 +104,9 @@ func TestLineBreaksAreTrimmed(t *testing.T) {
 	if _, err := parser.Parse(nil); err != nil {
 		t.Fatal(err)
 	}
-	s := line.settings()
-	if s.url.String() != "https://dev.azure.com/contoso" || s.auth.PAT != "abc" || s.pool != "Büro 1" || s.name != "pod-1" ||
-		s.work != "work" || s.idle != time.Hour || !s.allowHTTP || s.capabilities.String() != "docker,java=17" {
-		t.Errorf("got %+v", s)
+	if line.URL.String() != "https://dev.azure.com/contoso" || line.credential().PAT != "abc" || line.Pool != "Büro 1" || line.Name != "pod-1" ||
+		line.Work != "work" || line.IdleTimeout != time.Hour || !line.AllowHTTP || line.Capabilities.String() != "docker,java=17" {
+		t.Errorf("got %+v", line.flags)
 	}
 }
 
@@ -122,8 +121,8 @@ func TestTheFileWins(t *testing.T) {
 	if _, err := parser.Parse([]string{"--url=https://dev.azure.com/contoso", "--token-file=token"}); err != nil {
 		t.Fatal(err)
 	}
-	if s := line.settings(); s.auth.PAT != "" || s.auth.PATFile != "token" {
-		t.Errorf("got %+v", s.auth)
+	if auth := line.credential(); auth.PAT != "" || auth.PATFile != "token" {
+		t.Errorf("got %+v", auth)
 	}
 }
 
