@@ -102,11 +102,15 @@ func TestRenderReadsTheDefinition(t *testing.T) {
 		exit             int
 		want             string
 	}{
-		"plain": {"", "", 0, ""},
-		"a deadline": {"  activeDeadlineSeconds: 1800\n", "", 0,
-			"JOB_DEFINITION_FILE: definition.spec.activeDeadlineSeconds is 1800: the time that an agent waits for a job counts too"},
-		"a second container": {"", "      - {name: dind, image: dind}\n", 1,
-			"JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[1]: must be a sidecar"},
+		"plain": {},
+		"a deadline": {
+			spec: "  activeDeadlineSeconds: 1800\n",
+			want: "JOB_DEFINITION_FILE: definition.spec.activeDeadlineSeconds is 1800: the time that an agent waits for a job counts too",
+		},
+		"a second container": {
+			containers: "      - {name: dind, image: dind}\n", exit: 1,
+			want: "JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[1]: must be a sidecar",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "job.yaml")
