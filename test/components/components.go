@@ -27,8 +27,9 @@ const CacheVariable = "CONTROL_PLANE_CACHE"
 // Programs are the paths of what was built.
 type Programs struct {
 	Etcd, APIServer, ControllerManager string
-	// KEDA is the operator, empty if it was left out.
-	KEDA string
+	// KEDA is the operator, empty if it was left out; KEDAMetrics is the metrics
+	// server, empty unless it was asked for.
+	KEDA, KEDAMetrics string
 	// KEDACRDs are directories of YAML files, one for each kind of KEDA's.
 	KEDACRDs CRDs
 }
@@ -39,6 +40,8 @@ type Options struct {
 	KEDA string
 	// WithoutKEDA leaves the operator out, and keeps its CRDs.
 	WithoutKEDA bool
+	// MetricsServer adds KEDA's metrics server.
+	MetricsServer bool
 	// Progress reports builds and how long they took.
 	Progress io.Writer
 }
@@ -57,6 +60,9 @@ func Build(ctx context.Context, options Options) (Programs, error) {
 	modules := []module{etcd(source), kubernetes(source)}
 	if !options.WithoutKEDA {
 		modules = append(modules, release.operator(source))
+	}
+	if options.MetricsServer {
+		modules = append(modules, release.metricsServer(source))
 	}
 	built := make(map[string]string, len(modules))
 	for _, m := range modules {
@@ -77,6 +83,7 @@ func Build(ctx context.Context, options Options) (Programs, error) {
 		APIServer:         built["kube-apiserver"],
 		ControllerManager: built["kube-controller-manager"],
 		KEDA:              built["keda-operator"],
+		KEDAMetrics:       built["keda-metrics-apiserver"],
 		KEDACRDs:          crds,
 	}, nil
 }

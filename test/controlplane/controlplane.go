@@ -39,6 +39,10 @@ type Options struct {
 	WithoutKEDA bool
 	// Controllers are names of controllers to run besides those that Jobs need.
 	Controllers []string
+	// MetricsServer adds KEDA's metrics server, and the controller of
+	// HorizontalPodAutoscalers that asks it. It goes on asking the operator that was
+	// started first.
+	MetricsServer bool
 	// KEDAArgs and KEDAEnv are added to those of KEDA's operator.
 	KEDAArgs, KEDAEnv []string
 	// Progress gets the messages of the programs' first build. By default it is os.Stderr.
@@ -53,9 +57,11 @@ type ControlPlane struct {
 	guard      *guard
 	restConfig *rest.Config
 
-	mu       sync.Mutex
-	keda     *process // nil while stopped
-	kubelets []*Kubelet
+	mu   sync.Mutex
+	keda *process // nil while stopped
+	// kedaMetrics is where KEDA's operator answers the metrics server.
+	kedaMetrics string
+	kubelets    []*Kubelet
 }
 
 // stopTimeout bounds the end of processes, which takes milliseconds.
@@ -70,7 +76,7 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 		options.Progress = os.Stderr
 	}
 	programs, err := components.Build(ctx, components.Options{
-		KEDA: options.KEDAVersion, WithoutKEDA: options.WithoutKEDA, Progress: options.Progress,
+		KEDA: options.KEDAVersion, WithoutKEDA: options.WithoutKEDA, MetricsServer: options.MetricsServer, Progress: options.Progress,
 	})
 	if err != nil {
 		return nil, err

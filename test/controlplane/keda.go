@@ -38,7 +38,10 @@ func (c *ControlPlane) installKEDA(ctx context.Context) error {
 	if c.options.WithoutKEDA {
 		return nil
 	}
-	return c.StartKEDA(ctx)
+	if err := c.StartKEDA(ctx); err != nil || !c.options.MetricsServer {
+		return err
+	}
+	return c.startMetricsServer(ctx)
 }
 
 // StartKEDA starts KEDA's operator, where it was left out or stopped, and waits
@@ -79,7 +82,7 @@ func (c *ControlPlane) StartKEDA(ctx context.Context) error {
 		operator.kill()
 		return err
 	}
-	c.keda = operator
+	c.keda, c.kedaMetrics = operator, addresses[2]
 	return nil
 }
 

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/util/cert"
 )
 
 const (
@@ -57,7 +56,7 @@ func (c *ControlPlane) startAll(ctx context.Context) error {
 
 // writeCredentials makes a certificate and a token, and a kubeconfig of them.
 func (c *ControlPlane) writeCredentials(address string) error {
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	certPEM, keyPEM, err := selfSigned()
 	if err != nil {
 		return err
 	}
@@ -145,14 +144,18 @@ var controllers = []string{
 }
 
 func (c *ControlPlane) startControllers(ctx context.Context) error {
+	run, args := slices.Concat(controllers, c.options.Controllers), []string{}
+	if c.options.MetricsServer {
+		run, args = append(run, autoscalingController), append(args, "--horizontal-pod-autoscaler-sync-period=1s")
+	}
 	manager, err := c.start(command{
 		name: "kube-controller-manager", path: c.programs.ControllerManager,
-		args: []string{
-			"--kubeconfig=" + c.Kubeconfig(), "--service-account-private-key-file=" + c.keyFile(),
-			"--controllers=" + strings.Join(slices.Concat(controllers, c.options.Controllers), ","),
+		args: append(args,
+			"--kubeconfig="+c.Kubeconfig(), "--service-account-private-key-file="+c.keyFile(),
+			"--controllers="+strings.Join(run, ","),
 			"--leader-elect=false", "--use-service-account-credentials=false", "--secure-port=0",
 			"--kube-api-qps=200", "--kube-api-burst=400",
-		},
+		),
 	})
 	if err != nil {
 		return err

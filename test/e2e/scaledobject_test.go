@@ -18,9 +18,7 @@ import (
 // deploymentControllers make pods of Deployments.
 var deploymentControllers = []string{"deployment-controller", "replicaset-controller"}
 
-// scaledObject scales a Deployment from zero to one and back. How many there are
-// in between is the HorizontalPodAutoscaler's, which has KEDA's metrics server
-// ask: that is not here.
+// scaledObject scales a Deployment from zero to one and back.
 //
 // The cooldown is shorter than the job, so that KEDA ends the agent if the trigger
 // is not active while it works.
@@ -34,8 +32,55 @@ func pushedScaledObject(t *testing.T, b *bench.Bench) {
 	scaleWithAgents(t, b, workload.ScaledObject{Push: true, PollingInterval: 15 * time.Second, Cooldown: 2 * time.Second})
 }
 
-func scaleWithAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) {
-	var s *site
+// autoscaledObject has the autoscaler, through KEDA's metrics server, make as many
+// agents as have work. Those that have none are kept while others work, by the
+// autoscaler's own delay.
+func autoscaledObject(t *testing.T, b *bench.Bench) {
+	s, name := newAgents(t, b, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
+	long := s.queue(1, time.Minute)
+	s.running(long)
+	if n := s.replicas(name); n != 1 {
+		t.Errorf("%d replicas for one job", n)
+	}
+	short := s.queue(2, 20*time.Second)
+	s.running(short)
+	if n := s.replicas(name); n != 3 {
+		t.Errorf("%d replicas for three jobs", n)
+	}
+	if r, _ := s.Azure.Request(long[0]); r.State != adotest.Running {
+		t.Errorf("request %d is %s: the others waited for its agent", long[0], r.State)
+	}
+	s.finishedByAgents(append(long, short...))
+	s.eventually(func() string {
+		if n := s.replicas(name); n != 0 {
+			return fmt.Sprintf("%d replicas after the jobs", n)
+		}
+		return ""
+	})
+}
+
+// finishedByAgents waits until requests have succeeded, whoever ran them.
+func (s *site) finishedByAgents(ids []int64) {
+	s.t.Helper()
+	s.eventually(func() string {
+		for _, id := range ids {
+			if r, _ := s.Azure.Request(id); r.State != adotest.Finished {
+				return fmt.Sprintf("request %d is %s", id, r.State)
+			}
+		}
+		return ""
+	})
+	for _, id := range ids {
+		if r, _ := s.Azure.Request(id); r.Result != "succeeded" {
+			s.t.Errorf("request %d: %+v: its agent was scaled away", id, r)
+		}
+	}
+}
+
+// newAgents makes a site with a ScaledObject of agents that run job after job, and
+// waits until KEDA asks for it. It returns the Deployment's name.
+func newAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) (s *site, deployment string) {
+	t.Helper()
 	s = newSite(t, b, bench.SiteOptions{
 		Azure: adotest.Options{ReceiveDelay: 100 * time.Millisecond, LockDuration: 3 * time.Second},
 		Plan: func(pod *corev1.Pod) controlplane.Plan {
@@ -61,24 +106,20 @@ func scaleWithAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject)
 	if n := s.replicas(object.Name); n != 0 {
 		t.Fatalf("%d replicas without a job", n)
 	}
+	return s, object.Name
+}
 
+func scaleWithAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) {
+	s, name := newAgents(t, b, object)
 	begin := time.Now()
 	id := s.queue(1, 8*time.Second)[0]
 	s.running([]int64{id})
 	if took := time.Since(begin); object.Push && took > object.PollingInterval-time.Second {
 		t.Errorf("the agent came after %v: it was not pushed", took)
 	}
+	s.finishedByAgents([]int64{id})
 	s.eventually(func() string {
-		if r, _ := s.Azure.Request(id); r.State != adotest.Finished {
-			return fmt.Sprintf("request %d is %s", id, r.State)
-		}
-		return ""
-	})
-	if r, _ := s.Azure.Request(id); r.Result != "succeeded" {
-		t.Errorf("request %d: %+v: its agent was scaled away", id, r)
-	}
-	s.eventually(func() string {
-		if n := s.replicas(object.Name); n != 0 {
+		if n := s.replicas(name); n != 0 {
 			return fmt.Sprintf("%d replicas after the job", n)
 		}
 		return ""

@@ -27,7 +27,7 @@ import (
 
 // TestScenarios has those that can share a KEDA.
 func TestScenarios(t *testing.T) {
-	b := startBench(t, controlplane.Options{Controllers: deploymentControllers})
+	b := startBench(t, controlplane.Options{Controllers: deploymentControllers, MetricsServer: !testing.Short()})
 	for name, scenario := range map[string]func(*testing.T, *bench.Bench){
 		"one job":                          func(t *testing.T, b *bench.Bench) { burst(t, b, 1) },
 		"ten jobs":                         func(t *testing.T, b *bench.Bench) { burst(t, b, 10) },
@@ -53,6 +53,7 @@ func TestScenarios(t *testing.T) {
 		"organization from a variable":     organizationFromEnv,
 		"ScaledObject":                     scaledObject,
 		"ScaledObject with push":           pushedScaledObject,
+		"ScaledObject with an autoscaler":  autoscaledObject,
 	} {
 		if testing.Short() && !onEveryKEDA[name] {
 			continue

@@ -28,7 +28,9 @@ func run() error {
 		versions = []string{components.KEDAVersion()}
 	}
 	for _, version := range versions {
-		programs, err := components.Build(ctx, components.Options{KEDA: version, Progress: os.Stderr})
+		programs, err := components.Build(ctx, components.Options{
+			KEDA: version, MetricsServer: version == components.KEDAVersion(), Progress: os.Stderr,
+		})
 		if err != nil {
 			return err
 		}
