@@ -17,6 +17,8 @@ type Agent struct {
 	Version  string `json:"version,omitzero"` // default "4.255.0"
 	Offline  bool   `json:"offline,omitzero"`
 	Disabled bool   `json:"disabled,omitzero"`
+	// Once makes it take a single request, as an agent that runs with --once does.
+	Once bool `json:"once,omitzero"`
 	// Capabilities add to those that every agent has: Agent.Name, Agent.Version,
 	// Agent.OS and so on, which can be overridden.
 	Capabilities map[string]string `json:"capabilities,omitempty"`
@@ -43,6 +45,7 @@ type agent struct {
 	provisioning  string
 	enabled       bool
 	online        bool
+	once, served  bool // takes a single request; has been assigned one
 	created       time.Time
 	statusChanged time.Time
 	system, user  map[string]string
@@ -82,6 +85,7 @@ func (s *Server) AddAgent(pool string, a Agent) (id int, err error) {
 		provisioning: "Provisioned",
 		enabled:      !a.Disabled,
 		online:       !a.Offline,
+		once:         a.Once,
 		system:       system,
 		user:         maps.Clone(a.Capabilities),
 	})
@@ -263,7 +267,7 @@ func (a *agent) changed() {
 
 // ready reports whether the agent would take a request now.
 func (a *agent) ready() bool {
-	return a.online && a.enabled && a.holding == nil && (a.session == nil || !a.session.leaving)
+	return a.online && a.enabled && a.holding == nil && !(a.once && a.served) && (a.session == nil || !a.session.leaving)
 }
 
 func (a *agent) status() string {

@@ -99,7 +99,7 @@ func (s *Server) Redispatch(id int64) error {
 }
 
 func (s *Server) assign(q *request, a *agent) {
-	q.assigned, q.agent, a.holding = time.Now(), a, q
+	q.assigned, q.agent, a.holding, a.served = time.Now(), a, q, true
 	q.attempts++
 	q.lockToken = guid("lock of "+strconv.FormatInt(q.id, 10), q.attempts)
 	if a.session != nil {

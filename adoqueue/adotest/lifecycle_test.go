@@ -112,6 +112,17 @@ func TestAutoAssign(t *testing.T) {
 	}
 }
 
+func TestAgentThatRunsOnce(t *testing.T) {
+	ado := withPool(t, Options{AutoAssign: true}, Agent{Name: "once", Once: true})
+	first := must1(ado.Queue("linux", Job{}))(t)
+	wantState(t, ado, first, Assigned, "", "once")
+	check(t, ado.Finish(first, ""))
+	second := must1(ado.Queue("linux", Job{}))(t)
+	wantState(t, ado, second, Queued, "", "")
+	must1(ado.AddAgent("linux", Agent{Name: "next", Once: true}))(t)
+	wantState(t, ado, second, Assigned, "", "next")
+}
+
 func TestPlayedAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ado := withPool(t, Options{AutoAssign: true, ReceiveDelay: 2 * time.Second}, Agent{Name: "a"})
