@@ -28,14 +28,10 @@ var more = kong.Plugins{&struct {
 	Demo demoCommand `cmd:"" help:"Show the scaler at work on a simulated Azure DevOps; needs no account and no cluster."`
 }{}}
 
-// demoPools are the pools of the simulated organization, each with a ScaledJob
-// of the same name and pipelines that need its agents.
-var demoPools = []string{"linux", "windows"}
-
 type demoCommand struct {
 	For          time.Duration   `default:"0" help:"Time after which the demo ends, such as 10s; 0 means on Ctrl-C."`
 	GRPCAddr     setting.Address `name:"grpc-addr" env:"GRPC_ADDR" default:"127.0.0.1:9090" help:"Address of the scaler; if it is taken, a free port is used."`
-	HTTPAddr     setting.Address `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of /metrics, /healthz and /readyz; if it is taken, a free port is used."`
+	HTTPAddr     setting.Address `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the status page, /metrics, /healthz and /readyz; if it is taken, a free port is used."`
 	StandInAddr  setting.Address `name:"stand-in-addr" env:"STAND_IN_ADDR" default:"127.0.0.1:8081" help:"Address of the simulated Azure DevOps; if it is taken, a free port is used."`
 	PollInterval time.Duration   `name:"poll-interval" default:"1s" min:"10ms" hidden:"" help:"How often the simulated KEDA asks."`
 }
@@ -47,7 +43,7 @@ func (c *demoCommand) Run(ctx context.Context, o outputs) error {
 		ctx, cancel = context.WithTimeout(ctx, c.For)
 		defer cancel()
 	}
-	standIn, err := standin.Start(string(c.StandInAddr), demoPools)
+	standIn, err := standin.Start(string(c.StandInAddr), demoPools())
 	if err != nil {
 		return err
 	}
@@ -62,7 +58,8 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 	if err != nil {
 		return err
 	}
-	s := settings{view: viewFlags{Kube: off}, commonSettings: commonSettings{
+	view := demoView(c.PollInterval)
+	s := settings{simulated: view, scalerAddress: demoAddress, commonSettings: commonSettings{
 		commonFlags: commonFlags{
 			PollingDelay: 500 * time.Millisecond, StaleFor: 30 * time.Second, Timeout: 10 * time.Second,
 			Election: off,
@@ -79,11 +76,12 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 		return errors.Join(err, grpcListener.Close())
 	}
 	introduce(o.out, standIn, grpcListener.Addr(), httpListener.Addr())
-	keda, err := newDemoKEDA(grpcListener.Addr().String(), standIn)
+	keda, err := newDemoKEDA(grpcListener.Addr().String(), standIn, view)
 	if err != nil {
 		return err
 	}
 	defer keda.close()
+	s.compare = keda.contenders
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -96,15 +94,20 @@ func (c *demoCommand) show(ctx context.Context, o outputs, standIn *adotest.Serv
 }
 
 func introduce(w io.Writer, standIn *adotest.Server, grpcAddr, httpAddr net.Addr) {
-	fmt.Fprintf(w, `The scaler answers on %[1]s. Ask it as KEDA does:
+	fmt.Fprintf(w, `Look at http://%[2]s/ for what happens, and why.
+
+Pipelines queue the same jobs in two pools. In one, this scaler says how many agents are
+missing; in the other, the rule of KEDA's built-in scaler does. Agents of another team
+serve both. A simulated KEDA polls every second and creates the agents' Jobs.
+
+The scaler answers on %[1]s. Poll it as KEDA does:
 
   grpcurl -plaintext %[1]s list
   grpcurl -plaintext -d '{"scaledObjectRef":{"name":"linux","namespace":"demo","scalerMetadata":{"poolName":"linux"}}}' \
     %[1]s externalscaler.ExternalScaler/GetMetrics
   curl http://%[2]s/metrics
 
-The simulated organization is %[3]s. Pipelines queue jobs in two pools;
-a simulated KEDA asks the scaler every second and starts the agents it lacks.
+The simulated organization is %[3]s.
 
 `, grpcAddr, httpAddr, standIn.URL())
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -15,28 +14,40 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
-// demoKEDA plays KEDA with one ScaledJob per pool, named after it: it asks the
-// scaler for the metric and makes Jobs for what exceeds its unfinished ones, as
-// KEDA's default strategy does. Each Job runs one agent, which takes one
-// pipeline job and leaves the pool.
+// How long agents take, and wait for a job.
+const (
+	demoIdleTimeout = 5 * time.Second
+	demoCleanUp     = 1500 * time.Millisecond
+)
+
+// demoKEDA plays KEDA: it asks the scaler for the metric of each ScaledJob and makes
+// Jobs for what exceeds its unfinished ones, as KEDA's default strategy does. Each Job
+// runs one agent, which takes one pipeline job and leaves the pool.
 type demoKEDA struct {
 	conn    *grpc.ClientConn
 	standIn *adotest.Server
+	view    *fleet.Fleet
 	agents  sync.WaitGroup
 
-	mu      sync.Mutex
-	metrics map[string]int64 // by pool, what the scaler said last
-	jobs    map[string]int   // by pool, unfinished Jobs
+	mu sync.Mutex
+	// By pool: what the scaler said last, and the Jobs that are unfinished, that
+	// were created, and that ended without having had a job.
+	metrics                      map[string]int64
+	unfinished, created, surplus map[string]int
 }
 
-func newDemoKEDA(scalerAddr string, standIn *adotest.Server) (*demoKEDA, error) {
+func newDemoKEDA(scalerAddr string, standIn *adotest.Server, view *fleet.Fleet) (*demoKEDA, error) {
 	conn, err := grpc.NewClient(scalerAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
 	}
-	return &demoKEDA{conn: conn, standIn: standIn, metrics: map[string]int64{}, jobs: map[string]int{}}, nil
+	return &demoKEDA{
+		conn: conn, standIn: standIn, view: view,
+		metrics: map[string]int64{}, unfinished: map[string]int{}, created: map[string]int{}, surplus: map[string]int{},
+	}, nil
 }
 
 func (k *demoKEDA) close() { _ = k.conn.Close() }
@@ -45,8 +56,8 @@ func (k *demoKEDA) close() { _ = k.conn.Close() }
 func (k *demoKEDA) run(ctx context.Context, interval time.Duration) error {
 	defer k.agents.Wait()
 	for tick(ctx, interval) {
-		for _, pool := range demoPools {
-			if err := k.poll(ctx, pool); err != nil && ctx.Err() == nil {
+		for _, way := range demoWays {
+			if err := k.poll(ctx, way); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -54,11 +65,9 @@ func (k *demoKEDA) run(ctx context.Context, interval time.Duration) error {
 	return nil
 }
 
-func (k *demoKEDA) poll(ctx context.Context, pool string) error {
+func (k *demoKEDA) poll(ctx context.Context, way demoWay) error {
 	answer, err := externalscaler.NewExternalScalerClient(k.conn).GetMetrics(ctx, &externalscaler.GetMetricsRequest{
-		ScaledObjectRef: &externalscaler.ScaledObjectRef{
-			Name: pool, Namespace: "demo", ScalerMetadata: map[string]string{"poolName": pool},
-		},
+		ScaledObjectRef: &externalscaler.ScaledObjectRef{Name: way.pool, Namespace: demoNamespace, ScalerMetadata: way.metadata()},
 	}, grpc.WaitForReady(true))
 	if err != nil {
 		return err
@@ -67,58 +76,101 @@ func (k *demoKEDA) poll(ctx context.Context, pool string) error {
 		return fmt.Errorf("the scaler returned %d values", len(answer.GetMetricValues()))
 	}
 	metric := int64(answer.GetMetricValues()[0].GetMetricValueFloat())
+	if way.builtIn {
+		metric = k.unfinishedRequests(way.pool)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.metrics[pool] = metric
-	for range metric - int64(k.jobs[pool]) {
-		k.jobs[pool]++
-		k.agents.Go(func() { k.runAgent(ctx, pool) })
+	k.metrics[way.pool] = metric
+	for range metric - int64(k.unfinished[way.pool]) {
+		k.unfinished[way.pool]++
+		k.created[way.pool]++
+		job := newDemoJob(way)
+		k.view.SetJob(job)
+		k.agents.Go(func() { k.runJob(ctx, way.pool, job) })
 	}
 	return nil
 }
 
-// runAgent is a Job from its start to its end.
-func (k *demoKEDA) runAgent(ctx context.Context, pool string) {
-	defer func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.jobs[pool]--
-	}()
-	name := fmt.Sprintf("%s-%s-%s", pool, suffix(), suffix())
-	if !tick(ctx, between(time.Second, 3*time.Second)) { // image, pod, registration
-		return
-	}
-	if _, err := k.standIn.AddAgent(pool, adotest.Agent{Name: name}); err != nil {
-		return
-	}
-	for tick(ctx, 200*time.Millisecond) {
-		if k.finished(pool, name) && k.standIn.RemoveAgent(pool, name) == nil {
-			return
+// unfinishedRequests is what KEDA's built-in scaler counts.
+func (k *demoKEDA) unfinishedRequests(pool string) (n int64) {
+	for _, r := range k.standIn.Requests(pool) {
+		if r.State != adotest.Finished {
+			n++
 		}
+	}
+	return n
+}
+
+func newDemoJob(way demoWay) fleet.Job {
+	name := way.pool + "-" + suffix()
+	return fleet.Job{
+		UID: name, Namespace: demoNamespace, Name: name, ScaledJob: way.pool, Created: time.Now(), IdleTimeout: demoIdleTimeout,
 	}
 }
 
-// finished reports whether the agent has had its job.
-func (k *demoKEDA) finished(pool, agent string) bool {
-	for _, r := range k.standIn.Requests(pool) {
-		if r.Agent == agent && r.State == adotest.Finished {
-			return true
+// runJob is a Job from its start to its end.
+func (k *demoKEDA) runJob(ctx context.Context, pool string, job fleet.Job) {
+	served := k.runPod(ctx, pool, job)
+	job.Ended = time.Now()
+	k.view.SetJob(job)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unfinished[pool]--
+	if !served && ctx.Err() == nil {
+		k.surplus[pool]++
+	}
+}
+
+// runPod runs the agent of a Job to its end, and reports whether it had a job.
+func (k *demoKEDA) runPod(ctx context.Context, pool string, job fleet.Job) (served bool) {
+	pod := fleet.Pod{Name: job.Name + "-" + suffix(), JobUID: job.UID, Created: time.Now()}
+	k.view.SetPod(pod)
+	if !tick(ctx, between(100*time.Millisecond, 400*time.Millisecond)) { // a node is found
+		return false
+	}
+	pod.Status.Scheduled = time.Now()
+	k.view.SetPod(pod)
+	if !tick(ctx, between(time.Second, 2*time.Second)) { // the image is pulled
+		return false
+	}
+	pod.Status.Started = time.Now()
+	k.view.SetPod(pod)
+	if !tick(ctx, between(500*time.Millisecond, time.Second)) { // the agent registers
+		return false
+	}
+	if _, err := k.standIn.AddAgent(pool, adotest.Agent{Name: pod.Name, Once: true}); err != nil {
+		return false
+	}
+	served = k.runAgent(ctx, pool, pod.Name)
+	tick(ctx, demoCleanUp)
+	pod.Ended = true
+	k.view.SetPod(pod)
+	return served
+}
+
+// runAgent waits until the agent has had its job, or has waited for one for too long,
+// and removes it from its pool.
+func (k *demoKEDA) runAgent(ctx context.Context, pool, name string) (served bool) {
+	idleSince := time.Now()
+	for tick(ctx, 100*time.Millisecond) {
+		busy := k.isBusy(pool, name)
+		served = served || busy
+		leaves := !busy && (served || time.Since(idleSince) > demoIdleTimeout)
+		if leaves && k.standIn.RemoveAgent(pool, name) == nil {
+			return served
+		}
+	}
+	return served
+}
+
+func (k *demoKEDA) isBusy(pool, name string) bool {
+	for _, a := range k.standIn.Agents(pool) {
+		if a.Name == name {
+			return a.Request != 0
 		}
 	}
 	return false
-}
-
-// queueJobs queues jobs now and then until ctx ends.
-func queueJobs(ctx context.Context, standIn *adotest.Server) error {
-	for tick(ctx, between(500*time.Millisecond, 2500*time.Millisecond)) {
-		pool := demoPools[rand.IntN(len(demoPools))]
-		for range 1 + rand.IntN(3) {
-			if _, err := standIn.Queue(pool, adotest.Job{Duration: between(2*time.Second, 6*time.Second)}); err != nil {
-				return errors.New("queueing a job: " + err.Error())
-			}
-		}
-	}
-	return nil
 }
 
 // tick waits, and reports whether to go on.

@@ -40,26 +40,36 @@ func (k *demoKEDA) showTable(ctx context.Context, w io.Writer, terminal bool) er
 	}
 }
 
+// table compares the ways in which the same jobs are scaled.
 func (k *demoKEDA) table() string {
 	var b strings.Builder
 	columns := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(columns, "POOL\tQUEUED\tRUNNING\tDONE\tAGENT JOBS\tMETRIC")
-	for _, pool := range demoPools {
-		var queued, running, done int
-		for _, r := range k.standIn.Requests(pool) {
-			switch r.State {
-			case adotest.Queued:
+	fmt.Fprintln(columns, "POOL\tQUEUED\tRUNNING\tDONE\tAGENT JOBS\tMETRIC\tJOBS MADE\tSURPLUS\tMEAN WAIT\tCOUNTED BY")
+	for _, c := range k.contenders() {
+		var queued, running int
+		for _, r := range k.standIn.Requests(c.Pool) {
+			switch {
+			case ofOthers(&r) || r.State == adotest.Finished:
+			case r.State == adotest.Queued:
 				queued++
-			case adotest.Finished:
-				done++
 			default:
 				running++
 			}
 		}
 		k.mu.Lock()
-		fmt.Fprintf(columns, "%s\t%d\t%d\t%d\t%d\t%d\n", pool, queued, running, done, k.jobs[pool], k.metrics[pool])
+		unfinished, metric := k.unfinished[c.Pool], k.metrics[c.Pool]
 		k.mu.Unlock()
+		fmt.Fprintf(columns, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f s\t%s\n",
+			c.Pool, queued, running, c.Done, unfinished, metric, c.Jobs, c.Surplus, meanWait(c.Waits).Seconds(), c.Name)
 	}
 	_ = columns.Flush() // a strings.Builder takes all
 	return b.String() + "\n"
+}
+
+func meanWait(waits []time.Duration) time.Duration {
+	var sum time.Duration
+	for _, wait := range waits {
+		sum += wait
+	}
+	return sum / time.Duration(max(len(waits), 1))
 }

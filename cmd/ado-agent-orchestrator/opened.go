@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"net/http"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain/page"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
@@ -70,7 +72,11 @@ func viewed(view *fleet.Fleet) explain.Cluster {
 
 // showStatus serves what is known, unless that is switched off.
 func (s commonSettings) showStatus(web *webServer, explainer *explain.Explainer) {
-	if s.Status {
-		web.setStatus(explainer)
+	if !s.Status {
+		return
 	}
+	status := http.NewServeMux()
+	status.Handle("GET "+explain.Path, explainer)
+	status.Handle("/", page.New(explainer, page.Options{Compare: s.compare}))
+	web.setStatus(status)
 }

@@ -383,13 +383,32 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestPage asks for the page with its files, and for none of it where that is switched
+// off.
+func TestPage(t *testing.T) {
+	ado := httptest.NewServer(http.NotFoundHandler())
+	defer ado.Close()
+	for setting, want := range map[string]int{"STATUS=true": http.StatusOK, "STATUS=false": http.StatusNotFound} {
+		p := serve(t, "ORG_URL="+ado.URL+"/contoso", "ORG_PAT=s3cr3t", setting)
+		for _, path := range []string{"/", "/page.css", "/page.js", "/icon.svg", "/status.json"} {
+			if got := get(t, p.httpAddr, path); got != want {
+				t.Errorf("%s: %s answers with status %d, want %d", setting, path, got, want)
+			}
+		}
+		if got := get(t, p.httpAddr, "/nothing"); got != http.StatusNotFound {
+			t.Errorf("%s: an unknown path answers with status %d", setting, got)
+		}
+		p.stop(t)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	stdout, stderr, exit := output(t, nil, "demo", "--for=4s", "--poll-interval=200ms",
 		"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--stand-in-addr=127.0.0.1:0")
 	if exit != 0 || stderr != "" {
 		t.Errorf("exit %d, %s", exit, stderr)
 	}
-	for _, want := range []string{"Azure DevOps is simulated", "grpcurl -plaintext 127.0.0.1:", "METRIC", "linux", "windows"} {
+	for _, want := range []string{"Azure DevOps is simulated", "grpcurl -plaintext 127.0.0.1:", "Look at http://127.0.0.1:", "METRIC", "linux-built-in", "SURPLUS"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("lacks %q:\n%s", want, stdout)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain/page"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
 // settingGroups are the groups of settings, as --help and the documents have
@@ -55,12 +57,14 @@ type commonSettings struct {
 	organizations []organization
 	// serves distinguishes this program from others that serve the same organizations.
 	serves []string
+	// compare returns what the page compares; nil if that is nothing.
+	compare func() []page.Contender
 }
 
 // processFlags are about the process itself.
 type processFlags struct {
 	HTTPAddr  setting.Address `name:"http-addr" env:"HTTP_ADDR" default:":8080" help:"Address of /metrics, /healthz, /readyz and the status."`
-	Status    bool            `name:"status" env:"STATUS" default:"true" negatable:"" help:"Serve on $HTTP_ADDR what is known of each pipeline job, which the command explain reads (/status.json)."`
+	Status    bool            `name:"status" env:"STATUS" default:"true" negatable:"" help:"Serve on $HTTP_ADDR what is known of each pipeline job: as a page (/), and as JSON, which the command explain reads (/status.json)."`
 	LogLevel  string          `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severe level that is logged: debug, info, warn or error."`
 	LogFormat string          `name:"log-format" env:"LOG_FORMAT" default:"json" enum:"json,console" help:"Format of the log: json or console."`
 }
@@ -156,6 +160,8 @@ type settings struct {
 	scalerAddress string
 	housekeeper   housekeeper
 	viewAgain     time.Duration
+	// simulated stands for Kubernetes, nil if there is a real one.
+	simulated *fleet.Fleet
 }
 
 // settings returns what serve works with, once the flags are checked.

@@ -21,6 +21,8 @@ import (
 const (
 	maxWebConnections = 64
 	maxScrapes        = 6
+	// A browser asks for the page's files all at once.
+	maxPageRequests = 24
 	// openingRate is of connections that a peer opens, per second.
 	openingRate  = 10
 	openingBurst = 64
@@ -56,6 +58,7 @@ func newWebServer(registerer prometheus.Registerer, gatherer prometheus.Gatherer
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", shared(limit.NewShares(maxScrapes), http.HandlerFunc(s.metrics)))
 	mux.Handle("GET "+explain.Path, shared(limit.NewShares(maxScrapes), http.HandlerFunc(s.serveStatus)))
+	mux.Handle("GET /", shared(limit.NewShares(maxPageRequests), http.HandlerFunc(s.serveStatus)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readiness)
 	callersMistakes, _ := zap.NewStdLogAt(logger, zap.DebugLevel) // fails only for levels that do not exist

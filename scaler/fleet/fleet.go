@@ -86,6 +86,15 @@ func New(config *rest.Config, options Options) (*Fleet, error) {
 	return f, nil
 }
 
+// Simulated returns a fleet that follows nothing: its caller sets what it holds. Events
+// are discarded.
+func Simulated(rememberFor time.Duration) *Fleet {
+	return &Fleet{
+		Index: NewIndex(rememberFor), label: ScaledJobLabel, connection: newConnection(),
+		recorder: &events.FakeRecorder{}, cancel: func() {},
+	}
+}
+
 // Start returns a fleet once its view is complete. The context bounds the start.
 // It is an error if ScaledJobs or Jobs may not be read; pods and ScaledObjects may
 // be out of view.

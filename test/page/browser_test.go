@@ -213,7 +213,7 @@ type site struct {
 }
 
 // Report is what the page shows.
-func (s *site) Report(explain.Filter) explain.Report {
+func (s *site) Report(context.Context, explain.Filter) explain.Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.report

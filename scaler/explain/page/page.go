@@ -5,6 +5,7 @@ package page
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -44,7 +45,7 @@ var layout = template.Must(template.New("page").Parse(markup))
 
 // Reporter reports what is known at the moment.
 type Reporter interface {
-	Report(filter explain.Filter) explain.Report
+	Report(ctx context.Context, filter explain.Filter) explain.Report
 }
 
 // Options add to the page.
@@ -117,7 +118,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	body, err := h.render(filter)
+	body, err := h.render(r.Context(), filter)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -128,14 +129,14 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 }
 
 // render makes one page at a time, and returns the last one as long as it is new.
-func (h *Handler) render(filter explain.Filter) ([]byte, error) {
+func (h *Handler) render(ctx context.Context, filter explain.Filter) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	query := fmt.Sprintf("%+q", []string{filter.Pool, filter.Run, filter.ScaledJob, strconv.FormatInt(filter.Request, 10)})
 	if h.last.query == query && time.Since(h.last.at) < reuseFor {
 		return h.last.body, nil
 	}
-	report := h.reporter.Report(filter)
+	report := h.reporter.Report(ctx, filter)
 	view := viewOf(&report, filter)
 	view.Version = h.version
 	if h.options.Compare != nil {
@@ -162,15 +163,7 @@ func printable(body []byte) []byte {
 
 // filterOf reads what the page is to be about. Empty fields of its form say nothing.
 func filterOf(query url.Values) (explain.Filter, error) {
-	filter := explain.Filter{
-		Pool: query.Get("pool"), Run: query.Get("run"), ScaledJob: query.Get("scaledjob"),
-		MaxRequests: everything, MaxDecisions: everything, MaxScaledJobs: everything,
-	}
-	if id := query.Get("request"); id != "" {
-		var err error
-		if filter.Request, err = strconv.ParseInt(id, 10, 64); err != nil {
-			return filter, fmt.Errorf("request %q is not a number", id)
-		}
-	}
-	return filter, nil
+	filter, err := explain.ParseFilter(query)
+	filter.MaxRequests, filter.MaxDecisions, filter.MaxScaledJobs = everything, everything, everything
+	return filter, err
 }

@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ type reporter struct {
 	asked  []explain.Filter
 }
 
-func (r *reporter) Report(filter explain.Filter) explain.Report {
+func (r *reporter) Report(_ context.Context, filter explain.Filter) explain.Report {
 	r.asked = append(r.asked, filter)
 	return r.report
 }
@@ -166,7 +167,7 @@ func TestFilter(t *testing.T) {
 		t.Errorf("asked for %+v", got)
 	}
 	has(t, body, `name="pool" value="Linux"`, `name="run" value="20261125.3"`, "Show everything")
-	if answer, body := get(t, handler, "/?request=seven"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, `"seven" is not a number`) {
+	if answer, body := get(t, handler, "/?request=seven"); answer.StatusCode != http.StatusBadRequest || !strings.Contains(body, `not "seven"`) {
 		t.Errorf("a request that is no number: status %d, %s", answer.StatusCode, body)
 	}
 }

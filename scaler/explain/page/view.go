@@ -175,7 +175,7 @@ func stripOf(r *explain.Report, problems []problem) []station {
 
 // Contender is one of several ways to scale that run side by side.
 type Contender struct {
-	Name, Pool string
+	Name, Pool, Note string
 	// Done are the jobs that were run, Jobs the Kubernetes Jobs made for them, and
 	// Surplus those whose agent never took a job.
 	Done, Jobs, Surplus int
