@@ -1,0 +1,179 @@
+package adoqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestNeverAskedFasterThanMaxAge(t *testing.T) {
+	for name, fail := range map[string]func() *http.Response{
+		"successes":        nil,
+		"failures":         func() *http.Response { return reply(503, "") },
+		"refusals":         func() *http.Response { return reply(401, "") },
+		"unreadable":       func() *http.Response { return reply(200, `{"value":`) },
+		"missing pools":    func() *http.Response { return reply(404, "") },
+		"throttled":        func() *http.Response { return reply(429, "", "Retry-After", "3") },
+		"throttled at 200": func() *http.Response { return reply(200, `{"value":[]}`, "Retry-After", "3") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+				mustSnapshot(t, cache)
+				fake.set(func(f *organizationFake) { f.failWith = fail })
+				for range 600 { // a minute
+					time.Sleep(100 * time.Millisecond)
+					_, _ = cache.Snapshot(t.Context(), linux, time.Second)
+				}
+				least := time.Second
+				if strings.HasPrefix(name, "throttled") {
+					least = 3 * time.Second
+				}
+				for i := 2; i < len(fake.sentAt); i++ {
+					if gap := fake.sentAt[i].Sub(fake.sentAt[i-1]); gap < least {
+						t.Fatalf("request %d came %v after the one before, want at least %v", i, gap, least)
+					}
+				}
+				if total := fake.sent() + fake.lookups; total < 2 || total > 62 {
+					t.Errorf("%d requests in a minute", total)
+				}
+			})
+		})
+	}
+}
+
+// TestRequestsDoNotGrowWithCallers polls one pool as a hundred ScaledJobs and as
+// one, under all its names.
+func TestRequestsDoNotGrowWithCallers(t *testing.T) {
+	count := func(callers int) (total int) {
+		inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+			fake.delay = 50 * time.Millisecond
+			var wg sync.WaitGroup
+			for i := range callers {
+				ref := []PoolRef{{Name: "Linux"}, {Name: "linux"}, {ID: 7}}[i%3]
+				wg.Go(func() {
+					for range 12 {
+						if _, err := cache.Snapshot(t.Context(), ref, time.Second); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(5 * time.Second)
+					}
+				})
+			}
+			wg.Wait()
+			total = fake.sent() + fake.lookups
+		})
+		return total
+	}
+	if one, hundred := count(1), count(100); one != hundred {
+		t.Errorf("%d requests for one caller, %d for a hundred", one, hundred)
+	}
+}
+
+func TestSlowAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		fake.delay = time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := cache.Snapshot(ctx, linux, time.Second)
+		if !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Second {
+			t.Errorf("after %v: %v, want the caller's deadline", time.Since(start), err)
+		}
+		_, err = cache.Snapshot(t.Context(), linux, time.Second)
+		if !errors.Is(err, ErrUnavailable) || time.Since(start) != defaultTimeout {
+			t.Errorf("after %v: %v, want the request's own deadline", time.Since(start), err)
+		}
+	})
+}
+
+// TestOldSnapshotServesAfterASecond covers an Azure DevOps that does not answer:
+// nobody waits longer than a second while a good snapshot is there, the answer is
+// taken when it comes, and nothing that looks new is returned before.
+func TestOldSnapshotServesAfterASecond(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		first := mustSnapshot(t, cache)
+		fake.set(func(f *organizationFake) { f.delay, f.queued = 5*time.Second, 3 })
+		time.Sleep(time.Second)
+		start := time.Now()
+		old := mustSnapshot(t, cache)
+		if took := time.Since(start); took != time.Second || !errors.Is(old.Err, ErrUnavailable) || !old.RequestedAt.Equal(first.RequestedAt) {
+			t.Errorf("after %v: %+v, want the old snapshot with a reason", took, old)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		for range 3 {
+			again, err := cache.Snapshot(ctx, linux, time.Second)
+			if err != nil || again != old || time.Since(start) != time.Second {
+				t.Errorf("after %v: another snapshot, %v", time.Since(start), err)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if got := mustSnapshot(t, cache); got.Err != nil || len(got.Requests) != 3 {
+			// Its answer came, and is 5 s old already: the next is on its way.
+			if !got.RequestedAt.Equal(start) || len(got.Requests) != 3 {
+				t.Errorf("after the answer: %+v", got)
+			}
+		}
+	})
+}
+
+// TestDelayIsAboutThePast covers X-RateLimit-Delay on answers that hold what was
+// requested: it slows down, but no snapshot grows too old to serve.
+func TestDelayIsAboutThePast(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		fake.set(func(f *organizationFake) {
+			f.failWith = func() *http.Response {
+				return reply(200, `{"count":1,"value":[{"id":7,"name":"Linux","requestId":1}]}`, "X-RateLimit-Delay", "300")
+			}
+		})
+		for range 600 { // five minutes
+			if got, err := cache.Snapshot(t.Context(), linux, time.Second); err != nil || len(got.Requests) != 1 {
+				t.Fatalf("after %d requests: %v, %v", fake.sent(), got, err)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if n := fake.sent(); n < 10 || n > 21 {
+			t.Errorf("%d requests in five minutes, want one in 15 s", n)
+		}
+	})
+}
+
+// TestRequestsInFlightAreBounded polls many pools of an organization that hardly
+// answers.
+func TestRequestsInFlightAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		for i := range 1000 {
+			fake.more += fmt.Sprintf(`,{"id":%d,"name":"pool-%d"}`, 100+i, i)
+		}
+		mustSnapshot(t, cache)
+		fake.set(func(f *organizationFake) { f.delay, f.mostInFlight = time.Hour, 0 })
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				start := time.Now()
+				_, err := cache.Snapshot(ctx, PoolRef{ID: 100 + i}, time.Second)
+				if !errors.Is(err, ErrUnavailable) || time.Since(start) > 3*time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
+		}
+		wg.Wait()
+		if fake.mostInFlight != maxInFlight {
+			t.Errorf("%d requests in flight, want %d", fake.mostInFlight, maxInFlight)
+		}
+		fake.set(func(f *organizationFake) { f.delay = 0 })
+		time.Sleep(defaultTimeout)
+		if _, err := cache.Snapshot(t.Context(), PoolRef{ID: 555}, time.Second); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
