@@ -11,7 +11,7 @@ const (
 	// maxBackoff is the longest pause after failures in a row, unless Azure DevOps
 	// asks for a longer one. With the poll that follows, jobs have their agents
 	// within 5 s of an outage's end.
-	maxBackoff = 3 * time.Second
+	maxBackoff = 2 * time.Second
 	// patience is how long callers wait for a new value while an old one can
 	// serve, from the beginning of its fetch.
 	patience = time.Second

@@ -57,7 +57,8 @@ func TestPause(t *testing.T) {
 		want     time.Duration
 	}{
 		{plain, 1, time.Second, time.Second},
-		{plain, 2, time.Second, 2 * time.Second},
+		{plain, 2, 500 * time.Millisecond, time.Second},
+		{plain, 2, time.Second, maxBackoff},
 		{plain, 3, time.Second, maxBackoff},
 		{plain, 4, time.Second, maxBackoff},
 		{plain, 1000, time.Second, maxBackoff},
