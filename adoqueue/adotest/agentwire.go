@@ -64,7 +64,7 @@ func renderAgent(a *agent, c *call, detail agentDetail) wireAgent {
 	w.OSDescription, w.AccessPoint = a.os, "CodexAccessMapping"
 	if detail == asListed {
 		w.MaxParallelism = 1
-		w.CreatedOn, w.StatusChangedOn = wireTime(a.created), wireTime(a.statusChanged)
+		w.CreatedOn, w.StatusChangedOn = c.shown(a.created), c.shown(a.statusChanged)
 		w.Authorization = &wireAuthorization{ClientID: guid("agent", int64(a.id)), PublicKey: a.publicKey}
 	}
 	return w

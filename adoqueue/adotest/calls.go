@@ -75,7 +75,7 @@ func (s *Server) begin(rt route, r *http.Request) *call {
 		Operation: rt.operation,
 		Header:    r.Header.Clone(),
 	}
-	c := &call{Request: r, route: rt, entry: entry, path: at.path}
+	c := &call{Request: r, route: rt, entry: entry, path: at.path, clock: time.Duration(s.clock.Load())}
 	c.base = c.origin() + at.prefix
 	entry.PoolID = poolOf(r)
 

@@ -45,6 +45,24 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+func TestClock(t *testing.T) {
+	ado := Serve(t, Options{AllowUnmatched: true})
+	ado.AddPool(Pool{Name: "one"})
+	id, err := ado.Queue("one", Job{})
+	check(t, err)
+	for _, ahead := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		ado.SetClock(ahead)
+		r := get(t, ado, tasks+"pools/1/jobrequests")
+		sent, err := http.ParseTime(r.header.Get("Date"))
+		check(t, err)
+		state, _ := ado.Request(id)
+		queued := state.QueueTime.Add(ahead).UTC().Format("2006-01-02T15:04:05")
+		if away := time.Until(sent) - ahead; away.Abs() > time.Minute || !strings.Contains(r.body, queued) {
+			t.Errorf("%v ahead: Date is %v away, and the body is %s", ahead, time.Until(sent), r.body)
+		}
+	}
+}
+
 // TestBigAnswers sends a body of which the client's library unpacks 20 MB, and
 // one that takes its time.
 func TestBigAnswers(t *testing.T) {

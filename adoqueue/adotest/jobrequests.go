@@ -150,12 +150,12 @@ const (
 func (s *Server) renderRequest(q *request, c *call, detail matchDetail) wireRequest {
 	w := wireRequest{
 		RequestID:     q.id,
-		QueueTime:     wireTime(q.queued),
-		AssignTime:    wireTime(q.assigned),
-		ReceiveTime:   wireTime(q.received),
-		FinishTime:    wireTime(q.finished),
+		QueueTime:     c.shown(q.queued),
+		AssignTime:    c.shown(q.assigned),
+		ReceiveTime:   c.shown(q.received),
+		FinishTime:    c.shown(q.finished),
 		Result:        q.result,
-		LockedUntil:   wireTime(s.lockEnd(q)),
+		LockedUntil:   c.shown(s.lockEnd(q)),
 		ServiceOwner:  buildService,
 		HostID:        guid("organization", 1),
 		ScopeID:       guid("project", 1),

@@ -108,6 +108,9 @@ type RequestState struct {
 	ReceiveTime time.Time `json:"receiveTime,omitzero"`
 	FinishTime  time.Time `json:"finishTime,omitzero"`
 	LockedUntil time.Time `json:"lockedUntil,omitzero"`
+	// Attempts is how often an agent was reserved. All but the last did not receive
+	// the request.
+	Attempts int64 `json:"attempts,omitzero"`
 }
 
 // request is a job request.
@@ -254,7 +257,7 @@ func (s *Server) inspect(q *request) RequestState {
 		ID: q.id, Pool: q.pool.Name, PoolID: q.pool.ID, JobID: guid("job", q.origin), Job: q.job,
 		State: q.state(), Result: q.result,
 		QueueTime: q.queued, AssignTime: q.assigned, ReceiveTime: q.received, FinishTime: q.finished,
-		LockedUntil: s.lockEnd(q),
+		LockedUntil: s.lockEnd(q), Attempts: q.attempts,
 	}
 	state.Job.Demands = slices.Clone(q.job.Demands)
 	if q.agent != nil {

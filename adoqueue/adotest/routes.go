@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // route is one resource of the REST API. Patterns are in lower case, as
@@ -101,6 +102,7 @@ func (s *Server) register() {
 func (s *Server) handler(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := s.begin(rt, r)
+		w.Header().Set("Date", time.Now().Add(c.clock).UTC().Format(http.TimeFormat))
 		recorder := &statusRecorder{ResponseWriter: w}
 		defer func() { s.end(c, recorder.status) }()
 		out, answered := s.interfere(recorder, c)
@@ -148,6 +150,15 @@ type call struct {
 	base    string // the organization's URL as the client wrote it
 	path    string // the path as the client wrote it
 	version string // what the content type echoes
+	clock   time.Duration
+}
+
+// shown is a time by the clock that clients see.
+func (c *call) shown(t time.Time) wireTime {
+	if t.IsZero() {
+		return wireTime(t)
+	}
+	return wireTime(t.Add(c.clock))
 }
 
 // origin is the scheme and host that the client used.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,7 +35,14 @@ type Server struct {
 	sessions    map[string]*session
 	faults      []*Fault
 	calls       callLog
+
+	clock atomic.Int64 // nanoseconds by which the clock is ahead
 }
+
+// SetClock makes the clock that clients see differ from this machine's, in the
+// times of requests and agents and in the header Date. What happens does not
+// depend on it.
+func (s *Server) SetClock(ahead time.Duration) { s.clock.Store(int64(ahead)) }
 
 // New returns a stand-in that does not listen anywhere: use it as a handler, or
 // through [Server.Transport].

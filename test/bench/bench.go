@@ -39,8 +39,8 @@ const (
 func (p Programs) Entrypoints() map[string][]string {
 	return map[string][]string{
 		ScalerImage: {p.Scaler},
-		// In a container, the agent's folder is its own.
-		AgentImage: {"bash", "-c", `AZP_AGENT_DIR="$HOME/agent" AZP_JOB_FILE="$HOME/job" exec "$0"`, p.Agent},
+		// In a container, the agent's folder is its own. DISK is another file system.
+		AgentImage: {"bash", "-c", `AZP_AGENT_DIR="${DISK:-$HOME}/agent-$AZP_AGENT_NAME" AZP_JOB_FILE="$HOME/job" exec "$0"`, p.Agent},
 	}
 }
 

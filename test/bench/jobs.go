@@ -22,6 +22,7 @@ type MadeJob struct {
 	Made, Ended time.Time
 	// Created is Kubernetes' time.
 	Created time.Time
+	Failed  bool
 }
 
 // JobRecord has all Jobs of all sites, those that are gone as well.
@@ -57,19 +58,12 @@ func (r *JobRecord) seen(object *batchv1.Job) {
 		job = &MadeJob{Name: object.Name, Made: time.Now(), Created: object.CreationTimestamp.Time}
 		r.jobs[key] = job
 	}
-	if job.Ended.IsZero() && hasEnded(object) {
-		job.Ended = time.Now()
-	}
-}
-
-func hasEnded(job *batchv1.Job) bool {
-	for _, condition := range job.Status.Conditions {
-		final := condition.Type == batchv1.JobComplete || condition.Type == batchv1.JobFailed
-		if final && condition.Status == corev1.ConditionTrue {
-			return true
+	for _, condition := range object.Status.Conditions {
+		failed := condition.Type == batchv1.JobFailed
+		if job.Ended.IsZero() && (failed || condition.Type == batchv1.JobComplete) && condition.Status == corev1.ConditionTrue {
+			job.Ended, job.Failed = time.Now(), failed
 		}
 	}
-	return false
 }
 
 // Of returns the Jobs of a site.

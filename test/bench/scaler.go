@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,7 +67,14 @@ type Scaler struct {
 // StartScaler runs `serve` on free ports, unless env, which is all that the
 // process gets, says otherwise. The log is written to until Stop has returned.
 func StartScaler(program string, env []string, log io.Writer) (*Scaler, error) {
-	s := &Scaler{command: exec.Command(program, "serve"), logged: make(chan struct{})} //nolint:noctx // it is ended by SIGTERM, not killed
+	return StartScalerBy([]string{program}, env, log)
+}
+
+// StartScalerBy does the same by a command that ends in the program, such as
+// "unshare --mount PROGRAM". It has to become the program, not to run it.
+func StartScalerBy(command, env []string, log io.Writer) (*Scaler, error) {
+	args := append(slices.Clone(command[1:]), "serve")
+	s := &Scaler{command: exec.Command(command[0], args...), logged: make(chan struct{})} //nolint:gosec,noctx // it is ended by SIGTERM, not killed
 	s.command.Env = append([]string{"GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"}, env...)
 	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	pipe, err := s.command.StderrPipe()
@@ -136,6 +144,17 @@ func (s *Scaler) Stop() error {
 		s.stopErr = errors.Join(signalled, s.command.Wait())
 	})
 	return s.stopErr
+}
+
+// Kill ends the process at once.
+func (s *Scaler) Kill() error {
+	var killed error
+	s.stop.Do(func() {
+		killed = s.command.Process.Kill()
+		<-s.logged
+		_ = s.command.Wait() // says that it was killed
+	})
+	return killed
 }
 
 // ProcessorTime is what the process has used, once it has ended.

@@ -57,8 +57,9 @@ type ControlPlane struct {
 	guard      *guard
 	restConfig *rest.Config
 
-	mu   sync.Mutex
-	keda *process // nil while stopped
+	mu        sync.Mutex
+	apiServer apiServer
+	keda      *process // nil while stopped
 	// kedaMetrics is where KEDA's operator answers the metrics server.
 	kedaMetrics string
 	kubelets    []*Kubelet

@@ -97,10 +97,17 @@ func (p *pod) bind() error {
 		return nil
 	}
 	node := p.kubelet.options.Node
-	err := p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Bind(p.dead, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Name: p.spec.Name, UID: p.spec.UID},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
-	}, metav1.CreateOptions{})
+	attempts := 0
+	err := p.untilAnswered(func() error {
+		attempts++
+		return p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Bind(p.dead, &corev1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Name: p.spec.Name, UID: p.spec.UID},
+			Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+		}, metav1.CreateOptions{})
+	})
+	if attempts > 1 && apierrors.IsConflict(err) {
+		err = nil // an attempt without an answer has bound it
+	}
 	if err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
@@ -159,11 +166,29 @@ func (p *pod) kill(container string) bool {
 // remove deletes the object, the containers being gone. Finalizers, such as that
 // of the Job controller, may keep it for some longer.
 func (p *pod) remove() error {
-	err := p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Delete(p.dead, p.spec.Name, metav1.DeleteOptions{
-		GracePeriodSeconds: new(int64(0)),
-		Preconditions:      metav1.NewUIDPreconditions(string(p.spec.UID)),
+	err := p.untilAnswered(func() error {
+		return p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Delete(p.dead, p.spec.Name, metav1.DeleteOptions{
+			GracePeriodSeconds: new(int64(0)),
+			Preconditions:      metav1.NewUIDPreconditions(string(p.spec.UID)),
+		})
 	})
 	return p.unlessGone(err)
+}
+
+// untilAnswered makes a call again for as long as the API server is not there: a
+// kubelet reports what happened meanwhile once it is back.
+func (p *pod) untilAnswered(call func() error) error {
+	for {
+		err := call()
+		var answered apierrors.APIStatus
+		away := apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err)
+		if err == nil || errors.As(err, &answered) && !away || p.dead.Err() != nil {
+			return err
+		}
+		if !pause(p.dead, retryDelay/5) {
+			return err
+		}
+	}
 }
 
 // unlessGone drops the error of a call about an object that is not there any

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -45,7 +46,8 @@ func (c *ControlPlane) startAll(ctx context.Context) error {
 	if err := c.startEtcd(etcd, peer); err != nil {
 		return err
 	}
-	if err := c.startAPIServer(ctx, etcd, api); err != nil {
+	c.apiServer.etcd, c.apiServer.address = etcd, api
+	if err := c.StartAPIServer(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -104,15 +106,28 @@ func (c *ControlPlane) startEtcd(client, peer string) error {
 	return err
 }
 
-func (c *ControlPlane) startAPIServer(ctx context.Context, etcd, address string) error {
-	_, port, err := net.SplitHostPort(address)
+// apiServer is where the API server is, and its process, nil while it is stopped.
+type apiServer struct {
+	etcd, address string
+	process       *process
+}
+
+// StartAPIServer starts the API server, where it was stopped, and waits until it is
+// ready.
+func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.apiServer.process != nil {
+		return errors.New("the API server was started already")
+	}
+	_, port, err := net.SplitHostPort(c.apiServer.address)
 	if err != nil {
 		return err
 	}
 	server, err := c.start(command{
 		name: "kube-apiserver", path: c.programs.APIServer,
 		args: []string{
-			"--etcd-servers=" + etcd, "--bind-address=127.0.0.1", "--secure-port=" + port,
+			"--etcd-servers=" + c.apiServer.etcd, "--bind-address=127.0.0.1", "--secure-port=" + port,
 			"--tls-cert-file=" + c.certFile(), "--tls-private-key-file=" + c.keyFile(),
 			"--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
 			"--token-auth-file=" + c.tokenFile(), "--authorization-mode=RBAC",
@@ -131,9 +146,26 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, etcd, address string)
 	if err != nil {
 		return err
 	}
-	return poll(ctx, "the API server is ready", func(ctx context.Context) error {
+	if err := poll(ctx, "the API server is ready", func(ctx context.Context) error {
 		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	})
+	}); err != nil {
+		server.kill()
+		return err
+	}
+	c.apiServer.process = server
+	return nil
+}
+
+// KillAPIServer ends the API server at once. What it has stored stays.
+func (c *ControlPlane) KillAPIServer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.apiServer.process == nil {
+		return errors.New("the API server is not running")
+	}
+	c.apiServer.process.kill()
+	c.apiServer.process = nil
+	return nil
 }
 
 // controllers are those that Jobs need.

@@ -99,9 +99,11 @@ func (p *pod) report(change func(*corev1.PodStatus)) error {
 	}
 	// A conflict is either with other writers, or with another pod of the name.
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		_, err := p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Patch(
-			p.dead, p.spec.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-		return err
+		return p.untilAnswered(func() error {
+			_, err := p.kubelet.client.CoreV1().Pods(p.spec.Namespace).Patch(
+				p.dead, p.spec.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+			return err
+		})
 	})
 	if err := p.unlessGone(err); err != nil {
 		return fmt.Errorf("report the status: %w", err)

@@ -1,0 +1,65 @@
+// Package faults does to the scaler, as a process, what broken parts and hostile
+// callers can do to it.
+//
+// All is the suite of faults of Azure DevOps, Kubernetes, KEDA and our own
+// processes. A [Lab] tries each on the bench, while jobs are queued before, during
+// and after it, and accounts for every Job that KEDA made, for every pipeline job
+// and for every answer that KEDA got.
+package faults
+
+import (
+	"context"
+	"time"
+)
+
+// Fault is something that breaks and works again.
+type Fault struct {
+	Name string
+	// Begin breaks it. What it returns repairs it.
+	Begin func(ctx context.Context, t *Trial) (repair func(context.Context) error, err error)
+	// Lasts is the time between both, by default usualTime.
+	Lasts time.Duration
+	// Hold is for how long the last answer before the repair says to wait.
+	Hold time.Duration
+	// Pause is what the scaler itself waits for after Jobs that fail.
+	Pause time.Duration
+	// Lists reports that lists of jobs are answered as usual. All others that come
+	// with an answer of 200 meanwhile are none.
+	Lists bool
+
+	// Site changes the site before it is made.
+	Site func(*Site)
+	// Alone is for what breaks the whole bench: nothing else is tried beside it.
+	Alone bool
+	// Long takes minutes, and is left out of a short run.
+	Long bool
+	// Root needs the rights of root.
+	Root bool
+}
+
+// usualTime is long enough for several polls, and for retries to slow down.
+const usualTime = 6 * time.Second
+
+func (f Fault) lasts() time.Duration {
+	if f.Lasts > 0 {
+		return f.Lasts
+	}
+	return usualTime
+}
+
+// All returns the suite.
+func All() []Fault {
+	var all []Fault
+	for _, part := range [][]Fault{{control}, throttled(), broken(), credentials(), processes(), kubernetes(), agents()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+// control is no fault. What it shows is the speed of the machine.
+var control = Fault{
+	Name: "nothing", Lists: true,
+	Begin: func(context.Context, *Trial) (func(context.Context) error, error) { return nothing, nil },
+}
+
+func nothing(context.Context) error { return nil }

@@ -1,0 +1,77 @@
+package faults
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+)
+
+// TestWrongZero has answers of 0 at second 10. The newest list that is known then is
+// of second 8: the one of second 9 may be under way still.
+func TestWrongZero(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	queued := func(second int) adotest.RequestState { return adotest.RequestState{ID: 1, QueueTime: at(second)} }
+	unseen := adotest.RequestState{ID: 3, QueueTime: at(1), AssignTime: at(8).Add(1), FinishTime: at(9).Add(-1), Agent: "build-a-x"}
+	again := queued(7)
+	again.Attempts = 2
+	taken := adotest.RequestState{ID: 2, QueueTime: at(1), AssignTime: at(6), FinishTime: at(9), Agent: "build-a-x"}
+	cancelled := queued(7)
+	cancelled.FinishTime = at(9)
+	job := bench.MadeJob{Name: "build-a", Created: at(5)}
+	ended := job
+	ended.Ended = at(6)
+	for name, c := range map[string]struct {
+		requests []adotest.RequestState
+		jobs     []bench.MadeJob
+		value    int64
+		want     bool
+	}{
+		"nothing is queued":                   {},
+		"a request without a Job":             {requests: []adotest.RequestState{queued(7)}, want: true},
+		"an answer that is not 0":             {requests: []adotest.RequestState{queued(7)}, value: 1},
+		"a request that no list has":          {requests: []adotest.RequestState{queued(9)}},
+		"a request that was cancelled":        {requests: []adotest.RequestState{cancelled}},
+		"a request with a Job":                {requests: []adotest.RequestState{queued(7)}, jobs: []bench.MadeJob{job}},
+		"a request, and the Job of another":   {requests: []adotest.RequestState{queued(7), taken}, jobs: []bench.MadeJob{job}, want: true},
+		"a request whose Job ended long ago":  {requests: []adotest.RequestState{queued(7)}, jobs: []bench.MadeJob{ended}, want: true},
+		"one that came back":                  {requests: []adotest.RequestState{again}},
+		"the Job of one that no list had":     {requests: []adotest.RequestState{queued(7), unseen}, jobs: []bench.MadeJob{job}},
+		"two requests with a Job":             {requests: []adotest.RequestState{queued(6), queued(7)}, jobs: []bench.MadeJob{job}, want: true},
+		"a request that was taken long since": {requests: []adotest.RequestState{taken}, jobs: []bench.MadeJob{job}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := view{lists: []time.Time{at(7), at(8), at(9)}, requests: c.requests, jobs: c.jobs}
+			wrong := v.wrongZero(Answer{Method: "GetMetrics", Begin: at(10), End: at(10), Value: c.value, Status: "0"})
+			if (wrong != "") != c.want {
+				t.Errorf("got %q, want a problem: %v", wrong, c.want)
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	control := Result{Recovered: time.Second}
+	for name, c := range map[string]struct {
+		result  Result
+		control Result
+		want    int
+	}{
+		"none":                {Result{Recovered: recoverWithin}, control, 0},
+		"surplus":             {Result{Surplus: 1}, control, 1},
+		"lost":                {Result{Lost: 1}, control, 1},
+		"a wrong zero":        {Result{Zeros: []string{"x"}}, control, 2},
+		"late":                {Result{Recovered: recoverWithin + 1}, control, 1},
+		"late, as all":        {Result{Recovered: recoverWithin + 1}, Result{Recovered: 2 * time.Second}, 0},
+		"within the pause":    {Result{Recovered: recoverWithin + time.Second, Pause: time.Second}, control, 0},
+		"later than its time": {Result{Recovered: recoverWithin + 2*time.Second, Pause: time.Second}, control, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.result.Problems(c.control); len(got) != c.want {
+				t.Errorf("got %q, want %d", got, c.want)
+			}
+		})
+	}
+}

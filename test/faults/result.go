@@ -1,0 +1,227 @@
+package faults
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+)
+
+// Result is what became of a fault's jobs.
+type Result struct {
+	Fault    string
+	Requests int           // pipeline jobs
+	Jobs     int           // made by KEDA
+	Surplus  int           // Jobs in vain
+	Lost     int           // requests that no agent ran although nobody cancelled them or killed their agent
+	Longest  time.Duration // that a request waited for its agent
+	// Recovered is the time from the fault's end until all requests of before had
+	// their Jobs.
+	Recovered time.Duration
+	// Pause is that of the scaler after Jobs that fail.
+	Pause   time.Duration
+	Answers int      // that KEDA got
+	Errors  int      // of these
+	Zeros   []string // answers that were 0 although a request was known that lacked a Job
+}
+
+// String sums it up.
+func (r Result) String() string {
+	return fmt.Sprintf("%d requests, %d Jobs, %d surplus, %d lost, longest wait %.1f s, recovered after %.1f s, %d of %d answers were errors, %d wrong zeros",
+		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovered.Seconds(), r.Errors, r.Answers, len(r.Zeros))
+}
+
+// Problems returns what must not be. Recovery may take what it takes without a fault
+// too, on a machine that has much else to do.
+func (r Result) Problems(control Result) []string {
+	var problems []string
+	if r.Surplus != 0 || r.Lost != 0 || len(r.Zeros) > 0 {
+		problems = append(problems, r.String())
+	}
+	if bound := max(recoverWithin, 3*control.Recovered) + r.Pause; r.Recovered > bound {
+		problems = append(problems, fmt.Sprintf("recovered after %.1f s, want at most %.1f s", r.Recovered.Seconds(), bound.Seconds()))
+	}
+	return append(problems, r.Zeros...)
+}
+
+const (
+	recoverWithin = 5 * time.Second
+	// onTheWay is how long after its job was cancelled a Job may still be made: a
+	// list is good for a second, and KEDA takes its time too.
+	onTheWay = 2 * time.Second
+)
+
+func (t *Trial) result() (Result, error) {
+	r := Result{Fault: t.Fault.Name, Pause: t.Fault.Pause, Requests: len(t.requests)}
+	jobs := t.jobs()
+	r.Jobs = len(jobs)
+	took := map[string]bool{}
+	var lost []bench.Span
+	for _, id := range t.requests {
+		request, _ := t.Azure.Request(id)
+		served := !request.ReceiveTime.IsZero()
+		if served {
+			r.Longest = max(r.Longest, request.ReceiveTime.Sub(request.QueueTime))
+		}
+		// An agent that was killed before it received the request has had it.
+		if request.Agent != "" {
+			took[bench.JobOf(request.Agent)] = true
+		}
+		switch {
+		case t.cancelled[id] && !served:
+			lost = append(lost, bench.Span{From: request.QueueTime, To: cmp.Or(request.AssignTime, request.FinishTime).Add(onTheWay)})
+		case request.Result != "succeeded" && !t.cancelled[id] && !t.killed[request.Agent]:
+			r.Lost++
+		}
+	}
+	for job := range t.killed {
+		took[bench.JobOf(job)] = true
+	}
+	if t.site.Failing {
+		jobs = slices.DeleteFunc(jobs, func(job bench.MadeJob) bool { return job.Failed })
+	}
+	interrupted, err := t.interrupted()
+	if err != nil {
+		return Result{}, err
+	}
+	r.Surplus = max(0, bench.Surplus(jobs, took, lost)-interrupted)
+	for _, job := range jobs {
+		r.Recovered = max(r.Recovered, job.Made.Sub(t.end))
+	}
+	err = t.judge(&r)
+	return r, err
+}
+
+// interrupted returns how many Jobs KEDA may have made twice, since the next poll was
+// due while it made them: on a machine that has much else to do, that happens.
+func (t *Trial) interrupted() (int, error) {
+	log, err := os.ReadFile(t.Plane.KEDALog())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "Failed to create a new Job") && strings.Contains(line, t.Namespace) && (strings.Contains(line, "context canceled") || strings.Contains(line, "context deadline exceeded")) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// jobs are those that KEDA has made. While Kubernetes does not answer they are not
+// seen, but they have a time of their own, in whole seconds.
+func (t *Trial) jobs() []bench.MadeJob {
+	jobs := t.lab.Record.Of(t.Namespace)
+	for i := range jobs {
+		if latest := jobs[i].Created.Add(time.Second); latest.Before(jobs[i].Made) {
+			jobs[i].Made = latest
+		}
+	}
+	return jobs
+}
+
+// judge looks at all answers that KEDA got since the first request.
+func (t *Trial) judge(r *Result) error {
+	answers, err := t.tap.Answers()
+	if err != nil {
+		return err
+	}
+	v := t.view()
+	// Where Jobs fail, the scaler holds back new ones and answers 0 on purpose.
+	for _, a := range answers {
+		r.Answers++
+		if a.Status != "0" {
+			r.Errors++
+			continue
+		}
+		if wrong := v.wrongZero(a); wrong != "" && !t.site.Failing {
+			r.Zeros = append(r.Zeros, wrong)
+		}
+	}
+	return nil
+}
+
+// view is what the scaler could know at any time.
+type view struct {
+	lists    []time.Time // that Azure DevOps gave, when they were requested
+	requests []adotest.RequestState
+	jobs     []bench.MadeJob
+	killed   map[string]bool
+}
+
+func (t *Trial) view() view {
+	v := view{jobs: t.jobs(), killed: t.killed}
+	for _, call := range t.Azure.Calls() {
+		faulty := !t.Fault.Lists && call.Time.After(t.begin) && call.Time.Before(t.end)
+		if call.Operation == adotest.OpJobRequests && call.Method == http.MethodGet && call.PoolID == t.pool && call.Status == 200 && !faulty {
+			v.lists = append(v.lists, call.Time)
+		}
+	}
+	for _, id := range t.requests {
+		request, _ := t.Azure.Request(id)
+		v.requests = append(v.requests, request)
+	}
+	return v
+}
+
+// known returns when the newest list was requested that had been answered by then:
+// the one before the last, since one is requested at a time.
+func (v view) known(then time.Time) (at time.Time, ok bool) {
+	i, _ := slices.BinarySearchFunc(v.lists, then, time.Time.Compare)
+	if i < 2 {
+		return time.Time{}, false
+	}
+	return v.lists[i-2], true
+}
+
+// seen reports whether a list has had the request with its agent by then. If none
+// has, nobody can know that the agent's Job waits no longer.
+func (v view) seen(r adotest.RequestState, then time.Time) bool {
+	for _, list := range v.lists {
+		if list.After(r.AssignTime) && list.Before(then) && (r.FinishTime.IsZero() || list.Before(r.FinishTime)) {
+			return true
+		}
+	}
+	return false
+}
+
+// wrongZero returns what is wrong with an answer of 0: a request was in the newest
+// list and still waits, and there are fewer Jobs than such requests.
+func (v view) wrongZero(a Answer) string {
+	list, ok := v.known(a.Begin)
+	if a.Value != 0 || !ok {
+		return ""
+	}
+	var waiting []string
+	taken := map[string]bool{}
+	for _, r := range v.requests {
+		if !r.AssignTime.IsZero() && !r.AssignTime.After(a.End) {
+			taken[bench.JobOf(r.Agent)] = v.seen(r, a.Begin)
+			continue
+		}
+		ended := !r.FinishTime.IsZero() && !r.FinishTime.After(a.End)
+		// One that was reserved for an agent that is gone did not wait meanwhile.
+		if !ended && r.QueueTime.Before(list) && r.Attempts < 2 {
+			waiting = append(waiting, strconv.FormatInt(r.ID, 10))
+		}
+	}
+	supply := 0
+	for _, job := range v.jobs {
+		if !taken[job.Name] && !job.Created.After(a.End) && (job.Ended.IsZero() || job.Ended.After(list.Add(-time.Second))) {
+			supply++
+		}
+	}
+	if len(waiting) <= supply {
+		return ""
+	}
+	return fmt.Sprintf("%s: %s was 0 while requests %s were known to wait and %d Jobs with them",
+		a.Begin.UTC().Format("15:04:05.000"), a.Method, strings.Join(waiting, ", "), supply)
+}
