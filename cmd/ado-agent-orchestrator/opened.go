@@ -56,7 +56,6 @@ func (all opened) explained(placeholderName func(adoqueue.Capabilities) string) 
 	for _, o := range all {
 		options.Organizations = append(options.Organizations, explain.ServedOrganization{
 			URL: o.organization.url, Reader: o.cache, Credential: cmp.Or(o.organization.auth.Kind, adoauth.PAT),
-			Expires: o.cache.CredentialExpires,
 		})
 	}
 	return options
