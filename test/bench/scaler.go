@@ -110,6 +110,13 @@ func (s *Scaler) PID() int { return s.command.Process.Pid }
 // Polls is how often KEDA has asked for a metric and got an answer, even if it was an
 // error.
 func (s *Scaler) Polls(ctx context.Context) (int, error) {
+	return s.Metric(ctx, func(series string) bool {
+		return strings.HasPrefix(series, "grpc_server_handled_total{") && strings.Contains(series, `grpc_method="GetMetrics"`)
+	})
+}
+
+// Metric is the sum of the scaler's series that are picked.
+func (s *Scaler) Metric(ctx context.Context, pick func(series string) bool) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTPAddr+"/metrics", http.NoBody)
 	if err != nil {
 		return 0, err
@@ -119,20 +126,20 @@ func (s *Scaler) Polls(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer response.Body.Close()
-	polls := 0
+	sum := 0
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
 		series, value, _ := strings.Cut(lines.Text(), "} ")
-		if !strings.HasPrefix(series, "grpc_server_handled_total{") || !strings.Contains(series, `grpc_method="GetMetrics"`) {
+		if !pick(series) {
 			continue
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil {
 			return 0, fmt.Errorf("read the scaler's metrics: %w", err)
 		}
-		polls += n
+		sum += n
 	}
-	return polls, lines.Err()
+	return sum, lines.Err()
 }
 
 // Stop ends the process as Kubernetes does. That it does not exit with 0 is an

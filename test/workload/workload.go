@@ -41,8 +41,8 @@ type ScaledJob struct {
 	Metadata map[string]string
 	// Authentication is the name of a TriggerAuthentication, or "".
 	Authentication string
-	// Annotations are those of the ScaledJob.
-	Annotations map[string]string
+	// Annotations and Labels are those of the ScaledJob.
+	Annotations, Labels map[string]string
 	// PollingInterval is in whole seconds, by default one.
 	PollingInterval time.Duration
 	// Strategy is the scaling strategy. Empty leaves KEDA its default.
@@ -96,6 +96,7 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 	object.SetNamespace(s.Namespace)
 	object.SetName(s.Name)
 	object.SetAnnotations(s.Annotations)
+	object.SetLabels(s.Labels)
 	return object
 }
 

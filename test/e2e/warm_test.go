@@ -1,0 +1,251 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
+)
+
+// TestWarmAgents has agents that wait for jobs. It has a separate KEDA, and its
+// parts run one after another, so that what they measure is not each other.
+func TestWarmAgents(t *testing.T) {
+	notInShort(t)
+	b := startBench(t, controlplane.Options{Controllers: deploymentControllers})
+	t.Run("burst", func(t *testing.T) { warmBurst(t, b) })
+	t.Run("periods", func(t *testing.T) { warmPeriods(t, b) })
+	t.Run("evictions", func(t *testing.T) { warmEvictions(t, b) })
+}
+
+// newWarmSite makes a site whose pods take a while to start. The scaler ends idle
+// agents.
+func newWarmSite(t *testing.T, b *bench.Bench, podStart time.Duration) *site {
+	t.Helper()
+	return newSite(t, b, bench.SiteOptions{
+		Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Delay: podStart} },
+	}, "END_IDLE=true", "LEADER_ELECTION=off", "SCALER_ADDRESS=scaler.example:9090")
+}
+
+// warmJob is a ScaledJob that keeps so many idle agents at all times.
+func (s *site) warmJob(idle int) workload.ScaledJob {
+	job := s.scaledJob()
+	job.PollingInterval = 2 * time.Second
+	job.GracePeriod = time.Minute
+	job.Labels = map[string]string{jobtemplate.LauncherLabel: jobtemplate.Launcher}
+	job.Metadata = map[string]string{"warm": "00:00-24:00 " + strconv.Itoa(idle), "warmTimeZone": "Europe/Berlin"}
+	return job
+}
+
+// online are the names of the agents that wait for a job.
+func (s *site) online() (names []string) {
+	for _, agent := range s.Azure.Agents(bench.Pool) {
+		if !agent.Offline && !agent.Disabled && agent.Request == 0 {
+			names = append(names, agent.Name)
+		}
+	}
+	return names
+}
+
+func (s *site) waitIdle(want int) {
+	s.t.Helper()
+	s.eventually(func() string {
+		if n := len(s.online()); n != want {
+			return fmt.Sprintf("%d idle agents, want %d", n, want)
+		}
+		return ""
+	})
+}
+
+// waits are how long requests waited until an agent had received them, and that of
+// the slowest.
+func (s *site) waits(ids []int64) (waits []time.Duration, p95 time.Duration) {
+	s.t.Helper()
+	for _, id := range ids {
+		r, _ := s.Azure.Request(id)
+		waits = append(waits, r.ReceiveTime.Sub(r.QueueTime).Round(10*time.Millisecond))
+	}
+	return waits, slices.Max(waits)
+}
+
+// warmBurst has five of six jobs taken by the agents that are there, and the sixth
+// by a new one. What that saves is logged beside the same without idle agents.
+func warmBurst(t *testing.T, b *bench.Bench) {
+	const podStart = 5 * time.Second
+	cold := newWarmSite(t, b, podStart)
+	job := cold.scaledJob()
+	job.PollingInterval = 2 * time.Second
+	cold.deploy(job)
+	ids := cold.queue(5, time.Second)
+	cold.served(ids)
+	all, most := cold.waits(ids)
+	t.Logf("without idle agents: a burst of five waits %v, at most %v", all, most)
+
+	s := newWarmSite(t, b, podStart)
+	s.deploy(s.warmJob(5))
+	s.waitIdle(5)
+	there := s.online()
+	ids = s.queue(6, 20*time.Second)
+	s.running(ids)
+	var warm, rest []int64
+	for _, id := range ids {
+		if r, _ := s.Azure.Request(id); slices.Contains(there, r.Agent) {
+			warm = append(warm, id)
+		} else {
+			rest = append(rest, id)
+		}
+	}
+	if len(warm) != 5 || len(rest) != 1 {
+		t.Fatalf("idle agents took %d of 6 jobs", len(warm))
+	}
+	all, most = s.waits(warm)
+	t.Logf("with five idle agents: it waits %v, at most %v", all, most)
+	all, _ = s.waits(rest)
+	t.Logf("the sixth job waits %v", all[0])
+	s.served(ids)
+	s.waitIdle(5)
+}
+
+// warmPeriods changes how many agents wait back and forth while jobs come: no
+// job is lost, no agent is ended with a job, and those that are not needed any more
+// leave their pool.
+func warmPeriods(t *testing.T, b *bench.Bench) {
+	s := newWarmSite(t, b, time.Second)
+	s.deploy(s.warmJob(4))
+	s.waitIdle(4)
+	long := s.queue(1, 45*time.Second) // over all of it
+	s.running(long)
+	stop, queued := make(chan struct{}), make(chan []int64)
+	go func() {
+		var ids []int64
+		defer func() { queued <- ids }()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(1500 * time.Millisecond):
+				id, err := s.Azure.Queue(bench.Pool, adotest.Job{Duration: time.Duration(i%5) * time.Second})
+				if err == nil {
+					ids = append(ids, id)
+				}
+			}
+		}
+	}()
+	for _, idle := range []int{0, 4, 1} {
+		before := s.ended()
+		if err := s.Apply(t.Context(), s.warmJob(idle)); err != nil {
+			t.Fatal(err)
+		}
+		if idle == 4 {
+			s.eventually(func() string {
+				if n := len(s.online()); n < 3 { // jobs take them at any moment
+					return fmt.Sprintf("%d idle agents, want 4", n)
+				}
+				return ""
+			})
+			continue
+		}
+		s.eventually(func() string {
+			if s.ended() == before {
+				return "the scaler has ended no idle agent"
+			}
+			return ""
+		})
+	}
+	close(stop)
+	ids := append(<-queued, long...)
+	s.served(ids)
+	s.waitIdle(1)
+	for _, job := range s.jobs() {
+		if state(&job) == batchv1.JobFailed {
+			t.Errorf("Job %s failed", job.Name)
+		}
+	}
+	t.Logf("%d jobs, %d idle agents ended", len(ids), s.ended())
+}
+
+// ended is how many idle agents the scaler has ended.
+func (s *site) ended() int {
+	s.t.Helper()
+	n, err := s.scaler.Metric(s.t.Context(), func(line string) bool {
+		return strings.HasPrefix(line, "ado_agent_orchestrator_housekeeping_actions_total{") &&
+			strings.Contains(line, `action="end_idle"`) && strings.Contains(line, `outcome="done"`)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// warmEvictions evicts agents: a PodDisruptionBudget keeps them, and without one
+// an agent with a job finishes it, while one without leaves its pool.
+func warmEvictions(t *testing.T, b *bench.Bench) {
+	s := newWarmSite(t, b, 0)
+	s.deploy(s.warmJob(1))
+	s.waitIdle(1)
+	idle := s.online()[0]
+	budget := jobtemplate.DisruptionBudget("agents", s.Namespace, "build")
+	budgets := s.Kube.PolicyV1().PodDisruptionBudgets(s.Namespace)
+	if _, err := budgets.Create(t.Context(), budget, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(func() string {
+		if now, err := budgets.Get(t.Context(), budget.Name, metav1.GetOptions{}); err != nil || now.Status.ObservedGeneration == 0 {
+			return "the PodDisruptionBudget is not in force"
+		}
+		return ""
+	})
+	ids := s.queue(1, 15*time.Second)
+	s.running(ids)
+	busy, _ := s.Azure.Request(ids[0])
+	if busy.Agent != idle {
+		t.Fatalf("%s has the job, not the idle agent %s", busy.Agent, idle)
+	}
+	if err := s.evictNow(busy.Agent); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("the eviction of a busy agent: %v", err)
+	}
+	if err := budgets.Delete(t.Context(), budget.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// The agent has its job and is evicted all the same, as by a drain with force.
+	s.eventually(func() string {
+		if err := s.evictNow(busy.Agent); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	s.waitIdle(1)
+	next := s.online()[0]
+	if err := s.evictNow(next); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(func() string {
+		if slices.ContainsFunc(s.Azure.Agents(bench.Pool), func(a adotest.AgentState) bool { return a.Name == next }) {
+			return "the evicted idle agent " + next + " is still in its pool"
+		}
+		return ""
+	})
+	s.served(ids)
+	s.waitIdle(1) // another one
+}
+
+// evictNow evicts a pod.
+func (s *site) evictNow(pod string) error {
+	return s.Kube.PolicyV1().Evictions(s.Namespace).Evict(context.Background(), &policyv1.Eviction{
+		ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: s.Namespace},
+	})
+}
