@@ -43,6 +43,7 @@ func TestSameAsRender(t *testing.T) {
 		{"minimal", `agentPools: [{pool: linux}]`, func() jobtemplate.Settings { return settings("linux") }},
 		{"full", `
 tls: {mode: secret, existingSecret: a, mutual: false}
+housekeeping: {endIdle: true}
 agentPools:
 - pool: Linux $(GPU) pool
   image: registry.example.com/agent:1
@@ -52,6 +53,12 @@ agentPools:
   min: 1
   max: 20
   minIdle: 2
+  warm:
+    timeZone: Europe/Berlin
+    maxAge: 12h
+    periods:
+    - {days: Mon-Fri, from: "07:30", to: "18:00", minIdle: 5, busyPercent: 20, max: 12}
+    - {from: "22:00", to: "24:00", minIdle: 0}
   pollingInterval: 2
   ttlSecondsAfterFinished: 2592000
   idleTimeout: 1m30s
@@ -118,6 +125,7 @@ func full() jobtemplate.Settings {
 	s.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
 	s.TTL, s.IdleTimeout, s.GracePeriod = 30*24*time.Hour, 90*time.Second, 2*time.Hour
 	s.Scaling.Authentication, s.Scaling.Priority, s.Scaling.PollingInterval = "ado-agent-orchestrator", -3, 2*time.Second
+	s.Scaling.Warm, s.Scaling.WarmTimeZone, s.Scaling.WarmMaxAge = "Mon-Fri 07:30-18:00 5 +20% max 12; 22:00-24:00 0", "Europe/Berlin", 12*time.Hour
 	s.Scaling.MinReplicas, s.Scaling.MaxReplicas, s.Scaling.MinIdle, s.Scaling.Shard = 1, 20, 2, "2/3"
 	return s
 }

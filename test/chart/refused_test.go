@@ -61,6 +61,17 @@ func TestRefused(t *testing.T) {
 		{of("shard: 0/2"), []string{"agentPools[0].shard: 0/2 must be K/N"}},
 		{of("shard: 1/65"), []string{"agentPools[0].shard: 1/65 must be K/N"}},
 		{of("min: 5, minIdle: 6, max: 4"), []string{"agentPools[0].min: 5 must not be more than max, 4", "agentPools[0].minIdle: 6 must not be more than max, 4"}},
+		{of(`warm: {periods: [{from: "7:30", to: "18:00", minIdle: 1}]}`), []string{"'/agentPools/0/warm/periods/0/from': '7:30' does not match pattern"}},
+		{of(`warm: {periods: [{days: "Monday", from: "07:30", to: "24:30"}]}`), []string{"missing property 'minIdle'", "'Monday' does not match pattern", "'24:30' does not match pattern"}},
+		{
+			of(`max: 4, warm: {periods: [{from: "07:30", to: "07:30", minIdle: 5, max: 4}, {from: "07:30", to: "08:30", minIdle: 4, busyPercent: 20, max: 3}], maxAge: 12h}`),
+			[]string{
+				"agentPools[0].warm.maxAge: requires housekeeping.endIdle",
+				"agentPools[0].warm.periods[0].to: must differ from from", "agentPools[0].warm.periods[0].minIdle: 5 must not be more than the agents' max, 4",
+				"agentPools[0].warm.periods[0].max: requires busyPercent", "agentPools[0].warm.periods[1].max: 3 must not be less than minIdle, 4",
+			},
+		},
+		{of("warm: {timeZone: Europe/Berlin}"), []string{"agentPools[0].warm.timeZone: requires periods"}},
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
 		{
 			of("isolateCredential: true, dockerSocketPath: /run/docker.sock, keeper: {env: []}, podTemplate: {spec: {hostPID: true}}"),

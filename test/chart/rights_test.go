@@ -51,6 +51,7 @@ var rights = []rightsCase{
 	{"placeholders", `housekeeping: {placeholders: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("placeholders"), []string{"get namespaces [ado]"}), "builds": nil}},
 	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("owned")), "builds": nil}},
 	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
+	{"ending", `housekeeping: {endIdle: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("ending"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
 }
 

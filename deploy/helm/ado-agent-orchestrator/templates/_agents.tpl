@@ -53,6 +53,25 @@
 {{- join "," $items -}}
 {{- end -}}
 
+{{- /* The periods of a warm value in the scaler's grammar. */ -}}
+{{- define "ado.warm" -}}
+{{- $list := list -}}
+{{- range .periods -}}
+{{- $text := printf "%s-%s %d" .from .to (.minIdle | int64) -}}
+{{- with .days -}}
+{{- $text = printf "%s %s" . $text -}}
+{{- end -}}
+{{- with .busyPercent -}}
+{{- $text = printf "%s +%d%%" $text (. | int64) -}}
+{{- end -}}
+{{- with .max -}}
+{{- $text = printf "%s max %d" $text (. | int64) -}}
+{{- end -}}
+{{- $list = append $list $text -}}
+{{- end -}}
+{{- join "; " $list -}}
+{{- end -}}
+
 {{- /* The metadata of a pool's trigger, as YAML. Given are root and pool. */ -}}
 {{- define "ado.triggerMetadata" -}}
 scalerAddress: {{ include "ado.scalerAddress" .root | quote }}
@@ -69,6 +88,15 @@ shard: {{ . | quote }}
 {{- end }}
 {{- with .pool.minIdle }}
 minIdle: {{ . | int64 | quote }}
+{{- end }}
+{{- with include "ado.warm" .pool.warm }}
+warm: {{ . | quote }}
+{{- end }}
+{{- with .pool.warm.timeZone }}
+warmTimeZone: {{ . | quote }}
+{{- end }}
+{{- with .pool.warm.maxAge }}
+warmMaxAge: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -277,7 +305,7 @@ minIdle: {{ . | int64 | quote }}
        {"template": …, "omitted": {path: true, …}}. */ -}}
 {{- define "ado.agentTemplate" -}}
 {{- $pool := .pool -}}
-{{- $labels := dict "app.kubernetes.io/name" "azure-pipelines-agent" "app.kubernetes.io/part-of" "ado-agent-orchestrator" "app.kubernetes.io/managed-by" "ado-agent-orchestrator" "ado-agent-orchestrator.io/pool" $pool.name -}}
+{{- $labels := dict "app.kubernetes.io/name" "azure-pipelines-agent" "app.kubernetes.io/part-of" "ado-agent-orchestrator" "app.kubernetes.io/managed-by" "ado-agent-orchestrator" "ado-agent-orchestrator.io/pool" $pool.name "ado-agent-orchestrator.io/launcher" "ado-agent" -}}
 {{- if eq $pool.credential.auth.kind "workload-identity" -}}
 {{- $_ := set $labels "azure.workload.identity/use" "true" -}}
 {{- end -}}

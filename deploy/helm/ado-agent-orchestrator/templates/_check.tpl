@@ -89,7 +89,7 @@
 {{- end -}}
 {{- end -}}
 {{- $h := .Values.housekeeping -}}
-{{- if and (not .Values.kubernetes.enabled) (or $h.placeholders $h.offlineAgents $h.deleteStuck) -}}
+{{- if and (not .Values.kubernetes.enabled) (or $h.placeholders $h.offlineAgents $h.deleteStuck $h.endIdle) -}}
 {{- println "housekeeping: needs kubernetes.enabled, to see the ScaledJobs and Jobs" -}}
 {{- end -}}
 {{- if and $h.deleteStuck (eq $h.stuckAfter "0") -}}
@@ -140,8 +140,38 @@
 {{- println (printf "%s.shard: %s must be K/N with K from 1 to N, and N at most 64" $path .) -}}
 {{- end -}}
 {{- end -}}
+{{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" (print $path ".warm")) -}}
 {{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
+{{- end -}}
+
+{{- /* Of the agents that wait for jobs. What periods say together is checked by the
+       scaler. */ -}}
+{{- define "ado.warmMistakes" -}}
+{{- $path := .path -}}
+{{- $pool := .pool -}}
+{{- with $pool.warm -}}
+{{- if and .timeZone (not .periods) -}}
+{{- println (printf "%s.timeZone: requires periods" $path) -}}
+{{- end -}}
+{{- if and .maxAge (not $.root.Values.housekeeping.endIdle) -}}
+{{- println (printf "%s.maxAge: requires housekeeping.endIdle" $path) -}}
+{{- end -}}
+{{- range $i, $p := .periods -}}
+{{- $at := printf "%s.periods[%d]" $path $i -}}
+{{- if eq $p.from $p.to -}}
+{{- println (printf "%s.to: must differ from from; the whole day is from 00:00 to 24:00" $at) -}}
+{{- end -}}
+{{- if gt (int $p.minIdle) (int $pool.max) -}}
+{{- println (printf "%s.minIdle: %d must not be more than the agents' max, %d" $at (int $p.minIdle) (int $pool.max)) -}}
+{{- end -}}
+{{- if and $p.max (not $p.busyPercent) -}}
+{{- println (printf "%s.max: requires busyPercent, which it bounds" $at) -}}
+{{- else if and $p.max (lt (int $p.max) (int $p.minIdle)) -}}
+{{- println (printf "%s.max: %d must not be less than minIdle, %d" $at (int $p.max) (int $p.minIdle)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* What would let jobs reach the credential that is to be isolated. */ -}}

@@ -94,7 +94,7 @@ ghcr.io/ado-agent-orchestrator/agent{{ ternary (printf "@%s" $released) (printf 
 
 {{- define "ado.housekeeping" -}}
 {{- $h := .Values.housekeeping -}}
-{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents (ne $h.stuckAfter "0")) -}}
+{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle (ne $h.stuckAfter "0")) -}}
 true
 {{- end -}}
 {{- end -}}
