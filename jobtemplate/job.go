@@ -88,7 +88,7 @@ func (d *draft) metadata(name string) {
 			"app.kubernetes.io/name":    "azure-pipelines-agent",
 			"app.kubernetes.io/part-of": Manager,
 		})
-		meta.Labels[ManagedByLabel], meta.Labels[PoolLabel] = Manager, name
+		meta.Labels[ManagedByLabel], meta.Labels[PoolLabel], meta.Labels[LauncherLabel] = Manager, name, Launcher
 	}
 	// A build must not be moved to another node: it would restart, or fail.
 	d.job.Spec.Template.Annotations = over(d.job.Spec.Template.Annotations, map[string]string{

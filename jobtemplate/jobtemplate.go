@@ -30,6 +30,11 @@ const (
 	// PoolLabel has the value that Name returns for the pool. By it the Jobs of a
 	// pool are found, whoever made them.
 	PoolLabel = "ado-agent-orchestrator.io/pool"
+	// LauncherLabel marks Jobs whose image starts the agent by our launcher: when
+	// one is deleted, its agent leaves if it is idle, and finishes its job otherwise.
+	LauncherLabel = "ado-agent-orchestrator.io/launcher"
+	// Launcher is its value.
+	Launcher = "ado-agent"
 )
 
 // AgentContainer is the name of the container that runs the agent.
@@ -98,6 +103,11 @@ type Scaling struct {
 	MinReplicas, MaxReplicas int
 	// MinIdle is how many agents wait for a job at any time.
 	MinIdle int
+	// Warm is a schedule of agents that wait for a job, as the trigger's key warm
+	// has it, and WarmTimeZone the time zone of its periods.
+	Warm, WarmTimeZone string
+	// WarmMaxAge is the age at which an idle agent is replaced, if it is not 0.
+	WarmMaxAge time.Duration
 	// Priority decides between ScaledJobs that can serve the same job: the
 	// highest does.
 	Priority int

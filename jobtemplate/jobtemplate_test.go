@@ -47,7 +47,7 @@ func full() Settings {
 	s.TTL, s.IdleTimeout, s.GracePeriod = time.Minute, 90*time.Second, 2*time.Hour
 	s.Scaling = Scaling{
 		ScalerAddress: "scaler.ado:9090", Authentication: "scaler-tls",
-		MinReplicas: 1, MaxReplicas: 20, MinIdle: 2, Priority: -3, Shard: "1/2", PollingInterval: 2 * time.Second,
+		MinReplicas: 1, MaxReplicas: 20, MinIdle: 2, Warm: "Mon-Fri 07:30-18:00 5", WarmTimeZone: "Europe/Berlin", WarmMaxAge: 12 * time.Hour, Priority: -3, Shard: "1/2", PollingInterval: 2 * time.Second,
 	}
 	return s
 }

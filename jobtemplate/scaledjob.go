@@ -67,6 +67,15 @@ func (s Settings) trigger() kedav1alpha1.ScaleTriggers {
 	if s.Scaling.Shard != "" {
 		metadata["shard"] = s.Scaling.Shard
 	}
+	if s.Scaling.Warm != "" {
+		metadata["warm"] = s.Scaling.Warm
+	}
+	if s.Scaling.WarmTimeZone != "" {
+		metadata["warmTimeZone"] = s.Scaling.WarmTimeZone
+	}
+	if s.Scaling.WarmMaxAge != 0 {
+		metadata["warmMaxAge"] = shortDuration(s.Scaling.WarmMaxAge)
+	}
 	trigger := kedav1alpha1.ScaleTriggers{Type: "external", Metadata: metadata}
 	if s.Scaling.Authentication != "" {
 		trigger.AuthenticationRef = &kedav1alpha1.AuthenticationRef{Name: s.Scaling.Authentication}

@@ -14,6 +14,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
 )
 
 // defaultTokenSecret is the Secret that is made if a token is given and no
@@ -43,10 +44,13 @@ type agentFlags struct {
 	IdleTimeout    time.Duration         `name:"job-idle-timeout" env:"JOB_IDLE_TIMEOUT" default:"10m" template:"idleTimeout" help:"Time after which an agent without a job ends; 0 disables."`
 	GracePeriod    time.Duration         `name:"job-grace-period" env:"JOB_GRACE_PERIOD" default:"1h" min:"1s" template:"gracePeriod" help:"How long an agent may continue its job when its pod is deleted."`
 
-	CreateNamespace bool `name:"initialize-namespace" env:"INITIALIZE_NAMESPACE" default:"true" help:"Create the agents' namespace if it does not exist."`
-	Min             int  `name:"minimum-agent-count" env:"MINIMUM_AGENT_COUNT" default:"0" max:"65535" template:"minReplicas" help:"Minimum number of agents per pool."`
-	MinIdle         int  `name:"minimum-idle-agent-count" env:"MINIMUM_IDLE_AGENT_COUNT" default:"0" max:"65535" template:"minIdle" help:"Number of agents per pool that wait for jobs at any time."`
-	Max             int  `name:"maximum-agent-count" env:"MAXIMUM_AGENT_COUNT" default:"100" min:"1" max:"65535" template:"maxReplicas" help:"Maximum number of agents per pool."`
+	CreateNamespace bool          `name:"initialize-namespace" env:"INITIALIZE_NAMESPACE" default:"true" help:"Create the agents' namespace if it does not exist."`
+	Min             int           `name:"minimum-agent-count" env:"MINIMUM_AGENT_COUNT" default:"0" max:"65535" template:"minReplicas" help:"Minimum number of agents per pool."`
+	MinIdle         int           `name:"minimum-idle-agent-count" env:"MINIMUM_IDLE_AGENT_COUNT" default:"0" max:"65535" template:"minIdle" help:"Number of agents per pool that wait for jobs at any time."`
+	Warm            string        `name:"warm-agents" env:"WARM_AGENTS" placeholder:"SCHEDULE" help:"Number of agents per pool that wait for jobs, by periods of the week that replace $MINIMUM_IDLE_AGENT_COUNT, such as \"Mon-Fri 07:30-18:00 5 +20% max 12; Sat 10:00-14:00 1\". See docs/warm.md."`
+	WarmZone        string        `name:"warm-time-zone" env:"WARM_TIME_ZONE" placeholder:"ZONE" unset:"UTC" help:"IANA time zone of $WARM_AGENTS, such as Europe/Berlin."`
+	WarmMaxAge      time.Duration `name:"warm-max-age" env:"WARM_MAX_AGE" default:"0" help:"Age at which an idle agent is replaced, at least 1m; 0 leaves that to $JOB_IDLE_TIMEOUT. It requires $END_IDLE."`
+	Max             int           `name:"maximum-agent-count" env:"MAXIMUM_AGENT_COUNT" default:"100" min:"1" max:"65535" template:"maxReplicas" help:"Maximum number of agents per pool."`
 
 	Shard adoqueue.Shard `name:"shard" env:"SHARD" placeholder:"K/N" unset:"all jobs" template:"shard" help:"Share of each pool's jobs to create agents for, such as 1/2, where orchestrators in other clusters serve the other shares."`
 }
@@ -80,6 +84,7 @@ func (f *agentFlags) checkJobs(p *setting.Problems, org *organizationFlags) {
 // the names of the settings.
 func check[T any](f *agentFlags, p *setting.Problems, org *organizationFlags, scaling *scaledJobFlags, object func(jobtemplate.Settings) (T, error)) {
 	f.checkPools(p)
+	f.checkWarm(p)
 	if len(org.File.organizations) > 1 {
 		p.AddAll([]any{&f.Pools, &org.File}, "agents are for one organization; several are listed")
 	}
@@ -104,6 +109,24 @@ func check[T any](f *agentFlags, p *setting.Problems, org *organizationFlags, sc
 		}
 	}
 	p.AddTagged("template", tagged...)
+}
+
+// checkWarm reports what is wrong with the schedule of idle agents.
+func (f *agentFlags) checkWarm(p *setting.Problems) {
+	if f.WarmMaxAge != 0 && f.WarmMaxAge < time.Minute {
+		p.Add(&f.WarmMaxAge, "%s must be 0 or at least 1m", f.WarmMaxAge)
+	}
+	if f.Warm == "" {
+		if f.WarmZone != "" {
+			p.AddAll([]any{&f.WarmZone, &f.Warm}, "a time zone requires a schedule")
+		}
+		return
+	}
+	if _, err := warm.Parse(f.Warm, f.WarmZone); err != nil {
+		for mistake := range strings.SplitSeq(err.Error(), "\n") {
+			p.AddAll([]any{&f.Warm, &f.WarmZone}, "%s", mistake)
+		}
+	}
 }
 
 // checkPools reports pools that are listed twice: Azure DevOps ignores the case
@@ -167,7 +190,8 @@ func (f *agentFlags) template(org *organizationFlags, scaling *scaledJobFlags) (
 		TTL: f.TTL, IdleTimeout: f.IdleTimeout, GracePeriod: f.GracePeriod,
 		Scaling: jobtemplate.Scaling{
 			ScalerAddress: scaling.Address, Authentication: scaling.Authentication, PollingInterval: scaling.Interval,
-			MinReplicas: f.Min, MinIdle: f.MinIdle, MaxReplicas: f.Max, Shard: f.Shard.String(),
+			MinReplicas: f.Min, MinIdle: f.MinIdle, MaxReplicas: f.Max,
+			Warm: f.Warm, WarmTimeZone: f.WarmZone, WarmMaxAge: f.WarmMaxAge, Shard: f.Shard.String(),
 		},
 	}
 	s.Resources.Requests, s.Resources.Limits = f.Requests.list(), f.Limits.list()

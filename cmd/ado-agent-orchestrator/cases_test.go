@@ -45,8 +45,18 @@ func TestFieldCases(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a project's URL":         {agents, []string{"render", "--org-url=https://dev.azure.com/contoso/project", "--scaler-address=s:9090"}, project},
-		"a URL without a scheme":  {agents, []string{"render", "--org-url=dev.azure.com/contoso", "--scaler-address=s:9090"}, "ORG_URL (--org-url): does not begin with https://HOST"},
+		"a project's URL":        {agents, []string{"render", "--org-url=https://dev.azure.com/contoso/project", "--scaler-address=s:9090"}, project},
+		"a URL without a scheme": {agents, []string{"render", "--org-url=dev.azure.com/contoso", "--scaler-address=s:9090"}, "ORG_URL (--org-url): does not begin with https://HOST"},
+		"mistakes in a schedule": {
+			append([]string{"WARM_AGENTS=Foo 8:00-9:00 1", "WARM_TIME_ZONE=Mars", "WARM_MAX_AGE=1s"}, agents...),
+			[]string{"run", "--org-url=https://dev.azure.com/contoso"},
+			`period "Foo 8:00-9:00 1": "Foo" is not a day such as Mon, Mon-Fri or Mon,Wed`,
+		},
+		"a time zone alone": {
+			append([]string{"WARM_TIME_ZONE=Europe/Berlin"}, agents...),
+			[]string{"run", "--org-url=https://dev.azure.com/contoso"},
+			"WARM_TIME_ZONE (--warm-time-zone), WARM_AGENTS (--warm-agents): a time zone requires a schedule",
+		},
 		"run":                     {agents, []string{"run", "--org-url=https://dev.azure.com/contoso/project"}, project},
 		"serve with pools":        {agents, []string{"serve", "--org-url=https://dev.azure.com/contoso/project", "--scaler-address=s:9090"}, project},
 		"serve without pools":     {[]string{"ORG_PAT=s3cr3t"}, []string{"serve", "--org-url=https://dev.azure.com/contoso/project"}, project},

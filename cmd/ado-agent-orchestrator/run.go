@@ -106,6 +106,9 @@ func scaledJobOf(p jobtemplate.Settings, key plan.Key) *fleet.ScaledJob {
 	if p.Scaling.Shard != "" {
 		metadata["shard"] = p.Scaling.Shard
 	}
+	if p.Scaling.Warm != "" {
+		metadata["warm"], metadata["warmTimeZone"] = p.Scaling.Warm, p.Scaling.WarmTimeZone
+	}
 	s := fleet.NewScaledJob(key, metadata)
 	s.MinReplicas, s.MaxReplicas = p.Scaling.MinReplicas, p.Scaling.MaxReplicas
 	return s

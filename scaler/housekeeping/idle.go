@@ -45,7 +45,7 @@ type idleAgents struct {
 	reporter reporter
 
 	excess  map[plan.Key]*excess
-	started map[string]bool // UIDs of Jobs whose agents were seen to be there
+	started map[string]bool // UIDs of Jobs whose agents were observed to be ready
 	dryRun  map[string]bool // UIDs of Jobs that were reported
 	failing bool
 }

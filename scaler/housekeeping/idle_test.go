@@ -65,7 +65,7 @@ func (w *warmWorld) Unstarted(context.Context, string, []fleet.Job) ([]housekeep
 	return nil, nil
 }
 
-// Delete deletes a Job, which tells its agent to end.
+// Delete deletes a Job, which makes its agent leave.
 func (w *warmWorld) Delete(_ context.Context, job fleet.Job) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,7 +183,7 @@ func (w *warmWorld) poll() {
 	}
 }
 
-// live plays the launchers: each leaves once it was told to, or was idle for too
+// live plays the launchers: each leaves once its Job is deleted, or it was idle for too
 // long, unless it has a job; and after its job.
 func (w *warmWorld) live() {
 	w.mu.Lock()
@@ -333,7 +333,7 @@ func TestShareIsNotChurned(t *testing.T) {
 }
 
 // TestHundredPeriods has more than a hundred changes of the period, jobs that come
-// at random and a scaler that starts anew now and then. No job is lost, and no agent
+// at random and a scaler that restarts now and then. No job is lost, and no agent
 // is killed with a job.
 func TestHundredPeriods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
