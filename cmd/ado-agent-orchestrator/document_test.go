@@ -82,7 +82,7 @@ func TestChartSettings(t *testing.T) {
 	set := regexp.MustCompile(`- name: ([A-Z_]+)\n +value: (.*)`)
 	value := regexp.MustCompile(`^\{\{ \$?\.Values\.settings\.(\w+)`)
 	found := 0
-	for _, file := range []string{"templates/deployment.yaml", "templates/_organizations.tpl"} {
+	for _, file := range []string{"templates/_scaler.tpl", "templates/_organizations.tpl"} {
 		content, err := os.ReadFile(chart + file)
 		if err != nil {
 			t.Fatal(err)

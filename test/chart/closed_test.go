@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestClosedByDefault checks who can ask the scaler, and that it is said.
+// TestClosedByDefault checks who can call the scaler, and that it is said.
 func TestClosedByDefault(t *testing.T) {
-	const only, open = "Only KEDA in these namespaces can ask the scaler", "The scaler is open"
+	const only, open = "Only KEDA in these namespaces can call the scaler", "The scaler is open"
 	for _, test := range []struct {
 		name, values  string
 		policies      int

@@ -1,9 +1,13 @@
 {{- /* What the schema cannot see, or could not say as well: all mistakes in the
        values are reported together. */ -}}
 {{- define "ado.check" -}}
-{{- $mistakes := include "ado.mistakes" . | trim | splitList "\n" | compact -}}
-{{- if $mistakes -}}
-{{- fail (printf "\n\nThe values cannot be used:\n- %s\n" (join "\n- " $mistakes)) -}}
+{{- $mistakes := include "ado.formatMistakes" . -}}
+{{- if not $mistakes -}}
+{{- /* These take the formats for right. */ -}}
+{{- $mistakes = include "ado.mistakes" . -}}
+{{- end -}}
+{{- with $mistakes | trim | splitList "\n" | compact -}}
+{{- fail (printf "\n\nThe values cannot be used:\n- %s\n" (join "\n- " .)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -11,6 +15,7 @@
 {{- define "ado.mistakes" -}}
 {{- include "ado.organizationMistakes" . -}}
 {{- include "ado.scalerMistakes" . -}}
+{{- include "ado.envMistakes" . -}}
 {{- $names := dict -}}
 {{- range $i, $pool := .Values.agentPools -}}
 {{- $path := printf "agentPools[%d]" $i -}}
@@ -27,34 +32,50 @@
 {{- if and .Values.organization.url .Values.organizations -}}
 {{- println "organization and organizations: exclude each other; list all in organizations" -}}
 {{- else if not (or .Values.organization.url .Values.organizations) -}}
-{{- println "organization.url: is needed, such as https://dev.azure.com/contoso" -}}
+{{- println "organization.url: is required, such as https://dev.azure.com/contoso" -}}
 {{- end -}}
-{{- $urls := dict -}}
+{{- $keys := dict -}}
 {{- range $i, $o := (include "ado.organizations" . | fromJson).list -}}
 {{- $path := ternary "organization" (printf "organizations[%d]" $i) (empty $.Values.organizations) -}}
 {{- include "ado.credentialMistakes" (dict "path" $path "credential" $o) -}}
-{{- $host := (urlParse $o.url).hostname -}}
-{{- if and (hasPrefix "http://" $o.url) (not $.Values.allowHTTP) (not (or (eq $host "localhost") (hasPrefix "127." $host))) -}}
-{{- println (printf "%s.url: would send the credential over plain http; use https, or set allowHTTP" $path) -}}
+{{- include "ado.urlMistakes" (dict "path" $path "url" (trim $o.url) "allowHTTP" $.Values.allowHTTP) -}}
+{{- $key := include "ado.organizationKey" $o.url -}}
+{{- if hasKey $keys $key -}}
+{{- println (printf "%s.url: is the organization of %s already" $path (get $keys $key)) -}}
 {{- end -}}
-{{- include "ado.projectMistakes" (dict "path" $path "url" $o.url) -}}
-{{- $url := lower $o.url | trimSuffix "/" -}}
-{{- if hasKey $urls $url -}}
-{{- println (printf "%s.url: %s is listed twice" $path $o.url) -}}
+{{- $_ := set $keys $key $path -}}
 {{- end -}}
-{{- $_ := set $urls $url true -}}
+{{- include "ado.identityMistakes" . -}}
+{{- end -}}
+
+{{- /* What the scaler refuses too, in its words. The messages do not have the URL,
+       which may hold a password. */ -}}
+{{- define "ado.urlMistakes" -}}
+{{- $host := regexReplaceAll "(?i)^https?://([^/]*@)?([^/:?#]*).*$" .url "${2}" | lower -}}
+{{- if not .url -}}
+{{- else if regexMatch "^[^/]*//[^/?#]*@" .url -}}
+{{- println (printf "%s.url: has a user or password; use existingSecret for the token" .path) -}}
+{{- else if not (regexMatch "(?i)^https?://([^\\s/?#:\\[\\]%\"\\\\^`{|}<>]+|\\[[0-9a-f:.]+\\])(:[0-9]*)?([/?#]|$)" .url) -}}
+{{- println (printf "%s.url: does not begin with https://HOST" .path) -}}
+{{- else if regexMatch "[?#]" .url -}}
+{{- println (printf "%s.url: has a query or fragment; end it after the organization's name" .path) -}}
+{{- else if regexMatch "[[:cntrl:]]|%([^0-9A-Fa-f]|.[^0-9A-Fa-f]|.?$)" .url -}}
+{{- println (printf "%s.url: is no URL; it has the form https://dev.azure.com/ORGANIZATION" .path) -}}
+{{- else if and (eq $host "dev.azure.com") (not (regexMatch "^[^/]+//[^/]+/[^/]+/*$" .url)) -}}
+{{- println (printf "%s.url: must be https://dev.azure.com/ORGANIZATION, without a project" .path) -}}
+{{- else if and (hasSuffix ".visualstudio.com" $host) (not (regexMatch "(?i)^[^/]+//[^/]+(/defaultcollection)?/*$" .url)) -}}
+{{- println (printf "%s.url: must be https://ORGANIZATION.visualstudio.com, without a project" .path) -}}
+{{- else if and (regexMatch "(?i)^http://" .url) (not .allowHTTP) (not (regexMatch "(?i)^http://(localhost|127\\.[0-9.]+|\\[::1\\])([:/]|$)" .url)) -}}
+{{- println (printf "%s.url: would send the credential over plain http; use https, or set allowHTTP" .path) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* A URL of Azure DevOps Services without an organization, or with a project,
-       which the scaler refuses too. */ -}}
-{{- define "ado.projectMistakes" -}}
-{{- $host := lower (urlParse .url).hostname -}}
-{{- $parts := (urlParse .url).path | trimAll "/" | splitList "/" | compact -}}
-{{- if and (eq $host "dev.azure.com") (ne (len $parts) 1) -}}
-{{- println (printf "%s.url: must be https://dev.azure.com/ORGANIZATION, without a project" .path) -}}
-{{- else if and (hasSuffix ".visualstudio.com" $host) $parts (ne (lower (join "/" $parts)) "defaultcollection") -}}
-{{- println (printf "%s.url: must be https://ORGANIZATION.visualstudio.com, without a project" .path) -}}
+{{- /* Azure's webhook reads the client ID from the service account, so one that the
+       chart creates must have it. */ -}}
+{{- define "ado.identityMistakes" -}}
+{{- $auth := include "ado.workloadIdentity" . | fromJson -}}
+{{- if and (eq $auth.kind "workload-identity") .Values.serviceAccount.create (not (or $auth.clientID (get .Values.serviceAccount.annotations "azure.workload.identity/client-id"))) -}}
+{{- println (printf "%s.auth.clientID: is required for workload identity; or set serviceAccount.create to false, and serviceAccount.name to an account that has it" (ternary "organization" "organizations" (empty .Values.organizations))) -}}
 {{- end -}}
 {{- end -}}
 
@@ -63,15 +84,21 @@
 {{- $c := .credential -}}
 {{- $kind := $c.auth.kind -}}
 {{- if and (eq $kind "pat") (not $c.existingSecret) -}}
-{{- println (printf "%s.existingSecret: is needed, a Secret with a personal access token; or set auth.kind" .path) -}}
+{{- println (printf "%s.existingSecret: is required, a Secret with a personal access token; or set auth.kind" .path) -}}
 {{- else if and (eq $kind "service-principal") (not (and $c.existingSecret $c.auth.tenantID $c.auth.clientID)) -}}
-{{- println (printf "%s: a service principal needs existingSecret, auth.tenantID and auth.clientID" .path) -}}
+{{- println (printf "%s: a service principal requires existingSecret, auth.tenantID and auth.clientID" .path) -}}
 {{- else if and (has $kind (list "workload-identity" "managed-identity")) $c.existingSecret -}}
 {{- println (printf "%s.existingSecret: is not used with auth.kind %s; leave one of them out" .path $kind) -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "ado.scalerMistakes" -}}
+{{- if not (regexMatch "^[a-z]" (include "ado.fullname" .)) -}}
+{{- println (printf "fullnameOverride: is required, since the release's name, %s, does not begin with a letter, as the name of a Service must" .Release.Name) -}}
+{{- end -}}
+{{- if and (kindIs "map" .Values.image) (not .Values.image.repository) -}}
+{{- println "image.repository: is required" -}}
+{{- end -}}
 {{- with .Values.keda.version -}}
 {{- if semverCompare "<2.14.0-0" . -}}
 {{- println (printf "keda.version: %s is too old; the oldest supported version is 2.14" .) -}}
@@ -79,25 +106,25 @@
 {{- end -}}
 {{- with .Values.tls -}}
 {{- if and (eq .mode "secret") (not .existingSecret) -}}
-{{- println "tls.existingSecret: is needed with mode secret" -}}
+{{- println "tls.existingSecret: is required with mode secret" -}}
 {{- end -}}
 {{- if and (eq .mode "secret") .mutual (not .existingClientSecret) -}}
-{{- println "tls.existingClientSecret: is needed with mode secret; or set mutual to false" -}}
+{{- println "tls.existingClientSecret: is required with mode secret; or set mutual to false" -}}
 {{- end -}}
 {{- if and (eq .mode "cert-manager") (not .issuerRef.name) -}}
-{{- println "tls.issuerRef.name: is needed with mode cert-manager" -}}
+{{- println "tls.issuerRef.name: is required with mode cert-manager" -}}
 {{- end -}}
 {{- end -}}
 {{- $h := .Values.housekeeping -}}
 {{- if and (not .Values.kubernetes.enabled) (or $h.placeholders $h.offlineAgents $h.deleteStuck $h.endIdle) -}}
-{{- println "housekeeping: needs kubernetes.enabled, to see the ScaledJobs and Jobs" -}}
+{{- println "housekeeping: requires kubernetes.enabled, to see the ScaledJobs and Jobs" -}}
 {{- end -}}
 {{- if and $h.deleteStuck (eq $h.stuckAfter "0") -}}
-{{- println "housekeeping.deleteStuck: needs stuckAfter other than 0" -}}
+{{- println "housekeeping.deleteStuck: requires stuckAfter other than 0" -}}
 {{- end -}}
 {{- $namespaces := .Values.kubernetes.namespaces -}}
-{{- if and $namespaces .Values.agentPools (not (has .Release.Namespace $namespaces)) (not (has "*" $namespaces)) -}}
-{{- println (printf "kubernetes.namespaces: must hold %s, where the agentPools are" .Release.Namespace) -}}
+{{- if and $namespaces .Values.agentPools (not (has (include "ado.namespace" .) $namespaces)) (not (has "*" $namespaces)) -}}
+{{- println (printf "kubernetes.namespaces: must hold %s, where the agentPools are" (include "ado.namespace" .)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -106,16 +133,16 @@
 {{- $path := .path -}}
 {{- $root := .root -}}
 {{- if not (or .pool.name (regexMatch "^[ -~]+$" .pool.pool)) -}}
-{{- println (printf "%s.name: is needed, since the pool's name is not in ASCII" $path) -}}
+{{- println (printf "%s.name: is required, since the pool's name is not in ASCII" $path) -}}
 {{- end -}}
-{{- $urls := list -}}
+{{- $keys := list -}}
 {{- range (include "ado.organizations" $root | fromJson).list -}}
-{{- $urls = append $urls (lower .url | trimSuffix "/") -}}
+{{- $keys = append $keys (include "ado.organizationKey" .url) -}}
 {{- end -}}
-{{- if and .pool.organizationURL (not (has (lower .pool.organizationURL | trimSuffix "/") $urls)) -}}
+{{- if and .pool.organizationURL (not (has (include "ado.organizationKey" .pool.organizationURL) $keys)) -}}
 {{- println (printf "%s.organizationURL: is none of the organizations" $path) -}}
-{{- else if and (gt (len $urls) 1) (not .pool.organizationURL) -}}
-{{- println (printf "%s.organizationURL: is needed, since there are several organizations" $path) -}}
+{{- else if and (gt (len $keys) 1) (not .pool.organizationURL) -}}
+{{- println (printf "%s.organizationURL: is required, since there are several organizations" $path) -}}
 {{- end -}}
 {{- $pool := include "ado.agentPool" . | fromJson -}}
 {{- $own := mergeOverwrite (deepCopy $root.Values.agents.credential) (.pool.credential | default dict) -}}
@@ -123,7 +150,11 @@
 {{- include "ado.credentialMistakes" (dict "path" (print $path ".credential") "credential" $pool.credential) -}}
 {{- end -}}
 {{- if and (eq $pool.credential.auth.kind "workload-identity") (not $pool.serviceAccount) -}}
-{{- println (printf "%s.serviceAccount: is needed for workload identity; or set agentServiceAccount.create" $path) -}}
+{{- println (printf "%s.serviceAccount: is required for workload identity; or set agentServiceAccount.create" $path) -}}
+{{- end -}}
+{{- include "ado.poolIdentityMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
+{{- if and (kindIs "map" $pool.image) (not $pool.image.repository) -}}
+{{- println (printf "%s.image.repository: is required" $path) -}}
 {{- end -}}
 {{- if and $pool.mountIdentity (not (and $pool.credential.auth.tenantID $pool.credential.auth.clientID)) -}}
 {{- println (printf "%s: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods, without which Azure's webhook does not set them" $path) -}}
@@ -140,9 +171,39 @@
 {{- println (printf "%s.shard: %s must be K/N with K from 1 to N, and N at most 64" $path .) -}}
 {{- end -}}
 {{- end -}}
+{{- $own := include "ado.ownAgentEnv" (dict "root" $root "pool" $pool) | fromYamlArray -}}
+{{- include "ado.duplicateMistakes" (dict "own" $own "reserved" (list "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" "AZP_CA_FILE") "env" $pool.env "path" $path) -}}
 {{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" (print $path ".warm")) -}}
 {{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
+{{- end -}}
+
+{{- /* Of pods whose service account the chart creates for agents. */ -}}
+{{- define "ado.poolIdentityMistakes" -}}
+{{- $created := and .root.Values.agentServiceAccount.create (eq .pool.serviceAccount (include "ado.agentServiceAccountName" .root)) -}}
+{{- if and (eq .pool.credential.auth.kind "workload-identity") $created (not .pool.credential.auth.clientID) (not (get .root.Values.agentServiceAccount.annotations "azure.workload.identity/client-id")) -}}
+{{- println (printf "%s: auth.clientID is required for workload identity with agentServiceAccount.create" .path) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Variables that the chart sets, which the values set again. */ -}}
+{{- define "ado.envMistakes" -}}
+{{- $own := include "ado.scalerEnv" . | fromYamlArray -}}
+{{- include "ado.duplicateMistakes" (dict "own" $own "reserved" list "env" .Values.env "path" "") -}}
+{{- end -}}
+
+{{- define "ado.duplicateMistakes" -}}
+{{- $names := .reserved -}}
+{{- range .own -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- range $i, $v := .env -}}
+{{- $path := printf "%s.env[%d]" $.path $i | trimPrefix "." -}}
+{{- if has $v.name $names -}}
+{{- println (printf "%s: %s is set by the other values; leave it out" $path $v.name) -}}
+{{- end -}}
+{{- $names = append $names $v.name -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Of the agents that wait for jobs. What periods say together is checked by the
@@ -198,20 +259,13 @@
 {{- define "ado.reservedMistakes" -}}
 {{- $path := .path -}}
 {{- $pool := .pool -}}
-{{- $variables := list "AZP_URL" "AZP_POOL" "AZP_AGENT_NAME" "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_GRACE_PERIOD" "AZP_AUTH" "AZP_CA_FILE" -}}
-{{- range $i, $v := $pool.env -}}
-{{- if has $v.name $variables -}}
-{{- println (printf "%s.env[%d]: %s is set by the other values; leave it out" $path $i $v.name) -}}
-{{- end -}}
-{{- end -}}
-{{- range $key := list "name" "image" "env" "resources" "securityContext" "volumeMounts" -}}
+{{- range $key := list "name" "image" "env" "envFrom" "resources" "securityContext" "volumeMounts" -}}
 {{- if hasKey $pool.container $key -}}
 {{- println (printf "%s.container.%s: has a separate value; leave it out%s" $path $key (ternary "" (print ", and set " $key) (eq $key "name"))) -}}
 {{- end -}}
 {{- end -}}
 {{- $spec := $pool.podTemplate.spec | default dict -}}
-{{- $instead := dict "containers" "container and sidecars" "initContainers" "sidecars" "volumes" "volumes" "securityContext" "podSecurityContext" "nodeSelector" "nodeSelector" "tolerations" "tolerations" "affinity" "affinity" "serviceAccountName" "serviceAccount" "terminationGracePeriodSeconds" "terminationGracePeriodSeconds" "imagePullSecrets" "imagePullSecrets" -}}
-{{- range $key, $value := $instead -}}
+{{- range $key, $value := include "ado.separateValues" . | fromYaml -}}
 {{- if hasKey $spec $key -}}
 {{- println (printf "%s.podTemplate.spec.%s: has a separate value; set %s" $path $key $value) -}}
 {{- end -}}
@@ -224,10 +278,15 @@
 {{- println (printf "%s.podTemplate.metadata.labels: %s is set by Kubernetes, KEDA or the chart; leave it out" $path $key) -}}
 {{- end -}}
 {{- end -}}
+{{- range $i, $c := $pool.initContainers -}}
+{{- if has ($c.name | default "agent") (list "agent" "keeper") -}}
+{{- println (printf "%s.initContainers[%d].name: is required, and must not be agent or keeper" $path $i) -}}
+{{- end -}}
+{{- end -}}
 {{- range $i, $c := $pool.sidecars -}}
 {{- $at := printf "%s.sidecars[%d]" $path $i -}}
 {{- if eq ($c.name | default "agent") "agent" -}}
-{{- println (printf "%s.name: is needed, and must not be agent" $at) -}}
+{{- println (printf "%s.name: is required, and must not be agent" $at) -}}
 {{- end -}}
 {{- if ne ($c.restartPolicy | default "Always") "Always" -}}
 {{- println (printf "%s.restartPolicy: is always Always, or the Job would not end with its agent" $at) -}}
@@ -238,4 +297,18 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* Fields of the pod's spec, and the values that they have. */ -}}
+{{- define "ado.separateValues" -}}
+containers: container and sidecars
+initContainers: initContainers and sidecars
+volumes: volumes
+securityContext: podSecurityContext
+nodeSelector: nodeSelector
+tolerations: tolerations
+affinity: affinity
+serviceAccountName: serviceAccount
+terminationGracePeriodSeconds: terminationGracePeriodSeconds
+imagePullSecrets: imagePullSecrets
 {{- end -}}

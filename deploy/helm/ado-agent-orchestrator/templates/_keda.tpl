@@ -2,7 +2,7 @@
        JSON: {"list": […]}. A version that is given decides, else the
        CRD if it can be looked up. It is looked up once: the CRD is large. */ -}}
 {{- define "ado.missingFields" -}}
-{{- if not (hasKey .Values.keda "missing") -}}
+{{- if not (hasKey . "missingFields") -}}
 {{- $version := .Values.keda.version -}}
 {{- $schema := include "ado.jobTargetRefSchema" . | fromJson -}}
 {{- $missing := list -}}
@@ -19,9 +19,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set .Values.keda "missing" $missing -}}
+{{- $_ := set . "missingFields" $missing -}}
 {{- end -}}
-{{- dict "list" .Values.keda.missing | toJson -}}
+{{- dict "list" .missingFields | toJson -}}
 {{- end -}}
 
 {{- /* The schema of jobTargetRef in the cluster's CRD, {} without a cluster. */ -}}

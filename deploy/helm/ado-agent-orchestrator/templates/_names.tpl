@@ -13,17 +13,46 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "ado.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
 {{- define "ado.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "ado.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "ado.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{- /* Those of the pods of helm test, which the NetworkPolicy lets in. */ -}}
+{{- define "ado.testLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "ado.name" .) | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "ado.labels" -}}
 {{ include "ado.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: ado-agent-orchestrator
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | quote }}
+{{- end -}}
+
+{{- /* Metadata of an object beside its namespace. Given are root, name, and
+       optionally labels and annotations that the values have for it. */ -}}
+{{- define "ado.metadata" -}}
+name: {{ .name | quote }}
+labels:
+  {{- $own := .ownLabels | default (include "ado.labels" .root) | fromYaml }}
+  {{- toYaml (mergeOverwrite (dict) .root.Values.commonLabels (.labels | default dict) $own) | nindent 2 }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* Metadata of an object in the chart's namespace. */ -}}
+{{- define "ado.namespacedMetadata" -}}
+namespace: {{ include "ado.namespace" .root | quote }}
+{{ include "ado.metadata" . }}
 {{- end -}}
 
 {{- define "ado.serviceAccountName" -}}
@@ -42,31 +71,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- define "ado.image" -}}
-{{- $image := .Values.image -}}
-{{- $released := index (.Chart.Annotations | default dict) "ado-agent-orchestrator.io/scaler-digest" -}}
-{{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
-{{- else if $image.tag -}}
-{{ $image.repository }}:{{ $image.tag }}
-{{- else if $released -}}
-{{ $image.repository }}@{{ $released }}
-{{- else -}}
-{{ $image.repository }}:{{ .Chart.AppVersion }}
-{{- end -}}
-{{- end -}}
-
-{{- define "ado.agentImage" -}}
-{{- $released := index (.Chart.Annotations | default dict) "ado-agent-orchestrator.io/agent-digest" -}}
-ghcr.io/ado-agent-orchestrator/agent{{ ternary (printf "@%s" $released) (printf ":%s" .Chart.AppVersion) (not (empty $released)) }}
-{{- end -}}
-
 {{- define "ado.serviceHost" -}}
-{{ include "ado.fullname" . }}.{{ .Release.Namespace }}.svc
+{{ include "ado.fullname" . }}.{{ include "ado.namespace" . }}.svc
 {{- end -}}
 
 {{- define "ado.scalerAddress" -}}
-{{- default (printf "%s:%v" (include "ado.serviceHost" .) .Values.service.port) .Values.scalerAddress -}}
+{{- default (printf "%s:%d" (include "ado.serviceHost" .) (int64 .Values.service.port)) .Values.scalerAddress -}}
 {{- end -}}
 
 {{- /* Which Secrets hold the certificates. */ -}}
@@ -86,12 +96,14 @@ ghcr.io/ado-agent-orchestrator/agent{{ ternary (printf "@%s" $released) (printf 
 {{- end -}}
 {{- end -}}
 
-{{- /* Whether there is housekeeping to do: true or nothing. */ -}}
+{{- /* The namespaces that the scaler watches, as JSON: {"list": […]}; the only one is
+       "" if it watches all. */ -}}
 {{- define "ado.viewedNamespaces" -}}
-{{- $namespaces := .Values.kubernetes.namespaces | default (list .Release.Namespace) -}}
+{{- $namespaces := .Values.kubernetes.namespaces | default (list (include "ado.namespace" .)) -}}
 {{- dict "list" (ternary (list "") $namespaces (has "*" $namespaces)) | toJson -}}
 {{- end -}}
 
+{{- /* Whether there is housekeeping to do: true or nothing. */ -}}
 {{- define "ado.housekeeping" -}}
 {{- $h := .Values.housekeeping -}}
 {{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle (ne $h.stuckAfter "0")) -}}

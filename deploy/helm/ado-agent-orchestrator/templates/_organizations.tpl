@@ -1,11 +1,28 @@
 {{- /* All organizations, as JSON: {"list": […]}, each with every key. */ -}}
 {{- define "ado.organizations" -}}
 {{- $list := list -}}
-{{- range ternary (list .Values.organization) .Values.organizations (empty .Values.organizations) -}}
-{{- $defaults := dict "url" "" "existingSecret" "" "existingSecretKey" "token" "auth" (dict "kind" "pat" "tenantID" "" "clientID" "" "certificate" false) -}}
+{{- range .Values.organizations | default (list .Values.organization) -}}
+{{- $defaults := include "ado.organizationDefaults" . | fromYaml -}}
 {{- $list = append $list (mergeOverwrite $defaults .) -}}
 {{- end -}}
 {{- dict "list" $list | toJson -}}
+{{- end -}}
+
+{{- define "ado.organizationDefaults" -}}
+url: ""
+existingSecret: ""
+existingSecretKey: token
+auth:
+  kind: pat
+  tenantID: ""
+  clientID: ""
+  certificate: false
+{{- end -}}
+
+{{- /* By what two URLs of one organization are the same, as for the scaler. */ -}}
+{{- define "ado.organizationKey" -}}
+{{- $url := regexReplaceAll "/+$" (trim . | lower) "" -}}
+{{- regexReplaceAll "^https?://([^/]+)\\.visualstudio\\.com(/defaultcollection)?$" $url "https://dev.azure.com/${1}" -}}
 {{- end -}}
 
 {{- /* Where the n-th organization's credential is in the scaler's container. */ -}}
@@ -90,4 +107,16 @@ azure.workload.identity/tenant-id: {{ . | quote }}
 {{- end -}}
 {{- end -}}
 {{- $found | toJson -}}
+{{- end -}}
+
+{{- /* What the service account of the agents is for: the auth of agents.credential,
+       or else that of the organizations. */ -}}
+{{- define "ado.agentsIdentity" -}}
+{{- with .Values.agents.credential -}}
+{{- if or .auth.kind .existingSecret -}}
+{{- .auth | toJson -}}
+{{- else -}}
+{{- include "ado.workloadIdentity" $ -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
