@@ -142,6 +142,7 @@ func TestOnCluster(t *testing.T) {
 	for _, test := range rights {
 		t.Run("rights/"+test.name, func(t *testing.T) { newCluster(t, plane.Config()).rights(test) })
 	}
+	t.Run("any value", func(t *testing.T) { newCluster(t, plane.Config()).anyValue() })
 	t.Run("KEDA is found", func(t *testing.T) { newCluster(t, plane.Config()).findsKEDA() })
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -43,13 +44,19 @@ func load(t *testing.T) *chart.Chart {
 // helm template, there is no cluster to look anything up in.
 func files(t *testing.T, values map[string]any) (map[string]string, error) {
 	t.Helper()
-	loaded := load(t)
+	loaded, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
 	all, err := util.ToRenderValues(loaded, values, release, capabilities())
 	if err != nil {
 		return nil, err
 	}
 	return engine.Render(loaded, all)
 }
+
+// shared is the chart for tests that do not change it.
+var shared = sync.OnceValues(func() (*chart.Chart, error) { return loader.Load(chartDir) })
 
 // capabilities are those of a cluster with KEDA.
 func capabilities() *common.Capabilities {
