@@ -114,6 +114,9 @@ func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error)
 // answerTrigger counts for a trigger, exactly if it asks for that and its
 // ScaledJob has a part in the decision about the pool.
 func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan.Key, planned bool) (Answer, error) {
+	if t.Count.Name == trigger.Scheduled.Name {
+		return answerScheduled(t), nil
+	}
 	planned = planned && t.Count.Kubernetes
 	if planned {
 		if err := e.outOfDate(); err != nil {

@@ -100,6 +100,9 @@ func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, q Ques
 		return Answer{}, &ConfigError{"the ScaledObject cannot work: metricType Value makes the autoscaler multiply the metric " +
 			"by the number of replicas; leave it out, which means AverageValue"}
 	}
+	if t.Count.Name == trigger.Scheduled.Name {
+		return answerScheduled(t), nil
+	}
 	o := e.organizations[t.Organization]
 	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
 	if err != nil {

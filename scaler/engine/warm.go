@@ -120,6 +120,20 @@ func (e *Engine) keepWarm(p *pool, d *Decision, m *member, g *plan.Group) {
 	}
 }
 
+// nodesAhead is how long before a period begins its nodes are requested: one takes
+// some minutes, and pulls the image of the agents then.
+const nodesAhead = 10 * time.Minute
+
+// answerScheduled answers for what is scaled by the schedule alone. It works while
+// Azure DevOps does not.
+func answerScheduled(t *trigger.Trigger) Answer {
+	settings := idleSettings(t, nodesAhead)
+	demand, _ := settings.At(time.Now())
+	a := Answer{Pool: t.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name, Value: int64(demand.Agents(0))}
+	a.Active = a.Value > t.Activation
+	return a
+}
+
 // keepsIdle reports whether agents are ever to wait for jobs to come. There is no
 // trigger if KEDA has not sent its values yet.
 func keepsIdle(t *trigger.Trigger) bool { return t != nil && (t.MinIdle > 0 || t.Warm != nil) }

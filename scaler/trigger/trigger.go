@@ -59,10 +59,13 @@ var (
 	Owned      = Count{Name: "owned", Strategies: []string{"default"}, Agents: true}
 	Queued     = Count{Name: "queued", Strategies: []string{"accurate", "custom"}}
 	Unfinished = Count{Name: "unfinished", Strategies: []string{"default", "custom"}}
+	// Scheduled counts nothing: it is what warm and minIdle say. It scales pods that
+	// keep nodes for agents which are yet to come.
+	Scheduled = Count{Name: "scheduled", Strategies: []string{"default"}}
 )
 
 // counts is the one table of counts, in the order in which messages list them.
-var counts = []Count{Exact, Owned, Queued, Unfinished}
+var counts = []Count{Exact, Owned, Queued, Unfinished, Scheduled}
 
 // CheckStrategy returns the strategy to use instead if the count does not work
 // with this one of a ScaledJob, in which "" means KEDA's default, and "" if it
@@ -125,6 +128,10 @@ func (m *metadata) checkCount(t *Trigger, in Context) {
 	case t.Count.Agents && t.Target != 1:
 		m.problem("targetPipelinesQueueLength", "must be 1 with count %s, which counts one agent for each job", t.Count.Name)
 	}
+	if t.Count.Name == Scheduled.Name {
+		m.checkScheduled(t)
+		return
+	}
 	for _, key := range []string{"minIdle", "warm", "warmMaxAge"} {
 		switch {
 		case !m.has(key) || key == "minIdle" && t.MinIdle == 0:
@@ -133,6 +140,16 @@ func (m *metadata) checkCount(t *Trigger, in Context) {
 		case !t.Count.Agents:
 			m.problem(key, "requires count exact or owned, since the other counts cannot distinguish idle agents from busy ones")
 		}
+	}
+}
+
+// checkScheduled checks a trigger that counts nothing.
+func (m *metadata) checkScheduled(t *Trigger) {
+	if t.MinIdle == 0 && !m.has("warm") {
+		m.problem("count", "is what warm and minIdle say; set one of them")
+	}
+	if m.has("warmMaxAge") {
+		m.problem("warmMaxAge", "is for agents; leave it out with count %s", Scheduled.Name)
 	}
 }
 

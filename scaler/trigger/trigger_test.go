@@ -165,6 +165,11 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			[]string{`minIdle "1": requires count exact or owned`},
 		},
 		{
+			"a schedule that there is not",
+			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "count": "scheduled", "warmMaxAge": "1h"},
+			[]string{"2 mistakes", `count "scheduled": is what warm and minIdle say; set one of them`, `warmMaxAge "1h": is for agents; leave it out`},
+		},
+		{
 			"warm with another count",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warm": "8:00-9:00 1", "count": "queued"},
 			[]string{`warm "8:00-9:00 1": requires count exact or owned`},

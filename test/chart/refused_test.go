@@ -72,6 +72,14 @@ func TestRefused(t *testing.T) {
 				"agentPools[0].warm.periods[0].max: requires busyPercent", "agentPools[0].warm.periods[1].max: 3 must not be less than minIdle, 4",
 			},
 		},
+		{
+			of(`warmNodes: {timeZone: UTC}, warm: {}`),
+			[]string{"agentPools[0].warmNodes.timeZone: requires periods"},
+		},
+		{
+			of(`warmNodes: {periods: [{from: "07:30", to: "08:30", minIdle: 4, busyPercent: 20}]}`),
+			[]string{"agentPools[0].warmNodes.periods[0]: busyPercent and max are for warm only"},
+		},
 		{of("warm: {timeZone: Europe/Berlin}"), []string{"agentPools[0].warm.timeZone: requires periods"}},
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
 		{

@@ -29,6 +29,7 @@ func TestWarmAgents(t *testing.T) {
 	b := startBench(t, controlplane.Options{Controllers: deploymentControllers})
 	t.Run("burst", func(t *testing.T) { warmBurst(t, b) })
 	t.Run("periods", func(t *testing.T) { warmPeriods(t, b) })
+	t.Run("nodes", func(t *testing.T) { warmNodes(t, b) })
 	t.Run("evictions", func(t *testing.T) { warmEvictions(t, b) })
 }
 
@@ -137,7 +138,7 @@ func warmPeriods(t *testing.T, b *bench.Bench) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(1500 * time.Millisecond):
+			case <-time.After(6 * time.Second): // not all idle agents, before the scaler ends them
 				id, err := s.Azure.Queue(bench.Pool, adotest.Job{Duration: time.Duration(i%5) * time.Second})
 				if err == nil {
 					ids = append(ids, id)
@@ -152,7 +153,7 @@ func warmPeriods(t *testing.T, b *bench.Bench) {
 		}
 		if idle == 4 {
 			s.eventually(func() string {
-				if n := len(s.online()); n < 3 { // jobs take them at any moment
+				if n := len(s.online()); n < 4 { // jobs take them at any moment
 					return fmt.Sprintf("%d idle agents, want 4", n)
 				}
 				return ""
@@ -241,6 +242,35 @@ func warmEvictions(t *testing.T, b *bench.Bench) {
 	})
 	s.served(ids)
 	s.waitIdle(1) // another one
+}
+
+// warmNodes scales pods that keep nodes from zero to one by the schedule, and back.
+// How many there are in between is the HorizontalPodAutoscaler's, as for other
+// ScaledObjects.
+func warmNodes(t *testing.T, b *bench.Bench) {
+	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Unschedulable: true} }})
+	object := workload.ScaledObject{
+		Namespace: s.Namespace, Name: "nodes", ScalerAddress: s.scaler.Addr, Pool: bench.Pool,
+		PollingInterval: time.Second, Cooldown: 2 * time.Second,
+	}
+	if err := s.ApplyTo(t.Context(), workload.Deployments, object.Deployment()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.Dynamic.Resource(workload.ScaledObjects).Namespace(s.Namespace).Delete(context.Background(), object.Name, metav1.DeleteOptions{})
+	})
+	for _, want := range []int32{1, 0} {
+		object.Metadata = map[string]string{"count": "scheduled", "warm": fmt.Sprintf("00:00-24:00 %d", 3*want)}
+		if err := s.ApplyTo(t.Context(), workload.ScaledObjects, object.Object()); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually(func() string {
+			if n := s.replicas(object.Name); n != want {
+				return fmt.Sprintf("%d replicas, want %d", n, want)
+			}
+			return ""
+		})
+	}
 }
 
 // evictNow evicts a pod.

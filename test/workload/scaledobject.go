@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +19,8 @@ type ScaledObject struct {
 	Namespace, Name string
 	// ScalerAddress is where KEDA finds our scaler, Pool where the agents go.
 	ScalerAddress, Pool string
+	// Metadata is added to the trigger's.
+	Metadata map[string]string
 	// Push has KEDA notified of jobs in place of frequent polls.
 	Push bool
 	// PollingInterval and Cooldown are in whole seconds. The latter is how long
@@ -31,6 +34,8 @@ func (s ScaledObject) Object() *unstructured.Unstructured {
 	if s.Push {
 		kind = "external-push"
 	}
+	metadata := map[string]string{"scalerAddress": s.ScalerAddress, "poolName": s.Pool}
+	maps.Copy(metadata, s.Metadata)
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "keda.sh/v1alpha1",
 		"kind":       "ScaledObject",
@@ -40,9 +45,7 @@ func (s ScaledObject) Object() *unstructured.Unstructured {
 			"cooldownPeriod":  int64(s.Cooldown / time.Second),
 			"minReplicaCount": int64(0),
 			"maxReplicaCount": int64(5),
-			"triggers": []any{map[string]any{"type": kind, "metadata": map[string]any{
-				"scalerAddress": s.ScalerAddress, "poolName": s.Pool,
-			}}},
+			"triggers": []any{map[string]any{"type": kind, "metadata": texts(metadata)}},
 		},
 	}}
 	object.SetNamespace(s.Namespace)

@@ -211,6 +211,16 @@
 {{- define "ado.warmMistakes" -}}
 {{- $path := .path -}}
 {{- $pool := .pool -}}
+{{- with $pool.warmNodes -}}
+{{- if and .timeZone (not .periods) -}}
+{{- println (printf "%sNodes.timeZone: requires periods" $path) -}}
+{{- end -}}
+{{- range $i, $p := .periods -}}
+{{- if or $p.busyPercent $p.max -}}
+{{- println (printf "%sNodes.periods[%d]: busyPercent and max are for warm only" $path $i) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with $pool.warm -}}
 {{- if and .timeZone (not .periods) -}}
 {{- println (printf "%s.timeZone: requires periods" $path) -}}
