@@ -45,7 +45,7 @@ func (s ScaledObject) Object() *unstructured.Unstructured {
 			"cooldownPeriod":  int64(s.Cooldown / time.Second),
 			"minReplicaCount": int64(0),
 			"maxReplicaCount": int64(5),
-			"triggers": []any{map[string]any{"type": kind, "metadata": texts(metadata)}},
+			"triggers":        []any{map[string]any{"type": kind, "metadata": texts(metadata)}},
 		},
 	}}
 	object.SetNamespace(s.Namespace)
