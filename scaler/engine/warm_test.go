@@ -207,20 +207,20 @@ func TestReplacedBeforeItLeaves(t *testing.T) {
 		endsIdle bool
 		timeout  time.Duration
 		metadata map[string]string
-		atMost   int // Jobs created in six hours
+		atMost   int // Jobs created in three hours
 		atLeast  int
 	}{
-		{"by its idle timeout", false, 10 * time.Minute, map[string]string{"minIdle": "12"}, 570, 400},
-		{"by a long one", false, 2 * time.Hour, map[string]string{"minIdle": "12"}, 60, 24},
-		{"by a schedule", false, 10 * time.Minute, map[string]string{"warm": "00:00-24:00 12"}, 570, 400},
-		{"by its age", true, 0, map[string]string{"minIdle": "12", "warmMaxAge": "1h"}, 96, 60},
+		{"by its idle timeout", false, 10 * time.Minute, map[string]string{"minIdle": "12"}, 285, 200},
+		{"by a long one", false, 2 * time.Hour, map[string]string{"minIdle": "12"}, 30, 12},
+		{"by a schedule", false, 10 * time.Minute, map[string]string{"warm": "00:00-24:00 12"}, 285, 200},
+		{"by its age", true, 0, map[string]string{"minIdle": "12", "warmMaxAge": "1h"}, 48, 30},
 		{"by its age, where nobody ends it", false, 0, map[string]string{"minIdle": "12", "warmMaxAge": "1h"}, 12, 12},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWarmPool(t, test.endsIdle, test.metadata)
 				w.template = fleet.Job{IdleTimeout: test.timeout, Launcher: true}
-				for began := time.Now(); time.Since(began) < 6*time.Hour; time.Sleep(5 * time.Second) {
+				for began := time.Now(); time.Since(began) < 3*time.Hour; time.Sleep(5 * time.Second) {
 					w.leave(test.timeout, started)
 					w.queue.renew()
 					w.poll()
@@ -232,7 +232,7 @@ func TestReplacedBeforeItLeaves(t *testing.T) {
 					}
 				}
 				if n := len(w.jobs); n > test.atMost || n < test.atLeast {
-					t.Errorf("%d Jobs in six hours, want %d to %d", n, test.atLeast, test.atMost)
+					t.Errorf("%d Jobs in three hours, want %d to %d", n, test.atLeast, test.atMost)
 				}
 			})
 		})
