@@ -202,9 +202,6 @@ func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
 	return snapshots
 }
 
-// CredentialExpires returns when the credential expires, zero if that is unknown.
-func (c *Cache) CredentialExpires() time.Time { return c.client.CredentialExpires() }
-
 // Check reads the list of the organization's pools, and returns how many there are.
 // It costs no extra request: the list is read for the first snapshot anyway.
 func (c *Cache) Check(ctx context.Context) (pools int, err error) {
