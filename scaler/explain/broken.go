@@ -65,6 +65,12 @@ func (p *poolView) broken(now time.Time) *Broken {
 			Sentence: fmt.Sprintf("Azure DevOps cannot be read for %s since %s: %s", pool, clock(p.reading.FailingSince), cause(err)),
 			Fix:      fixOf(err),
 		}
+	case p.outOfDate != nil:
+		return &Broken{
+			Step: StepCounted, Code: CodeKubernetes,
+			Sentence: "nothing is decided, and KEDA gets errors: " + cause(p.outOfDate),
+			Fix:      "check the API server, and the network between it and the scaler",
+		}
 	}
 	return nil
 }

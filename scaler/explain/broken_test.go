@@ -94,6 +94,14 @@ func TestFirstBroken(t *testing.T) {
 			sentence: `Azure DevOps throttles this scaler: pool "Linux" is not read until 12:00:30Z`,
 			fix:      "wait; if it happens often, raise POLLING_DELAY, and find out what else uses the identity (Organization settings, Usage)",
 		},
+		"Kubernetes is not readable": {
+			view: counted(plan.ByNewJob, func(v *view) {
+				v.pool.outOfDate = errors.New("the view of Kubernetes has been out of date for 5s, retried automatically: GET /apis: 503")
+			}),
+			step: StepCounted, code: CodeKubernetes,
+			sentence: "nothing is decided, and KEDA gets errors: the view of Kubernetes has been out of date for 5s, retried automatically: GET /apis: 503",
+			fix:      "check the API server, and the network between it and the scaler",
+		},
 		"no ScaledJob meets a demand": {
 			view: unserved(plan.NoGroup, func(v *view) {
 				v.demands = []string{"docker", "gpu"}

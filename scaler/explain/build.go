@@ -211,6 +211,7 @@ func (b *builder) look(p *poolBuilder) {
 	if b.cluster == nil {
 		return
 	}
+	p.view.outOfDate = b.cluster.OutOfDate()
 	for _, key := range p.order {
 		s := p.scaledJobs[key]
 		s.ready = b.cluster.Ready(key)

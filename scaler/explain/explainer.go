@@ -21,6 +21,7 @@ type Reader interface {
 type Cluster interface {
 	JobsOf(key plan.Key) []fleet.Job
 	PodsInView() bool
+	OutOfDate() error
 	Ready(key plan.Key) fleet.Condition
 	Refusal(jobUID string) (fleet.Refusal, bool)
 }

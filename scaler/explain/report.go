@@ -260,6 +260,7 @@ type Code string
 const (
 	CodeUnreadable    Code = "azure-devops-unreadable"
 	CodeThrottled     Code = "throttled"
+	CodeKubernetes    Code = "kubernetes-unreadable"
 	CodeNoScaledJob   Code = "no-scaled-job"
 	CodePlaceholder   Code = "placeholder-missing"
 	CodeMaxReplicas   Code = "max-replicas"
