@@ -25,6 +25,8 @@
   value: {{ .Values.settings.acceptableWait }}
 - name: CAP_BY_PARALLEL_JOBS
   value: {{ .Values.settings.capByParallelJobs | quote }}
+- name: STATUS
+  value: {{ .Values.settings.status | quote }}
 - name: KUBE
   value: {{ ternary "on" "off" .Values.kubernetes.enabled | quote }}
 {{- if .Values.kubernetes.enabled }}
