@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -93,5 +95,50 @@ func TestExplainRefusals(t *testing.T) {
 		if code := runUntil(t.Context(), []string{"explain", "--address", address}, outputs{out: &out, log: &log}); code != 1 || !strings.Contains(log.String(), want) {
 			t.Errorf("exit code %d and %q, want 1 and %q", code, &log, want)
 		}
+	}
+}
+
+// TestExplainInPod asks the scaler of the same pod, as kubectl exec does.
+func TestExplainInPod(t *testing.T) {
+	address, _ := reporter(t, func(r *explain.Report) { r.Summary.Stopped = 0 })
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+	t.Setenv("HTTP_ADDR", ":"+port)
+	var out, log bytes.Buffer
+	if code := runUntil(t.Context(), []string{"explain"}, outputs{out: &out, log: &log}); code != 0 || !strings.Contains(out.String(), "POOL Linux") {
+		t.Errorf("exit code %d: %s%s", code, &out, &log)
+	}
+}
+
+// enough ends a context once so many lines were written.
+type enough struct {
+	lines  int
+	end    context.CancelFunc
+	buffer bytes.Buffer
+}
+
+func (e *enough) Write(p []byte) (int, error) {
+	if e.lines -= bytes.Count(p, []byte("\n")); e.lines <= 0 {
+		e.end()
+	}
+	return e.buffer.Write(p)
+}
+
+// TestExplainWatch prints one report a line until it is interrupted, and ends with
+// what the last one says.
+func TestExplainWatch(t *testing.T) {
+	address, _ := reporter(t, func(*explain.Report) {})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, log := &enough{lines: 3, end: cancel}, bytes.Buffer{}
+	args := []string{"explain", "--address", address, "-o", "json", "--watch", "--interval", "100ms"}
+	if code := runUntil(ctx, args, outputs{out: out, log: &log}); code != 3 || log.Len() > 0 {
+		t.Errorf("exit code %d: %s", code, &log)
+	}
+	if n := strings.Count(out.buffer.String(), "\n"); n != 3 {
+		t.Errorf("%d lines", n)
 	}
 }

@@ -388,6 +388,9 @@ func TestNoneBroken(t *testing.T) {
 		"the agent configures itself": withPod(running(60*time.Second), func(v *view, _ *fleet.Pod) {
 			v.pool.agents = registered(adoqueue.Agent{Name: "placeholder"})
 		}),
+		"the pod has ended": withPod(running(time.Hour), func(v *view, pod *fleet.Pod) {
+			v.pool.agents, pod.Ended = registered(adoqueue.Agent{Name: "placeholder"}), true
+		}),
 		"nobody knows who is registered": withPod(running(time.Hour), nil),
 		"another's agent was there before": withPod(running(20*time.Second), func(v *view, _ *fleet.Pod) {
 			v.pool.agents = registered(adoqueue.Agent{Name: "vm-1", Online: true, StatusChanged: at(time.Minute)})

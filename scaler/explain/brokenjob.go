@@ -63,7 +63,7 @@ func (v *view) brokenJob() *Broken {
 			Sentence: fmt.Sprintf("pod %s does not start: %s: %s", pod.Name, status.Reason, mask(status.Message)),
 			Fix:      fmt.Sprintf("kubectl describe pod -n %s %s", v.scaledJob.key.Namespace, pod.Name),
 		}
-	case status.Started.IsZero():
+	case status.Started.IsZero(), pod.Ended: // its Job is about to end, too
 		return nil
 	default:
 		return v.withoutJob(pod)
