@@ -170,7 +170,7 @@ func kubernetesClientConfig() (*rest.Config, error) {
 	switch {
 	case err == nil:
 		config.QPS, config.Burst = kubernetesRate, kubernetesBurst
-		return config, nil
+		return config, noticeSilence()
 	case len(files) > 0:
 		return nil, fmt.Errorf("KUBECONFIG %s: %w", strings.Join(files, ", "), err)
 	case clientcmd.IsEmptyConfig(err):
@@ -178,6 +178,25 @@ func kubernetesClientConfig() (*rest.Config, error) {
 	default:
 		return nil, fmt.Errorf("%s: %w", clientcmd.RecommendedHomeFile, err)
 	}
+}
+
+// silence are the seconds after which a connection to the API server that has been
+// silent is tried, and those that this may take. client-go reads them from the
+// environment only. Its defaults, 30 and 15, leave the view out of date for 45 s where
+// a network loses all packets.
+var silence = map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "5"}
+
+// noticeSilence sets the times of silence that are not set.
+func noticeSilence() error {
+	for name, seconds := range silence {
+		if os.Getenv(name) != "" {
+			continue
+		}
+		if err := os.Setenv(name, seconds); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bindKubernetesLog makes what client-go logs part of our log; it has no other
