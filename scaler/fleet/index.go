@@ -248,8 +248,7 @@ func (x *Index) Jobs() []Job {
 	return list
 }
 
-// OutOfDate returns why the view may be out of date: never, for it is what it is
-// told.
+// OutOfDate returns nil: an Index does not know where its content comes from.
 func (x *Index) OutOfDate() error { return nil }
 
 // PodsInView reports whether Jobs show their pods.

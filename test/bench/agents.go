@@ -13,8 +13,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// AgentTimes are how long an agent takes for what no count of Jobs can spare it, and
-// for what comes after its job.
+// AgentTimes are the times of an agent that no count of Jobs can shorten.
 type AgentTimes struct {
 	PodStart, Registration, Cleaning time.Duration
 	Patience                         time.Duration // of an agent without a job

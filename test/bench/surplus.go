@@ -5,8 +5,8 @@ import "time"
 // Span is a time.
 type Span struct{ From, To time.Time }
 
-// Surplus counts the Jobs that were made in vain: those that took no request and
-// that cannot be paired with a lost one, each with one of its own. A request is
+// Surplus counts the Jobs that took no request and that cannot be paired with a lost
+// one, each with another. A request is
 // lost when it is cancelled or taken by somebody else's agent; it explains a Job
 // that was there while the request waited.
 func Surplus(jobs []MadeJob, took map[string]bool, lost []Span) int {

@@ -18,12 +18,12 @@ func realAgents(s *Site) { s.Processes = true }
 // agents are faults of agents and of their jobs.
 func agents() []Fault {
 	return []Fault{
-		{Name: "pods are killed", Begin: killPods, Lists: true, Site: realAgents},
+		{Name: "pods are killed", Begin: killPods, Lists: true, Site: realAgents, Pause: lock},
 		{Name: "pods are evicted", Begin: evictPods, Lists: true, Site: func(s *Site) {
 			s.Processes = true
 			s.Job = func(job *workload.ScaledJob) { job.GracePeriod = 30 * time.Second }
 		}},
-		{Name: "the node is gone, with all pods", Begin: loseNode, Lists: true, Site: realAgents},
+		{Name: "the node is gone, with all pods", Begin: loseNode, Lists: true, Site: realAgents, Pause: lock},
 		{Name: "jobs are cancelled at every stage", Begin: cancelAll, Lists: true},
 		// After Jobs that fail the scaler pauses for 10 s, and for 20 s if the next fail too.
 		{Name: "the disk of the agents is full", Begin: fillDisk, Lists: true, Root: true, Pause: 20 * time.Second, Site: func(s *Site) {

@@ -63,7 +63,8 @@ func throttled() []Fault {
 // dateAhead is how far in the future a Retry-After of the form of a date is.
 const dateAhead = 4 * time.Second
 
-// untilDate says when to come back, by Azure DevOps' clock, each second anew.
+// untilDate names the time of the next request by Azure DevOps' clock. It is another
+// one each second.
 func untilDate(ahead time.Duration) func(context.Context, *Trial) (func(context.Context) error, error) {
 	return func(ctx context.Context, t *Trial) (func(context.Context) error, error) {
 		ctx, cancel := context.WithCancel(ctx)

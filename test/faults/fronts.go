@@ -68,7 +68,7 @@ func goAway(conn net.Conn) {
 	}
 }
 
-// fork gives connections to a server, or to what refuses them.
+// fork passes connections to a server, or to what refuses them.
 type fork struct {
 	net.Listener
 

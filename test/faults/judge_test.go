@@ -53,25 +53,38 @@ func TestWrongZero(t *testing.T) {
 }
 
 func TestProblems(t *testing.T) {
-	control := Result{Recovered: time.Second}
 	for name, c := range map[string]struct {
-		result  Result
-		control Result
-		want    int
+		result Result
+		lag    time.Duration
+		want   int
 	}{
-		"none":                {Result{Recovered: recoverWithin}, control, 0},
-		"surplus":             {Result{Surplus: 1}, control, 1},
-		"lost":                {Result{Lost: 1}, control, 1},
-		"a wrong zero":        {Result{Zeros: []string{"x"}}, control, 2},
-		"late":                {Result{Recovered: recoverWithin + 1}, control, 1},
-		"late, as all":        {Result{Recovered: recoverWithin + 1}, Result{Recovered: 2 * time.Second}, 0},
-		"within the pause":    {Result{Recovered: recoverWithin + time.Second, Pause: time.Second}, control, 0},
-		"later than its time": {Result{Recovered: recoverWithin + 2*time.Second, Pause: time.Second}, control, 1},
+		"none":                 {Result{Recovered: recoverWithin}, usualLag, 0},
+		"surplus":              {Result{Surplus: 1}, usualLag, 1},
+		"lost":                 {Result{Lost: 1}, usualLag, 1},
+		"a wrong zero":         {Result{Zeros: []string{"x"}}, usualLag, 2},
+		"late":                 {Result{Recovered: recoverWithin + 1}, 0, 1},
+		"late, as all":         {Result{Recovered: recoverWithin + 3*time.Second}, usualLag + time.Second, 0},
+		"later than all":       {Result{Recovered: recoverWithin + 4*time.Second}, usualLag + time.Second, 1},
+		"within the pause":     {Result{Recovered: recoverWithin + time.Second, Pause: time.Second}, usualLag, 0},
+		"later than the pause": {Result{Recovered: recoverWithin + 2*time.Second, Pause: time.Second}, usualLag, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.result.Problems(c.control); len(got) != c.want {
+			if got := c.result.Problems(c.lag); len(got) != c.want {
 				t.Errorf("got %q, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestLag(t *testing.T) {
+	results := make([]Result, 20)
+	for i := range results {
+		results[i].Lag = time.Duration(20-i) * time.Second
+	}
+	if got := Lag(results); got != 19*time.Second {
+		t.Errorf("got %v, want 19 s", got)
+	}
+	if got := Lag(nil); got != 0 {
+		t.Errorf("got %v of no results", got)
 	}
 }

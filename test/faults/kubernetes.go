@@ -15,7 +15,7 @@ func kubernetes() []Fault {
 		{Name: "the scaler's connections to Kubernetes are silent", Lists: true, Begin: func(_ context.Context, t *Trial) (func(context.Context) error, error) {
 			t.API.Stall()
 			return t.restoreAPI, nil
-		}, Lasts: 10 * time.Second},
+		}, Lasts: 20 * time.Second},
 		{Name: "KEDA's connections to the scaler are cut", Lists: true, Begin: func(_ context.Context, t *Trial) (func(context.Context) error, error) {
 			t.KEDA.Cut()
 			return func(context.Context) error {

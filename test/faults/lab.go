@@ -90,6 +90,9 @@ type Front struct {
 	Close func() error
 }
 
+// lock is how long Azure DevOps waits for an agent that is gone; in reality, 10 minutes.
+const lock = 5 * time.Second
+
 // agentTimes are those of played agents.
 var agentTimes = bench.AgentTimes{
 	PodStart: 300 * time.Millisecond, Registration: 300 * time.Millisecond, Cleaning: 300 * time.Millisecond,
@@ -102,7 +105,7 @@ func (l *Lab) prepare(ctx context.Context, f Fault) (t *Trial, end func() error,
 	played := &bench.Agents{AgentTimes: agentTimes}
 	t = &Trial{Fault: f, lab: l, killed: map[string]bool{}, cancelled: map[int64]bool{}}
 	t.site = Site{Replicas: 1, SiteOptions: bench.SiteOptions{
-		Azure: adotest.Options{ReceiveDelay: 100 * time.Millisecond, LockDuration: 5 * time.Second}, Plan: played.Plan,
+		Azure: adotest.Options{ReceiveDelay: 100 * time.Millisecond, LockDuration: lock}, Plan: played.Plan,
 	}}
 	if f.Site != nil {
 		f.Site(&t.site)

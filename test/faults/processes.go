@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes are faults of our own.
+// processes are faults of the scaler itself.
 func processes() []Fault {
 	return []Fault{
 		{Name: "the scaler is restarted", Begin: restart((*replica).stop), Lists: true, Lasts: 3 * time.Second},

@@ -20,13 +20,16 @@ type Result struct {
 	Fault    string
 	Requests int           // pipeline jobs
 	Jobs     int           // made by KEDA
-	Surplus  int           // Jobs in vain
+	Surplus  int           // Jobs that nothing needed
 	Lost     int           // requests that no agent ran although nobody cancelled them or killed their agent
 	Longest  time.Duration // that a request waited for its agent
 	// Recovered is the time from the fault's end until all requests of before had
 	// their Jobs.
 	Recovered time.Duration
-	// Pause is that of the scaler after Jobs that fail.
+	// Lag is how long the Jobs took of the jobs queued before the fault: what KEDA
+	// and the machine need.
+	Lag time.Duration
+	// Pause is the Fault's.
 	Pause   time.Duration
 	Answers int      // that KEDA got
 	Errors  int      // of these
@@ -39,14 +42,14 @@ func (r Result) String() string {
 		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovered.Seconds(), r.Errors, r.Answers, len(r.Zeros))
 }
 
-// Problems returns what must not be. Recovery may take what it takes without a fault
-// too, on a machine that has much else to do.
-func (r Result) Problems(control Result) []string {
+// Problems returns what must not be. On a machine that has much else to do, where Jobs
+// take longer than usual without a fault too, recovery may take longer.
+func (r Result) Problems(lag time.Duration) []string {
 	var problems []string
 	if r.Surplus != 0 || r.Lost != 0 || len(r.Zeros) > 0 {
 		problems = append(problems, r.String())
 	}
-	if bound := max(recoverWithin, 3*control.Recovered) + r.Pause; r.Recovered > bound {
+	if bound := recoverWithin + r.Pause + 3*max(0, lag-usualLag); r.Recovered > bound {
 		problems = append(problems, fmt.Sprintf("recovered after %.1f s, want at most %.1f s", r.Recovered.Seconds(), bound.Seconds()))
 	}
 	return append(problems, r.Zeros...)
@@ -54,8 +57,10 @@ func (r Result) Problems(control Result) []string {
 
 const (
 	recoverWithin = 5 * time.Second
-	// onTheWay is how long after its job was cancelled a Job may still be made: a
-	// list is good for a second, and KEDA takes its time too.
+	// usualLag is KEDA's polling interval and half a second for the Jobs.
+	usualLag = 2500 * time.Millisecond
+	// onTheWay is how long after its job was cancelled a Job may still be made: the
+	// list may be a second old, and KEDA takes some time too.
 	onTheWay = 2 * time.Second
 )
 
@@ -97,7 +102,28 @@ func (t *Trial) result() (Result, error) {
 		r.Recovered = max(r.Recovered, job.Made.Sub(t.end))
 	}
 	err = t.judge(&r)
+	made := make([]time.Time, len(jobs))
+	for i := range jobs {
+		made[i] = jobs[i].Made
+	}
+	slices.SortFunc(made, time.Time.Compare)
+	if first, _ := t.Azure.Request(t.requests[0]); len(made) > 1 {
+		r.Lag = made[1].Sub(first.QueueTime)
+	}
 	return r, err
+}
+
+// Lag returns the time that nine of ten results' Jobs took without a fault.
+func Lag(results []Result) time.Duration {
+	if len(results) == 0 {
+		return 0
+	}
+	lags := make([]time.Duration, len(results))
+	for i, r := range results {
+		lags[i] = r.Lag
+	}
+	slices.Sort(lags)
+	return lags[len(lags)*9/10]
 }
 
 // interrupted returns how many Jobs KEDA may have made twice, since the next poll was
@@ -116,8 +142,8 @@ func (t *Trial) interrupted() (int, error) {
 	return n, nil
 }
 
-// jobs are those that KEDA has made. While Kubernetes does not answer they are not
-// seen, but they have a time of their own, in whole seconds.
+// jobs are those that KEDA has made. While Kubernetes does not answer nobody here sees
+// them; then Kubernetes' time counts, which has whole seconds.
 func (t *Trial) jobs() []bench.MadeJob {
 	jobs := t.lab.Record.Of(t.Namespace)
 	for i := range jobs {
@@ -151,7 +177,7 @@ func (t *Trial) judge(r *Result) error {
 
 // view is what the scaler could know at any time.
 type view struct {
-	lists    []time.Time // that Azure DevOps gave, when they were requested
+	lists    []time.Time // when those lists were requested that were answered
 	requests []adotest.RequestState
 	jobs     []bench.MadeJob
 	killed   map[string]bool

@@ -25,8 +25,8 @@ type Answer struct {
 	Status string
 }
 
-// Tap reads along on connections between KEDA and the scaler. KEDA is a process
-// with a client of its own, which must not notice.
+// Tap reads along on connections between KEDA and the scaler. KEDA is a separate
+// process, and must not notice.
 type Tap struct {
 	mu      sync.Mutex
 	answers []Answer

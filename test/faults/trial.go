@@ -17,7 +17,7 @@ const (
 	// patience bounds each wait, on a machine that has much else to do.
 	patience = 3 * time.Minute
 	// jobTime is how long most jobs take: longer than the time between two lists,
-	// since a job that is in none is not seen to have had its Job.
+	// since nobody can know that a job had its Job if no list has it.
 	jobTime = 2500 * time.Millisecond
 )
 
@@ -162,7 +162,7 @@ func (t *Trial) await(ctx context.Context, ids []int64, state adotest.State) err
 	return nil
 }
 
-// settle waits until all Jobs have ended and KEDA has polled since. A Job in vain
+// settle waits until all Jobs have ended and KEDA has polled since. A surplus Job
 // may not end; then that is the result.
 func (t *Trial) settle(ctx context.Context) error {
 	deadline := time.Now().Add(agentTimes.Patience / 4)

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -78,14 +79,10 @@ func tryAll(ctx context.Context, s settings) (err error) {
 	chosen := s.faults()
 	results := make([]faults.Result, len(chosen))
 	began := time.Now()
-	if err := s.try(ctx, lab, chosen, results); err != nil {
-		return err
-	}
+	failed := s.try(ctx, lab, chosen, results)
 	fmt.Fprintf(os.Stderr, "%d faults in %.0f s\n", len(chosen), time.Since(began).Seconds())
-	if err := s.print(results); err != nil {
-		return err
-	}
-	return problems(results)
+	results = slices.DeleteFunc(results, func(r faults.Result) bool { return r.Fault == "" })
+	return errors.Join(failed, s.print(results), problems(results))
 }
 
 // directory makes the one for all files. Unless it was asked for it goes again.
@@ -137,8 +134,9 @@ func (s settings) try(ctx context.Context, lab *faults.Lab, chosen []faults.Faul
 // problems are what the results say that must not be.
 func problems(results []faults.Result) error {
 	var errs []error
+	lag := faults.Lag(results)
 	for _, r := range results {
-		for _, problem := range r.Problems(results[0]) {
+		for _, problem := range r.Problems(lag) {
 			errs = append(errs, fmt.Errorf("%s: %s", r.Fault, problem))
 		}
 	}

@@ -44,8 +44,8 @@ func main() {
 }
 
 func soak(ctx context.Context, s settings) (err error) {
-	if s.rate <= 0 || s.duration <= warmUp {
-		return fmt.Errorf("-rate must be positive, and -for more than %v, which is not looked at", warmUp)
+	if s.rate <= 0 || s.duration <= 0 {
+		return errors.New("-rate and -for must be positive")
 	}
 	dir := s.dir
 	if dir == "" {
@@ -65,7 +65,7 @@ func soak(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	var samples samples
+	samples := samples{warmUp: min(time.Minute, s.duration/5)}
 	load := faults.Load{For: s.duration, Every: time.Duration(float64(time.Second) / s.rate), Watch: samples.watch}
 	result, err := lab.Soak(ctx, load)
 	if err != nil {

@@ -16,8 +16,6 @@ import (
 
 const (
 	sampleEvery = 2 * time.Second
-	// warmUp is left out: caches and the heap have to get to their size.
-	warmUp = time.Minute
 	// growth is how much larger the second half's lower quartile may be than the
 	// first's. The lower quartile is what is left after garbage collections; peaks
 	// do not move it.
@@ -37,13 +35,14 @@ const (
 
 // samples are the metrics of the scaler over time.
 type samples struct {
+	warmUp time.Duration // is left out: caches and the heap have to get to their size
 	values map[string][]float64
 }
 
 // watch samples until ctx ends.
 func (s *samples) watch(ctx context.Context, scaler *bench.Scaler) error {
 	s.values = map[string][]float64{}
-	_ = bench.Sleep(ctx, warmUp) // the loop looks at ctx
+	_ = bench.Sleep(ctx, s.warmUp) // the loop looks at ctx
 	for ctx.Err() == nil {
 		now, err := read(context.WithoutCancel(ctx), scaler.HTTPAddr)
 		if err != nil {
