@@ -63,7 +63,7 @@ func (c *ControlPlane) startMetricsServer(ctx context.Context) error {
 	return c.registerMetrics(ctx, port)
 }
 
-// letMetricsBeRead gives everybody the right to read metrics.
+// letMetricsBeRead grants everybody the right to read metrics.
 func (c *ControlPlane) letMetricsBeRead(ctx context.Context) error {
 	client, err := kubernetes.NewForConfig(c.restConfig)
 	if err != nil {

@@ -46,11 +46,12 @@ func (s settings) print(results []faults.Result) error {
 
 // table is one in Markdown, in the order of the suite.
 func table(rows map[string]string) string {
-	text := head
+	var text strings.Builder
+	text.WriteString(head)
 	for _, f := range faults.All() {
-		text += rows[f.Name]
+		text.WriteString(rows[f.Name])
 	}
-	return text
+	return text.String()
 }
 
 func row(r faults.Result) string {
