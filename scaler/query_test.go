@@ -1,6 +1,7 @@
 package scaler_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,16 +54,17 @@ func TestQueryLeavesNothingBehind(t *testing.T) {
 }
 
 // gathered returns all metrics as text.
-func gathered(t *testing.T, registry *prometheus.Registry) (text string) {
+func gathered(t *testing.T, registry *prometheus.Registry) string {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
+	var text strings.Builder
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			text += family.GetName() + " " + metric.String() + "\n"
+			text.WriteString(family.GetName() + " " + metric.String() + "\n")
 		}
 	}
-	return text
+	return text.String()
 }

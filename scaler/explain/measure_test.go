@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func largeDecision(url adoqueue.OrganizationURL) *engine.Decision {
 			r := adoqueue.JobRequest{ID: id, QueueTime: now}
 			v := plan.Verdict{RequestID: id, Outcome: plan.ByNewJob, Group: key}
 			if i > 1 {
-				uid := fmt.Sprintf("%d", id)
+				uid := strconv.FormatInt(id, 10)
 				r.State, r.AssignTime, r.Agent = adoqueue.Running, now, key.Name+"-"+uid
 				v.Outcome, v.Job = plan.ByBusyJob, uid
 				jobs = append(jobs, fleet.Job{UID: uid, Namespace: "ado", Name: key.Name, Created: now, Pods: []fleet.Pod{{Name: r.Agent, JobUID: uid}}})

@@ -29,13 +29,13 @@ func measured(t *testing.T, registry *prometheus.Registry, prefix string) map[st
 			continue
 		}
 		for _, metric := range family.GetMetric() {
-			name := rest
+			words := []string{rest}
 			for _, label := range metric.GetLabel() {
 				if label.GetName() != "namespace" && label.GetName() != "organization" {
-					name += " " + label.GetValue()
+					words = append(words, label.GetValue())
 				}
 			}
-			values[strings.TrimSpace(name)] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetHistogram().GetSampleSum()
+			values[strings.TrimSpace(strings.Join(words, " "))] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetHistogram().GetSampleSum()
 		}
 	}
 	return values
