@@ -121,8 +121,12 @@ func (m *Metrics) measureWay(r *record, request *adoqueue.JobRequest, key plan.K
 		step Step
 		at   time.Time
 	}{
-		{StepCounted, r.counted.time()}, {StepReported, r.reported.time()}, {StepJob, r.job.created.time()},
-		{StepScheduled, r.job.scheduled.time()}, {StepStarted, r.job.started.time()}, {StepRegistered, r.registered.time()},
+		{StepCounted, r.counted.time()},
+		{StepReported, r.reported.time()},
+		{StepJob, r.job.created.time()},
+		{StepScheduled, r.job.scheduled.time()},
+		{StepStarted, r.job.started.time()},
+		{StepRegistered, r.registered.time()},
 		{StepAssigned, request.AssignTime},
 	} {
 		// Kubernetes' times have whole seconds.
