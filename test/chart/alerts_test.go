@@ -33,59 +33,82 @@ type alertCase struct {
 // it in one thing and in which it does not.
 var alertCases = map[string][]alertCase{
 	"AzurePipelinesScalerDown": {
-		{"no replica is up", `up{namespace="ado",job="ado-agent-orchestrator",pod="a"} 0x20
+		{
+			"no replica is up", `up{namespace="ado",job="ado-agent-orchestrator",pod="a"} 0x20
 			up{namespace="ado",job="other"} 1x20`, 6 * time.Minute,
-			[]string{"No replica of the scaler ado/ado-agent-orchestrator can be reached."}},
-		{"there is none", `up{namespace="ado",job="other"} 1x20`, 6 * time.Minute,
-			[]string{"No replica of the scaler ado/ado-agent-orchestrator can be reached."}},
+			[]string{"No replica of the scaler ado/ado-agent-orchestrator can be reached."},
+		},
+		{
+			"there is none", `up{namespace="ado",job="other"} 1x20`, 6 * time.Minute,
+			[]string{"No replica of the scaler ado/ado-agent-orchestrator can be reached."},
+		},
 		{"one of two is up", `up{namespace="ado",job="ado-agent-orchestrator",pod="a"} 0x20
 			up{namespace="ado",job="ado-agent-orchestrator",pod="b"} 1x20`, 15 * time.Minute, nil},
 		{"a restart", `up{namespace="ado",job="ado-agent-orchestrator",pod="a"} 1x5 0x2 1x20`, 9 * time.Minute, nil},
 	},
 	"AzureDevOpsRequestsFail": {
-		{"one organization of two is revoked", requests("fabrikam", "401", "0+6x30") + requests("fabrikam", "200", "9x30") + requests("contoso", "200", "0+6x30"),
-			16 * time.Minute, []string{"Most requests to https://dev.azure.com/fabrikam (jobrequests) fail."}},
+		{
+			"one organization of two is revoked", requests("fabrikam", "401", "0+6x30") + requests("fabrikam", "200", "9x30") + requests("contoso", "200", "0+6x30"),
+			16 * time.Minute,
+			[]string{"Most requests to https://dev.azure.com/fabrikam (jobrequests) fail."},
+		},
 		{"a few fail", requests("contoso", "503", "0+1x30") + requests("contoso", "200", "0+6x30"), 16 * time.Minute, nil},
 		{"for a moment", requests("contoso", "503", "0+6x2 12x30") + requests("contoso", "200", "0x2 0+6x30"), 12 * time.Minute, nil},
 	},
 	"AzureDevOpsSnapshotStale": {
-		{"of both replicas", snapshot("a", "60x30") + snapshot("b", "120x30"), 16 * time.Minute,
-			[]string{"The jobs of pool Linux of https://dev.azure.com/contoso were last read 14m 0s ago."}},
+		{
+			"of both replicas", snapshot("a", "60x30") + snapshot("b", "120x30"), 16 * time.Minute,
+			[]string{"The jobs of pool Linux of https://dev.azure.com/contoso were last read 14m 0s ago."},
+		},
 		{"of the replica that KEDA does not ask", snapshot("a", "60x4 _x30") + snapshot("b", "0+60x30"), 16 * time.Minute, nil},
 		{"of a pool that nobody asks about", snapshot("a", "0x5 _x30"), 16 * time.Minute, nil},
 	},
 	"AzurePipelinesScalerFails": {
-		{"all the time", handled("a", "Unavailable", "0+6x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute,
-			[]string{"KEDA's calls to the scaler fail with Unavailable."}},
+		{
+			"all the time", handled("a", "Unavailable", "0+6x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute,
+			[]string{"KEDA's calls to the scaler fail with Unavailable."},
+		},
 		{"a call that was cancelled", handled("a", "Canceled", "0+6x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute, nil},
 		{"once", handled("a", "Unavailable", "0x3 1x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute, nil},
 	},
 	"AzurePipelinesJobWaits": {
-		{"for longer than it may", oldest("a", "60x30") + oldest("b", "60x30"), 18 * time.Minute,
-			[]string{"A job of pool Linux of https://dev.azure.com/contoso has waited for an agent for 17m 0s."}},
+		{
+			"for longer than it may", oldest("a", "60x30") + oldest("b", "60x30"), 18 * time.Minute,
+			[]string{"A job of pool Linux of https://dev.azure.com/contoso has waited for an agent for 17m 0s."},
+		},
 		{"not so long", oldest("a", "180x30"), 18 * time.Minute, nil},
 		{"none", oldest("a", "0x30"), 18 * time.Minute, nil},
 		{"as the replica saw it that KEDA asked before", oldest("a", "60x30") + oldest("b", "0x30"), 18 * time.Minute, nil},
 		{"in a pool that is served no more", oldest("a", "60x6 _x30"), 18 * time.Minute, nil},
 	},
 	"AzurePipelinesAgentStartFailed": {
-		{"three times", failures("a", "0x3 1x3 2x3 3x9") + failures("b", "0x30"), 14 * time.Minute,
-			[]string{"Jobs of ScaledJob ado/build failed 3 times in a row before accepting a job."}},
+		{
+			"three times", failures("a", "0x3 1x3 2x3 3x9") + failures("b", "0x30"), 14 * time.Minute,
+			[]string{"Jobs of ScaledJob ado/build failed 3 times in a row before accepting a job."},
+		},
 		{"twice", failures("a", "0x3 1x3 2x9"), 10 * time.Minute, nil},
 		{"until one took a job", failures("a", "0x3 3x5 0x9"), 12 * time.Minute, nil},
 	},
 	"AzurePipelinesAgentPodNotStarted": {
-		{"one", stuckJobs("a", "0x3 1x30") + stuckJobs("b", "0x30"), 10 * time.Minute,
-			[]string{"Pods of ScaledJob ado/build have not started: ImagePullBackOff."}},
+		{
+			"one", stuckJobs("a", "0x3 1x30") + stuckJobs("b", "0x30"), 10 * time.Minute,
+			[]string{"Pods of ScaledJob ado/build have not started: ImagePullBackOff."},
+		},
 		{"for a moment", stuckJobs("a", "0x3 1x3 0x30"), 10 * time.Minute, nil},
 	},
 	"AzurePipelinesJobsLate": {
-		{"all of them for an hour", late("a", "0+1x90") + waits("a", "0+1x90"), 70 * time.Minute,
-			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
-		{"none gets an agent", late("a", "0+1x90") + waits("a", "0x90"), 70 * time.Minute,
-			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
-		{"more than a share of a day", late("a", "0+2x500") + waits("a", "0+5x500"), 400 * time.Minute,
-			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."}},
+		{
+			"all of them for an hour", late("a", "0+1x90") + waits("a", "0+1x90"), 70 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."},
+		},
+		{
+			"none gets an agent", late("a", "0+1x90") + waits("a", "0x90"), 70 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."},
+		},
+		{
+			"more than a share of a day", late("a", "0+2x500") + waits("a", "0+5x500"), 400 * time.Minute,
+			[]string{"Too many jobs of ScaledJob ado/build wait for an agent longer than 5m."},
+		},
 		{"a few", late("a", "0+1x500") + waits("a", "0+5x500"), 400 * time.Minute, nil},
 		{"two of two", late("a", "0x3 1x3 2x90") + waits("a", "0x3 1x3 2x90"), 10 * time.Minute, nil},
 		{"an hour ago", late("a", "0+1x30 30x90") + waits("a", "0+1x120"), 70 * time.Minute, nil},
@@ -96,8 +119,10 @@ var alertCases = map[string][]alertCase{
 		{"in a month", expiry("2592000x30"), 10 * time.Minute, nil},
 	},
 	"AzurePipelinesScalerTLSReloadFailed": {
-		{"of one replica", reload("a", "1x30") + reload("b", "0x30"), 6 * time.Minute,
-			[]string{"The scaler cannot use its TLS files; what they held before serves."}},
+		{
+			"of one replica", reload("a", "1x30") + reload("b", "0x30"), 6 * time.Minute,
+			[]string{"The scaler cannot use its TLS files; what they held before serves."},
+		},
 		{"while they are replaced", reload("a", "0x3 1x1 0x30"), 6 * time.Minute, nil},
 	},
 }
