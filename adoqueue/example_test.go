@@ -3,7 +3,6 @@ package adoqueue_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"time"
 
@@ -18,18 +17,18 @@ func ExampleCache_Snapshot() {
 	azure := adotest.New(adotest.Options{AllowUnmatched: true})
 	azure.AddPool(adotest.Pool{Name: "linux"})
 	if _, err := azure.Queue("linux", adotest.Job{Demands: []string{"docker"}}); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 
 	organization, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	client, err := adoqueue.NewClient(organization, adoqueue.PAT("adotest-pat"), adoqueue.Options{
 		HTTPClient: &http.Client{Transport: azure.Transport()},
 	})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	cache := adoqueue.NewCache(client, adoqueue.CacheOptions{})
 	defer cache.Close()
@@ -38,7 +37,7 @@ func ExampleCache_Snapshot() {
 	for range 3 { // only the first call sends a request
 		snapshot, err := cache.Snapshot(ctx, adoqueue.PoolRef{Name: "linux"}, time.Minute)
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		for _, request := range snapshot.Requests {
 			fmt.Println(snapshot.Pool.Name, request.State == adoqueue.Queued, request.Demands[0])
@@ -54,7 +53,7 @@ func ExampleCache_Snapshot() {
 func ExampleDemand_MetBy() {
 	capabilities, err := adoqueue.ParseCapabilities("docker,java=17.0.2")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for _, text := range []string{"docker", "Java -gtVersion 17", "java -equals 17", "gpu"} {
 		fmt.Println(text, adoqueue.ParseDemand(text).MetBy(capabilities))

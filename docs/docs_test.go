@@ -49,7 +49,7 @@ func documents(t *testing.T) map[string]string {
 }
 
 var (
-	fence      = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	fence      = regexp.MustCompile("(?ms)^ *```.*?\n *```$")
 	comment    = regexp.MustCompile(`(?s)<!--.*?-->`)
 	inlineCode = regexp.MustCompile("`[^`\n]+`")
 	link       = regexp.MustCompile(`\]\(([^)\s]+)\)`)

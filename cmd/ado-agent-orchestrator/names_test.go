@@ -76,7 +76,7 @@ func TestDocumentedNames(t *testing.T) {
 // documentTexts returns all documents, without code blocks.
 func documentTexts(t *testing.T) map[string]string {
 	t.Helper()
-	block := regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	block := regexp.MustCompile("(?ms)^ *```.*?\n *```")
 	texts := map[string]string{}
 	for _, pattern := range []string{"*.md", "docs/*.md", "linux/*.md", "deploy/helm/*/*.md", ".github/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))

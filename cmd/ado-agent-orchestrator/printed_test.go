@@ -50,7 +50,7 @@ func (p printed) flag(names ...string) (values []string) {
 // as this machine can, by the entry of its program in checks.
 func printedCommands(t *testing.T) (commands []printed) {
 	t.Helper()
-	block := regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
+	block := regexp.MustCompile("(?ms)^ *```sh(\n.*?)\n *```")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -90,13 +90,14 @@ func checkGo(t *testing.T, p printed) string {
 			}
 		}
 	}
-	sources := ""
+	var all strings.Builder
 	for _, folder := range packages {
 		if problem := exists(filepath.Join(module, folder)); problem != "" {
 			return problem
 		}
-		sources += sourcesOf(t, filepath.Join(root, module, folder))
+		all.WriteString(sourcesOf(t, filepath.Join(root, module, folder)))
 	}
+	sources := all.String()
 	for _, pattern := range p.flag("-run") {
 		if pattern != "^$" && !slices.ContainsFunc(testsIn(sources), regexp.MustCompile(pattern).MatchString) {
 			return "no test matches " + pattern
@@ -193,7 +194,7 @@ func checkHelm(t *testing.T, p printed) string {
 		return ""
 	}
 	values := map[string]any{}
-	content, err := os.ReadFile(filepath.Join(root, "deploy/helm/ado-agent-orchestrator/values.yaml"))
+	content, err := os.ReadFile(root + "/deploy/helm/ado-agent-orchestrator/values.yaml")
 	if err == nil {
 		err = yaml.Unmarshal(content, &values)
 	}
@@ -247,8 +248,10 @@ func unknownValue(values map[string]any, path string) string {
 
 // checkKubectl compares names with those that the documents create.
 func checkKubectl(t *testing.T, p printed) string {
-	if namespace := p.flag("--namespace"); namespace != nil && !slices.Contains([]string{"ado", "keda", "ado-agent-orchestrator"}, namespace[0]) {
-		return "no document creates the namespace " + namespace[0]
+	for _, namespace := range p.flag("--namespace") {
+		if !slices.Contains([]string{"ado", "keda", "ado-agent-orchestrator"}, namespace) {
+			return "no document creates the namespace " + namespace
+		}
 	}
 	if rest := p.after("--"); rest != nil {
 		if !slices.Contains(p.words, "deployment/ado-agent-orchestrator") || rest[0] != "ado-agent-orchestrator" {

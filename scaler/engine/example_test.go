@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,7 +29,7 @@ func ExampleEngine_Answer() {
 
 	organization, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	e := engine.New(engine.Options{
 		Organizations: []engine.Organization{{URL: organization, Queue: azure}},
@@ -43,7 +42,7 @@ func ExampleEngine_Answer() {
 
 	answer, err := e.Answer(context.Background(), engine.Question{Key: key, Metadata: metadata})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	fmt.Println("count:", answer.Used)
 	fmt.Println("value:", answer.Value, "with 1 unfinished Job, so 1 is missing")
