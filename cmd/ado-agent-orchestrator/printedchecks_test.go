@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	externalscaler "github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 )
 
 // checks return what is wrong with a printed command, by its program.
@@ -24,6 +26,7 @@ var checks = map[string]func(t *testing.T, p printed) string{
 	"helm":                   checkHelm,
 	"kubectl":                checkKubectl,
 	"grpcurl":                checkGRPCurl,
+	"curl":                   checkCurl,
 	".ci/run":                func(_ *testing.T, p printed) string { return script("run", append(p.words[1:], "help")...) },
 	".ci/release":            func(_ *testing.T, p printed) string { return script("release", "check", p.words[2]) },
 	// Other people's programs, with nothing of ours in their arguments but what
@@ -291,6 +294,19 @@ func checkGRPCurl(_ *testing.T, p printed) string {
 		if err := protojson.Unmarshal([]byte(data), &externalscaler.GetMetricsRequest{}); err != nil {
 			return err.Error()
 		}
+	}
+	return ""
+}
+
+// checkCurl finds the path among those that the program serves.
+func checkCurl(_ *testing.T, p printed) string {
+	address, err := url.Parse(p.words[len(p.words)-1])
+	if err != nil {
+		return err.Error()
+	}
+	served := []string{"/", "/metrics", "/healthz", "/readyz", explain.Path}
+	if address.Host != "localhost:8080" || !slices.Contains(served, address.Path) {
+		return "the program does not serve that"
 	}
 	return ""
 }
