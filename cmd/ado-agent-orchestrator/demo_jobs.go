@@ -37,28 +37,36 @@ func queueJobs(ctx context.Context, standIn *adotest.Server) error {
 		if err := queueBurst(standIn); err != nil {
 			return err
 		}
-		if !tick(ctx, between(7*time.Second, 10*time.Second)) {
+		if !tick(ctx, 3*time.Second) {
+			return nil
+		}
+		if err := queueOthers(standIn); err != nil {
+			return err
+		}
+		if !tick(ctx, between(5*time.Second, 8*time.Second)) {
 			return nil
 		}
 	}
 }
 
-// queueBurst queues some jobs, and some of the other team, whose agents take them at
-// once.
 func queueBurst(standIn *adotest.Server) error {
-	jobs := make([]adotest.Job, 3+rand.IntN(4))
-	for i := range jobs {
-		jobs[i] = adotest.Job{Pipeline: demoPipelines[rand.IntN(len(demoPipelines))], Duration: between(2*time.Second, 6*time.Second)}
-	}
-	others := adotest.Job{Pipeline: demoOthers, Demands: []string{demoOthers}, Duration: between(3*time.Second, 5*time.Second)}
-	for _, pool := range demoPools() {
-		for _, job := range jobs {
+	for range 3 + rand.IntN(4) {
+		job := adotest.Job{Pipeline: demoPipelines[rand.IntN(len(demoPipelines))], Duration: between(2*time.Second, 6*time.Second)}
+		for _, pool := range demoPools() {
 			if _, err := standIn.Queue(pool, job); err != nil {
 				return fmt.Errorf("queue a job in pool %s: %w", pool, err)
 			}
 		}
+	}
+	return nil
+}
+
+// queueOthers queues jobs of the other team, whose agents take them at once.
+func queueOthers(standIn *adotest.Server) error {
+	job := adotest.Job{Pipeline: demoOthers, Demands: []string{demoOthers}, Duration: between(3*time.Second, 5*time.Second)}
+	for _, pool := range demoPools() {
 		for _, agent := range demoOtherAgents {
-			id, err := standIn.Queue(pool, others)
+			id, err := standIn.Queue(pool, job)
 			if err == nil {
 				err = standIn.Assign(id, agent)
 			}

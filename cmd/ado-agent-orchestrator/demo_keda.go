@@ -19,7 +19,7 @@ import (
 
 // How long agents take, and wait for a job.
 const (
-	demoIdleTimeout = 5 * time.Second
+	demoIdleTimeout = 3 * time.Second
 	demoCleanUp     = 1500 * time.Millisecond
 )
 

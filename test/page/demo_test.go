@@ -61,7 +61,7 @@ func TestPicture(t *testing.T) {
 	d := startDemo(t)
 	time.Sleep(pictureAfter) // this is no test
 	b := open(t, d.page)
-	b.size(1280, 1010)
+	b.size(1280, 1240)
 	b.prefer("light")
 	call(b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
 	b.load()

@@ -39,13 +39,18 @@ func supplyOf(p *explain.Pool, w window) *supplyView {
 	}
 }
 
+// foreign reports whether a request is served by others, who need no agent of ours.
+func foreign(q *explain.Request) bool {
+	return q.Outcome == "other agent" || q.Outcome == "other shard"
+}
+
 // demandOf returns the changes of how many requests are unfinished, and of how many
 // run. Those that agents of others took are no demand of ours.
 func demandOf(p *explain.Pool) (unfinished, running []change) {
 	for i := range p.Requests {
 		q := &p.Requests[i]
 		queued, started, finished := at(q.Chain, explain.StepQueued), served(q.Chain), at(q.Chain, explain.StepFinished)
-		if queued.IsZero() || q.Outcome == "other agent" || q.Outcome == "other shard" {
+		if queued.IsZero() || foreign(q) {
 			continue
 		}
 		gone := q.Progress == explain.Finished

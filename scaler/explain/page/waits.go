@@ -71,7 +71,7 @@ func waitsOf(p *explain.Pool, w window) *waitsView {
 	for i := range p.Requests {
 		chain := p.Requests[i].Chain
 		wait, ok := waitOf(chain)
-		if !ok || !w.holds(served(chain)) {
+		if !ok || foreign(&p.Requests[i]) || !w.holds(served(chain)) {
 			continue
 		}
 		whole = append(whole, wait)
