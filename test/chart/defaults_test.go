@@ -27,7 +27,7 @@ func TestDefaultsFile(t *testing.T) {
 	if err := encoder.Encode(document.Content[0]); err != nil {
 		t.Fatal(err)
 	}
-	same(t, filepath.Join(chartDir, "files/defaults.yaml"), text.String())
+	same(t, filepath.Join(chartDir, "files", "defaults.yaml"), text.String())
 }
 
 // structure removes comments, and empties mappings that are documented as a whole:
