@@ -267,7 +267,7 @@ func (a *agent) changed() {
 
 // ready reports whether the agent would take a request now.
 func (a *agent) ready() bool {
-	return a.online && a.enabled && a.holding == nil && !(a.once && a.served) && (a.session == nil || !a.session.leaving)
+	return a.online && a.enabled && a.holding == nil && (!a.once || !a.served) && (a.session == nil || !a.session.leaving)
 }
 
 func (a *agent) status() string {
