@@ -213,7 +213,7 @@ func TestTestPods(t *testing.T) {
 	}
 }
 
-// TestQuoted wants names that YAML takes for numbers and booleans to stay strings.
+// TestQuoted wants names that YAML treats as numbers and booleans to stay strings.
 func TestQuoted(t *testing.T) {
 	list := render(t, parse(t, `
 organization: {url: https://dev.azure.com/123, existingSecret: "123", existingSecretKey: "true"}
