@@ -54,7 +54,7 @@ func withBrowser(run func() int) (code int, err error) {
 	defer stop()
 	ctx, end := chromedp.NewContext(allocator)
 	defer end()
-	browser = ctx
+	browser = ctx //nolint:fatcontext // set once, before the tests
 	if err := chromedp.Do(browser); err != nil {
 		return 0, fmt.Errorf("start %s: %w", path, err)
 	}
