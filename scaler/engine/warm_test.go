@@ -315,12 +315,12 @@ func TestReplacedWithoutNews(t *testing.T) {
 // TestScheduled has pods scaled by the schedule alone, ten minutes ahead and while
 // Azure DevOps does not answer.
 func TestScheduled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, inView := range []bool{true, false} {
+	url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, inView := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
 			index := fleet.NewIndex(2 * time.Minute)
 			e := engine.New(engine.Options{
 				Organizations: []engine.Organization{{URL: url, Queue: &slowQueue{delay: time.Hour}}}, Cluster: view{index},
@@ -348,6 +348,6 @@ func TestScheduled(t *testing.T) {
 			ask(1)
 			time.Sleep(time.Second)
 			ask(3)
-		}
-	})
+		})
+	}
 }

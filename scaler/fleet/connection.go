@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net/http" //nolint:depguard // client-go has its transports in these types
 	"sync"
 	"time"
 

@@ -65,11 +65,11 @@ var alertCases = map[string][]alertCase{
 	},
 	"AzurePipelinesScalerFails": {
 		{
-			"all the time", handled("a", "Unavailable", "0+6x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute,
+			"all the time", handled("Unavailable", "0+6x30") + handled("OK", "0+6x30"), 21 * time.Minute,
 			[]string{"KEDA's calls to the scaler fail with Unavailable."},
 		},
-		{"a call that was cancelled", handled("a", "Canceled", "0+6x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute, nil},
-		{"once", handled("a", "Unavailable", "0x3 1x30") + handled("a", "OK", "0+6x30"), 21 * time.Minute, nil},
+		{"a call that was cancelled", handled("Canceled", "0+6x30") + handled("OK", "0+6x30"), 21 * time.Minute, nil},
+		{"once", handled("Unavailable", "0x3 1x30") + handled("OK", "0+6x30"), 21 * time.Minute, nil},
 	},
 	"AzurePipelinesJobWaits": {
 		{
@@ -127,10 +127,10 @@ var alertCases = map[string][]alertCase{
 	},
 }
 
-func metric(name string, labels ...string) func(values string) string {
+func metric(name string, keysAndValues ...string) func(values string) string {
 	var pairs []string
-	for i := 0; i < len(labels); i += 2 {
-		pairs = append(pairs, labels[i]+`="`+labels[i+1]+`"`)
+	for i := 0; i < len(keysAndValues); i += 2 {
+		pairs = append(pairs, keysAndValues[i]+`="`+keysAndValues[i+1]+`"`)
 	}
 	return func(values string) string { return name + "{" + strings.Join(pairs, ",") + "} " + values + "\n" }
 }
@@ -148,8 +148,8 @@ func oldest(pod, values string) string {
 	return metric("ado_agent_orchestrator_pool_oldest_queued_timestamp_seconds", "organization", "https://dev.azure.com/contoso", "pool", "Linux", "pod", pod)(values)
 }
 
-func handled(pod, code, values string) string {
-	return metric("grpc_server_handled_total", "grpc_service", "externalscaler.ExternalScaler", "grpc_code", code, "pod", pod)(values)
+func handled(code, values string) string {
+	return metric("grpc_server_handled_total", "grpc_service", "externalscaler.ExternalScaler", "grpc_code", code, "pod", "a")(values)
 }
 
 func failures(pod, values string) string {

@@ -68,7 +68,7 @@ func runsRecipes(t *testing.T, b *bench.Bench) {
 			serve := sync.OnceFunc(func() { close(up) })
 			made, err := b.NewSite(t.Context(), bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan {
 				return controlplane.Plan{Run: func(ctx context.Context, c controlplane.Container) int {
-					waited := (<-chan struct{})(up)
+					var waited <-chan struct{} = up
 					if c.Name != "agent" {
 						serve()
 						waited = ctx.Done()

@@ -22,12 +22,10 @@ type rightsCase struct {
 	want         map[string][]string
 }
 
-var (
-	view = []string{
-		"create events.events.k8s.io", "list events", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
-		"patch events.events.k8s.io", "watch events", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
-	}
-)
+var view = []string{
+	"create events.events.k8s.io", "list events", "list jobs.batch", "list pods", "list scaledjobs.keda.sh", "list scaledobjects.keda.sh",
+	"patch events.events.k8s.io", "watch events", "watch jobs.batch", "watch pods", "watch scaledjobs.keda.sh", "watch scaledobjects.keda.sh",
+}
 
 // leader is what an election takes, by the lease of the release of that name.
 func leader(name string) []string {

@@ -206,7 +206,7 @@ func (p *place) run(args, env []string) (out string, code int) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, p.program, append([]string{"explain"}, args...)...) //nolint:gosec // our own program
+	command := exec.CommandContext(ctx, p.program, append([]string{"explain"}, args...)...)
 	command.Env = env
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

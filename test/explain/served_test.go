@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestServed(t *testing.T) {
 	p.must(err)
 	want := "queued counted reported job created pod scheduled pod started assigned running finished"
 	p.eventually(func() string {
-		r, code := p.explain("--request", fmt.Sprint(id))
+		r, code := p.explain("--request", strconv.FormatInt(id, 10))
 		if len(r.Pools) != 1 || len(r.Pools[0].Requests) != 1 || code != 0 {
 			return fmt.Sprintf("exit code %d, %+v", code, r)
 		}
@@ -36,6 +37,6 @@ func TestServed(t *testing.T) {
 		}
 		return ""
 	})
-	table, _ := p.run([]string{"--address", p.scaler.HTTPAddr, "--request", fmt.Sprint(id)}, nil)
+	table, _ := p.run([]string{"--address", p.scaler.HTTPAddr, "--request", strconv.FormatInt(id, 10)}, nil)
 	p.t.Log("\n" + table)
 }
