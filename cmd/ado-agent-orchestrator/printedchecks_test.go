@@ -29,6 +29,7 @@ var checks = map[string]func(t *testing.T, p printed) string{
 	"curl":                   checkCurl,
 	".ci/run":                func(_ *testing.T, p printed) string { return script("run", append(p.words[1:], "help")...) },
 	".ci/release":            func(_ *testing.T, p printed) string { return script("release", "check", p.words[2]) },
+	".ci/fuzz":               func(_ *testing.T, p printed) string { return script("fuzz", append(p.words[1:], "NoSuchTarget")...) },
 	// Other people's programs, with nothing of ours in their arguments but what
 	// stands in the commands around them.
 	"git":    func(*testing.T, printed) string { return "" },
