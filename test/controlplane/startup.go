@@ -129,7 +129,7 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 		args: []string{
 			"--etcd-servers=" + c.apiServer.etcd, "--bind-address=127.0.0.1", "--secure-port=" + port,
 			"--tls-cert-file=" + c.certFile(), "--tls-private-key-file=" + c.keyFile(),
-			"--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
+			"--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none", "--allow-privileged",
 			"--token-auth-file=" + c.tokenFile(), "--authorization-mode=RBAC",
 			"--service-account-issuer=https://kubernetes.default.svc",
 			"--service-account-key-file=" + c.certFile(), "--service-account-signing-key-file=" + c.keyFile(),
