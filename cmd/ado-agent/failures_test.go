@@ -89,7 +89,7 @@ func TestRevokedToken(t *testing.T) {
 		Operation: adotest.OpMessages, Method: http.MethodGet, Status: http.StatusUnauthorized,
 		Body: []byte(`{"message":"revoked","typeKey":"TaskAgentAccessTokenExpiredException"}`), ContentType: "application/json",
 	})
-	launch(t, ado).exits(0, "was revoked", "The agent ended by itself and without a job.")
+	launch(t, ado).exits(0, "was revoked", "The agent ended without a job and without being asked to.")
 	wantNoAgents(t, ado)
 }
 
