@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,15 +57,22 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	for _, vec := range c.vecs() {
 		vec.Collect(metrics)
 	}
+	shown := map[string]bool{}
 	for _, d := range c.explainer.history.newest(time.Now().Add(-shownFor)) {
-		collectDecision(d, inView, metrics)
+		if name := d.Organization.String() + " " + d.Snapshot.Pool.Name; !shown[name] {
+			shown[name] = true
+			collectRequests(d, metrics)
+		}
+		collectIdle(d, inView, metrics)
 	}
 }
 
-func collectDecision(d *engine.Decision, inView map[plan.Key]bool, metrics chan<- prometheus.Metric) {
-	gauge := func(desc *prometheus.Desc, value int, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
-	}
+func gauge(desc *prometheus.Desc, value int, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
+}
+
+// collectRequests shows why requests of a pool are not served.
+func collectRequests(d *engine.Decision, metrics chan<- prometheus.Metric) {
 	counts := map[Code]int{}
 	for i := range d.Plan.Requests {
 		if v := &d.Plan.Requests[i]; v.Outcome == plan.Unserved {
@@ -72,14 +80,21 @@ func collectDecision(d *engine.Decision, inView map[plan.Key]bool, metrics chan<
 		}
 	}
 	for _, reason := range reasons {
-		gauge(unservedRequests, counts[reason], d.Organization.String(), d.Snapshot.Pool.Name, string(reason))
+		metrics <- gauge(unservedRequests, counts[reason], d.Organization.String(), d.Snapshot.Pool.Name, string(reason))
 	}
+}
+
+// collectIdle shows the idle agents of the ScaledJobs in view, and takes each out of
+// inView: one that changes its pool, or whose pool only KEDA knows, has a part in
+// several decisions, and a series that is sent twice makes the whole scrape fail.
+func collectIdle(d *engine.Decision, inView map[plan.Key]bool, metrics chan<- prometheus.Metric) {
 	idle := idleAgents(d)
 	for i := range d.Groups {
 		key := d.Groups[i].Key
 		if inView[key] {
-			gauge(idleAgentsNow, idle[key], key.Namespace, key.Name)
-			gauge(idleAgentsWanted, d.Plan.Groups[key].Idle, key.Namespace, key.Name)
+			delete(inView, key)
+			metrics <- gauge(idleAgentsNow, idle[key], key.Namespace, key.Name)
+			metrics <- gauge(idleAgentsWanted, d.Plan.Groups[key].Idle, key.Namespace, key.Name)
 		}
 	}
 }
@@ -104,7 +119,8 @@ var blockCodes = map[engine.BlockCause]Code{
 	engine.HeldBack: CodeBackOff, engine.Unresolved: CodeNotAsked,
 }
 
-// newest returns the last decisions of the pools that were made since a time.
+// newest returns the last decisions of the pools that were made since a time, the
+// newest first.
 func (h *history) newest(since time.Time) (decisions []*engine.Decision) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,5 +129,6 @@ func (h *history) newest(since time.Time) (decisions []*engine.Decision) {
 			decisions = append(decisions, p.last)
 		}
 	}
+	slices.SortFunc(decisions, func(a, b *engine.Decision) int { return b.MadeAt.Compare(a.MadeAt) })
 	return decisions
 }

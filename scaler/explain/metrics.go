@@ -83,6 +83,9 @@ func (m *Metrics) measure(p *poolHistory, d *engine.Decision) {
 	}
 	if followed {
 		for key, agents := range p.idle {
+			if _, planned := d.Plan.Groups[key]; !planned {
+				continue // its series would be made again, and never swept
+			}
 			m.of(key, m.idle).Add(float64(agents) * d.MadeAt.Sub(p.last.MadeAt).Seconds())
 		}
 	}

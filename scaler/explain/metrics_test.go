@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // measured returns the values of the metrics that begin so, by the rest of their
@@ -186,4 +188,52 @@ func TestMetricsOfUnusedJobs(t *testing.T) {
 			t.Errorf("%v decisions", n)
 		}
 	})
+}
+
+// TestMetricsOfSeveralDecisions has a ScaledJob with a part in the decisions about two
+// pools, and a pool that was made again under its name.
+func TestMetricsOfSeveralDecisions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build, url := w.scaledJob("build", "docker", nil), organization(t)
+		for i, p := range []adoqueue.Pool{{ID: 1, Name: pool}, {ID: 2, Name: "Other"}, {ID: 3, Name: pool}} {
+			time.Sleep(time.Second)
+			w.explainer.Decided(decisionWith(url, p, build, i+1))
+		}
+		wantMeasured(t, registry, "idle_agents", map[string]float64{"build": 3, "_wanted build": 0})
+		if n := measured(t, registry, "unserved_job_requests")["Linux no-scaled-job"]; n != 3 {
+			t.Errorf("%v unserved requests, want the 3 of the newest decision", n)
+		}
+	})
+}
+
+// TestMetricsOfOneThatIsGone has a ScaledJob leave a pool after its series were swept.
+func TestMetricsOfOneThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build, url := plan.Key{Namespace: "ado", Name: "build"}, organization(t)
+		p := adoqueue.Pool{ID: 12, Name: pool}
+		w.explainer.Decided(decisionWith(url, p, build, 1))
+		wantMeasured(t, registry, "idle_agent_seconds_total", map[string]float64{}) // it is not in view
+		time.Sleep(time.Second)
+		after := decisionWith(url, p, build, 0)
+		after.Groups, after.Jobs, after.Plan.Groups = nil, nil, nil
+		w.explainer.Decided(after)
+		wantMeasured(t, registry, "idle_agent_seconds_total", map[string]float64{})
+	})
+}
+
+// decisionWith is one about a pool in which a ScaledJob has idle agents, and as many
+// requests are not served.
+func decisionWith(url adoqueue.OrganizationURL, of adoqueue.Pool, key plan.Key, n int) *engine.Decision {
+	d := &engine.Decision{
+		MadeAt: time.Now(), Organization: url, Snapshot: &adoqueue.Snapshot{Pool: of, RequestedAt: time.Now()},
+		Groups: []plan.Group{{Key: key}}, Jobs: [][]fleet.Job{nil}, Plan: plan.Plan{Groups: map[plan.Key]plan.GroupPlan{key: {Waiting: n}}},
+	}
+	for i := range n {
+		id := int64(100*of.ID + i)
+		d.Snapshot.Requests = append(d.Snapshot.Requests, adoqueue.JobRequest{ID: id})
+		d.Plan.Requests = append(d.Plan.Requests, plan.Verdict{RequestID: id, Cause: plan.NoGroup})
+	}
+	return d
 }
