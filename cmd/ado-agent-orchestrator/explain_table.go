@@ -201,12 +201,12 @@ func (t *reportTable) ago(then time.Time) string {
 		return "-"
 	}
 	d := max(0, t.now.Sub(then)).Round(time.Second)
-	switch {
-	case d < time.Minute:
-		return d.String()
-	case d < time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
-	default:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	if d >= time.Hour {
+		d = d.Round(time.Minute)
 	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	return text
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -140,5 +141,20 @@ func TestExplainWatch(t *testing.T) {
 	}
 	if n := strings.Count(out.buffer.String(), "\n"); n != 3 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+func TestAgo(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for ago, want := range map[time.Duration]string{
+		0: "0s", 10 * time.Second: "10s", time.Minute: "1m", 70 * time.Second: "1m10s", 10 * time.Minute: "10m", 150 * time.Second: "2m30s",
+		time.Hour: "1h0m", 90 * time.Minute: "1h30m", 70*time.Minute + 20*time.Second: "1h10m", 50 * time.Hour: "50h0m",
+	} {
+		if got := (&reportTable{now: now}).ago(now.Add(-ago)); got != want {
+			t.Errorf("%s: %s, want %s", ago, got, want)
+		}
+	}
+	if got := (&reportTable{now: now}).ago(time.Time{}); got != "-" {
+		t.Errorf("unknown: %s", got)
 	}
 }
