@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"path"
 	"strconv"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -62,7 +61,7 @@ type Handler struct {
 	mux      *http.ServeMux
 	version  string // changes with the files, so that an open page notices
 
-	mu   sync.Mutex
+	turn chan struct{} // held by whoever renders
 	last rendered
 }
 
@@ -75,7 +74,7 @@ type rendered struct {
 
 // New returns a handler that shows what the reporter reports.
 func New(reporter Reporter, options Options) *Handler {
-	h := &Handler{reporter: reporter, options: options, mux: http.NewServeMux()}
+	h := &Handler{reporter: reporter, options: options, mux: http.NewServeMux(), turn: make(chan struct{}, 1)}
 	version := sha256.New()
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		content, err := assets.ReadFile(name)
@@ -129,14 +128,19 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 }
 
 // render makes one page at a time, and returns the last one as long as it is new.
+// Since others get it too, it is finished even if whoever asked leaves.
 func (h *Handler) render(ctx context.Context, filter explain.Filter) ([]byte, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-h.turn }()
 	query := fmt.Sprintf("%+q", []string{filter.Pool, filter.Run, filter.ScaledJob, strconv.FormatInt(filter.Request, 10)})
 	if h.last.query == query && time.Since(h.last.at) < reuseFor {
 		return h.last.body, nil
 	}
-	report := h.reporter.Report(ctx, filter)
+	report := h.reporter.Report(context.WithoutCancel(ctx), filter)
 	view := viewOf(&report, filter)
 	view.Version = h.version
 	if h.options.Compare != nil {

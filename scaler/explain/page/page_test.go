@@ -215,6 +215,30 @@ func TestManyViewersCostOne(t *testing.T) {
 	})
 }
 
+// impatient remembers whether a Report was made for somebody who had left.
+type impatient struct {
+	reporter
+
+	leave context.CancelFunc
+	err   error
+}
+
+func (r *impatient) Report(ctx context.Context, filter explain.Filter) explain.Report {
+	r.leave()
+	r.err = ctx.Err()
+	return r.reporter.Report(ctx, filter)
+}
+
+// TestViewerLeaves has a viewer leave while the page is made that others get, too.
+func TestViewerLeaves(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	r := &impatient{reporter: reporter{report: sample(t)}, leave: leave}
+	page.New(r, page.Options{}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+	if r.err != nil || len(r.asked) != 1 {
+		t.Errorf("%d reports, the last was given up: %v", len(r.asked), r.err)
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	handler := page.New(&reporter{report: sample(t)}, page.Options{})
 	for path, kind := range map[string]string{
