@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,7 +9,10 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -176,6 +180,60 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("%q: the answer has %d bytes", tt.query, len(body))
 		}
 	}
+}
+
+// slow is a Reader of an Azure DevOps that does not answer.
+type slow struct{ reading, most atomic.Int32 }
+
+func (*slow) Status() adoqueue.Status { return adoqueue.Status{} }
+
+func (s *slow) Agents(ctx context.Context, _ adoqueue.Pool, _ time.Duration) ([]adoqueue.Agent, error) {
+	s.most.Store(max(s.most.Load(), s.reading.Add(1)))
+	defer s.reading.Add(-1)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestSlowAzureDevOps waits for the agents of all pools together no longer than a
+// second, and makes one answer at a time.
+func TestSlowAzureDevOps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := &slow{}
+		url := organization(t)
+		h := &history{
+			explainer: explain.New(explain.Options{Organizations: []explain.ServedOrganization{{URL: url, Reader: reader}}}), url: url, now: time.Now(),
+		}
+		for pool := range 20 {
+			h.decide(pool+1, 1)
+		}
+		start := time.Now()
+		h.explainer.Report(t.Context(), explain.Filter{})
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("a report takes %s", took)
+		}
+		var asking sync.WaitGroup
+		for range 3 {
+			asking.Go(func() {
+				answer := httptest.NewRecorder()
+				h.explainer.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, explain.Path, http.NoBody))
+				if answer.Code != http.StatusOK {
+					t.Errorf("status %d", answer.Code)
+				}
+			})
+		}
+		synctest.Wait()
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		answer := httptest.NewRecorder()
+		h.explainer.ServeHTTP(answer, httptest.NewRequestWithContext(gone, http.MethodGet, explain.Path, http.NoBody))
+		if answer.Code != http.StatusInternalServerError {
+			t.Errorf("somebody who has left gets status %d", answer.Code)
+		}
+		asking.Wait()
+		if most := reader.most.Load(); most != 1 {
+			t.Errorf("%d answers are made at once", most)
+		}
+	})
 }
 
 // TestQuery has a filter survive being a query.

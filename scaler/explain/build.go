@@ -19,7 +19,7 @@ const (
 	// and idleAgentsMaxAge otherwise. They are listed only while somebody looks.
 	agentsMaxAge     = 15 * time.Second
 	idleAgentsMaxAge = 5 * time.Minute
-	// agentsWithin is how long a Report waits for that.
+	// agentsWithin is how long a Report waits for that, for all pools together.
 	agentsWithin = time.Second
 	// maxListed bounds the pools of a Report whose agents are listed.
 	maxListed = 20
@@ -140,13 +140,14 @@ func (b *builder) nameAgents(ctx context.Context, p *poolBuilder) {
 	if at < 0 || b.options.Organizations[at].Reader == nil || p.pool.ID == 0 || p.history.last == nil || len(b.report.Pools) >= maxListed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, agentsWithin)
-	defer cancel()
-	maxAge := idleAgentsMaxAge
+	reader, maxAge := b.options.Organizations[at].Reader, idleAgentsMaxAge
 	if p.awaitsAgent() {
 		maxAge = agentsMaxAge
 	}
-	agents, err := b.options.Organizations[at].Reader.Agents(ctx, p.pool, maxAge)
+	agents, err := reader.Agents(ctx, p.pool, maxAge)
+	if err == nil && maxAge > agentsMaxAge && p.lacksAgent(agents) {
+		agents, err = reader.Agents(ctx, p.pool, agentsMaxAge) // it may have come since
+	}
 	if err != nil {
 		return // what is explained by them is not, then
 	}
@@ -160,6 +161,13 @@ func (b *builder) nameAgents(ctx context.Context, p *poolBuilder) {
 func (p *poolBuilder) awaitsAgent() bool {
 	return slices.ContainsFunc(p.history.unfinished, func(r record) bool {
 		return r.job.started != 0 && r.registered == 0 && p.history.last.Plan.Requests[r.index].Outcome == plan.ByWaitingJob
+	})
+}
+
+// lacksAgent reports whether a pool has no agents, or not all of the placeholders.
+func (p *poolBuilder) lacksAgent(agents []adoqueue.Agent) bool {
+	return len(agents) == 0 || slices.ContainsFunc(p.history.last.Groups, func(g plan.Group) bool {
+		return g.Placeholder != "" && !slices.ContainsFunc(agents, func(a adoqueue.Agent) bool { return strings.EqualFold(a.Name, g.Placeholder) })
 	})
 }
 

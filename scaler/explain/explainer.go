@@ -52,6 +52,8 @@ type Explainer struct {
 	options Options
 	started time.Time
 	history history
+	// turn is held while an answer over HTTP is made.
+	turn chan struct{}
 
 	mu      sync.Mutex
 	engine  Engine  // nil before Explain
@@ -59,7 +61,9 @@ type Explainer struct {
 }
 
 // New returns an Explainer, to be the Observer of an engine, which Explain names.
-func New(options Options) *Explainer { return &Explainer{options: options, started: time.Now()} }
+func New(options Options) *Explainer {
+	return &Explainer{options: options, started: time.Now(), turn: make(chan struct{}, 1)}
+}
 
 // Explain sets the engine that the Explainer observes, and the view of Kubernetes,
 // nil if there is none.
@@ -102,6 +106,8 @@ func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 	}
 	b.addPools(x.history.copy(&b.filter), members)
 	b.shareOut()
+	ctx, cancel := context.WithTimeout(ctx, agentsWithin)
+	defer cancel()
 	for _, p := range b.pools {
 		b.nameAgents(ctx, p)
 		b.addPool(p)

@@ -301,3 +301,26 @@ func TestFilter(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstAgent has the first agent of a pool register, which an old list lacks.
+func TestFirstAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.agents = nil
+		w.poll(w.scaledJob("build", "docker", nil))
+		broken := func() *explain.Broken { return w.explainer.Report(t.Context(), explain.Filter{}).Pools[0].Broken }
+		if b := broken(); b == nil || b.Code != explain.CodePlaceholder {
+			t.Errorf("a pool without agents: %+v", b)
+		}
+		w.maxAge = 0
+		broken()
+		if w.maxAge != 15*time.Second {
+			t.Errorf("the list of no agents is used for %s", w.maxAge)
+		}
+		w.agents = []adoqueue.Agent{{Name: "vm"}}
+		broken()
+		if w.maxAge != 5*time.Minute {
+			t.Errorf("the list of an agent is used for %s", w.maxAge)
+		}
+	})
+}

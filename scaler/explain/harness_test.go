@@ -28,7 +28,8 @@ type world struct {
 	index     *fleet.Index
 	status    adoqueue.Status
 	agents    []adoqueue.Agent
-	listed    int // how often the agents were listed
+	listed    int           // how often the agents were listed
+	maxAge    time.Duration // of the last list
 	failure   error
 	parallel  *adoqueue.ParallelJobs
 	triggers  map[plan.Key]map[string]string
@@ -101,8 +102,9 @@ func (w *world) Status() adoqueue.Status {
 }
 
 // Agents implements explain.Reader.
-func (w *world) Agents(context.Context, adoqueue.Pool, time.Duration) ([]adoqueue.Agent, error) {
+func (w *world) Agents(_ context.Context, _ adoqueue.Pool, maxAge time.Duration) ([]adoqueue.Agent, error) {
 	w.listed++
+	w.maxAge = maxAge
 	return w.agents, nil
 }
 

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,11 +23,28 @@ func (x *Explainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	body, err := x.marshal(r.Context(), filter)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	_ = json.NewEncoder(w).Encode(x.Report(r.Context(), filter)) // whoever does not read it is gone
+	_, _ = w.Write(body) // a reader that has left misses nothing
+}
+
+// marshal makes one answer at a time: a large one takes several times its size, and
+// anybody may ask.
+func (x *Explainer) marshal(ctx context.Context, f Filter) ([]byte, error) {
+	select {
+	case x.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-x.turn }()
+	return json.Marshal(x.Report(ctx, f))
 }
 
 // The keys of a query.
