@@ -236,6 +236,21 @@ func TestSlowAzureDevOps(t *testing.T) {
 	})
 }
 
+// BenchmarkReportOfOnePool is one pool with as much, of which each job is stopped.
+func BenchmarkReportOfOnePool(b *testing.B) {
+	d := largeDecision(organization(b))
+	x := explain.New(explain.Options{})
+	for i := range d.Plan.Requests {
+		if v := &d.Plan.Requests[i]; v.Outcome == plan.ByNewJob {
+			v.Outcome, v.Cause = plan.Unserved, plan.AtMaxReplicas
+		}
+	}
+	x.Decided(d)
+	for b.Loop() {
+		x.Report(b.Context(), explain.Filter{MaxRequests: 5000})
+	}
+}
+
 // TestQuery has a filter survive being a query.
 func TestQuery(t *testing.T) {
 	want := explain.Filter{Pool: "a b", Run: "1.2", Request: 3, ScaledJob: "ado/x", MaxRequests: 5, MaxDecisions: 5, MaxScaledJobs: 5}

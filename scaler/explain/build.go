@@ -90,10 +90,23 @@ func (b *builder) addPools(histories []poolCopy, members []engine.MemberState) {
 		all[at].members = append(all[at].members, m)
 	}
 	for _, p := range all {
-		if b.filter.hasPool(p.pool.ID, p.pool.Name) {
+		if p.followed(b.now) && b.filter.hasPool(p.pool.ID, p.pool.Name) {
 			b.pools = append(b.pools, p)
 		}
 	}
+}
+
+// followed reports whether anything is known of the pool still. Nobody follows one
+// that no ScaledJob names any more: what became of its unfinished requests is unknown.
+func (p *poolBuilder) followed(now time.Time) bool {
+	if len(p.members) > 0 {
+		return true
+	}
+	age := now.Sub(p.history.last.MadeAt)
+	if age > shownFor {
+		p.history.unfinished, p.history.omitted = nil, 0
+	}
+	return age <= keepFor
 }
 
 // named reports whether triggers name the pool so.
@@ -290,11 +303,25 @@ func (b *builder) addScaledJobs(p *poolBuilder, made *Pool) {
 		}
 		made.ScaledJobs = append(made.ScaledJobs, s)
 	}
+	made.passBroken()
+}
+
+// passBroken has ScaledJobs in which nothing else is broken show the first broken link
+// of their requests.
+func (made *Pool) passBroken() {
+	whole := make(map[string]*ScaledJob, len(made.ScaledJobs))
+	for i := range made.ScaledJobs {
+		if s := &made.ScaledJobs[i]; s.Broken == nil {
+			whole[s.Namespace+"/"+s.Name] = s
+		}
+	}
 	for i := range made.Requests {
 		r := &made.Requests[i]
-		at := slices.IndexFunc(made.ScaledJobs, func(s ScaledJob) bool { return s.Namespace+"/"+s.Name == r.ScaledJob })
-		if r.Broken != nil && at >= 0 && made.ScaledJobs[at].Broken == nil && r.Broken.Code != CodeTaken {
-			made.ScaledJobs[at].Broken = r.Broken
+		if r.Broken == nil || r.Broken.Code == CodeTaken {
+			continue
+		}
+		if s := whole[r.ScaledJob]; s != nil && s.Broken == nil {
+			s.Broken = r.Broken
 		}
 	}
 }

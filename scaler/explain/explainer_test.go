@@ -324,3 +324,31 @@ func TestFirstAgent(t *testing.T) {
 		}
 	})
 }
+
+// TestPoolOfNobody has the only ScaledJob of a pool deleted while a request waits.
+func TestPoolOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(6, "docker")
+		w.poll(build)
+		w.remove(6)
+		w.queue(7, "docker")
+		w.after(1)
+		w.poll(build)
+		w.index.DeleteScaledJob(build)
+		w.after(20)
+		if got := w.request(7).Broken; got == nil || got.Code != explain.CodeDeleting {
+			t.Errorf("got %+v", got)
+		}
+		w.after(400)
+		report := w.explainer.Report(t.Context(), explain.Filter{})
+		if len(report.Pools) != 1 || len(report.Pools[0].Requests) != 1 || report.Pools[0].Requests[0].ID != 6 || !report.OK() {
+			t.Errorf("of a pool that nobody follows: %+v", report.Pools)
+		}
+		w.after(3700)
+		if report := w.explainer.Report(t.Context(), explain.Filter{}); len(report.Pools) > 0 {
+			t.Errorf("after an hour: %+v", report.Pools)
+		}
+	})
+}
