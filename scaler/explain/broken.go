@@ -2,6 +2,7 @@ package explain
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -69,7 +70,7 @@ func (p *poolView) broken(now time.Time) *Broken {
 		return &Broken{
 			Step: StepCounted, Code: CodeKubernetes,
 			Sentence: "nothing is decided, and KEDA gets errors: " + cause(p.outOfDate),
-			Fix:      "check the API server, and the network between it and the scaler",
+			Fix:      fixOfView,
 		}
 	}
 	return nil
@@ -202,21 +203,38 @@ func (s *scaledJobView) asking(now time.Time) *Broken {
 	if now.Sub(since) > max(missedPolls*m.ScaledJob.PollingInterval, leastPatience) {
 		return s.notAsked()
 	}
-	if m.Err != nil {
-		return &Broken{
-			Step: StepReported, Code: CodeInvalid, Since: m.AskedAt,
-			Sentence: fmt.Sprintf("KEDA gets an error for ScaledJob %s: %s", s.key, cause(m.Err)), Fix: fixOf(m.Err),
-		}
+	if m.Err == nil || errors.Is(m.Err, context.Canceled) { // KEDA has hung up, and asks again
+		return nil
 	}
-	return nil
+	return &Broken{
+		Step: StepReported, Code: codeOf(m.Err), Since: m.AskedAt,
+		Sentence: fmt.Sprintf("KEDA gets an error for ScaledJob %s: %s", s.key, cause(m.Err)), Fix: fixOf(m.Err),
+	}
+}
+
+// codeOf returns the code of an error that KEDA gets.
+func codeOf(err error) Code {
+	if _, ok := errors.AsType[*engine.ConfigError](err); ok {
+		return CodeInvalid
+	}
+	if _, ok := errors.AsType[*engine.ViewError](err); ok {
+		return CodeKubernetes
+	}
+	return CodeUnreadable
 }
 
 // brokenCreation explains a request for which a Job is to be created.
 func (v *view) brokenCreation() *Broken {
-	if b := v.scaledJob.asking(v.now); b != nil {
+	s := v.scaledJob
+	if s.member == nil { // since the last decision
+		return &Broken{
+			Step: StepCounted, Code: CodeDeleting, Sentence: "ScaledJob " + s.key.String() + " was deleted, or its trigger names another scaler",
+			Fix: "create it again, or cancel the job",
+		}
+	}
+	if b := s.asking(v.now); b != nil {
 		return b
 	}
-	s := v.scaledJob
 	ready := s.ready
 	patience := max(createdWithin*v.interval(), leastPatience)
 	late := !v.reported.IsZero() && v.now.Sub(v.reported) > patience
@@ -253,11 +271,20 @@ func cause(err error) string {
 	return mask(safetext.Error(err))
 }
 
+// fixOfView is what to do about a view of Kubernetes that is out of date.
+const fixOfView = "check the API server, and the network between it and the scaler"
+
 func fixOf(err error) string {
 	if failure, ok := errors.AsType[*adoqueue.Error](err); ok {
 		return cmp.Or(failure.Hint, "see the scaler's log")
 	}
-	return "change what the sentence names"
+	if _, ok := errors.AsType[*engine.ConfigError](err); ok {
+		return "change what the sentence names"
+	}
+	if _, ok := errors.AsType[*engine.ViewError](err); ok {
+		return fixOfView
+	}
+	return "see the scaler's log"
 }
 
 // demandsIn names demands in a sentence.

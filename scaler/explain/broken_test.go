@@ -1,7 +1,9 @@
 package explain
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
 )
 
 // noon is when all sentences are said; at is a time before it.
@@ -72,6 +75,7 @@ func registered(agents ...adoqueue.Agent) map[string]*adoqueue.Agent {
 // TestFirstBroken compares the words for each broken link.
 func TestFirstBroken(t *testing.T) {
 	none := func(*view) {}
+	_, mistake := (&engine.Engine{}).Parse(map[string]string{"count": "x"})
 	for name, tt := range map[string]struct {
 		view          *view
 		step          Step
@@ -193,10 +197,21 @@ func TestFirstBroken(t *testing.T) {
 				"The command doctor checks both",
 		},
 		"KEDA gets an error": {
-			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.Err = errors.New("count \"x\" is unknown") }),
+			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.Err = mistake }),
 			step: StepReported, code: CodeInvalid,
-			sentence: `KEDA gets an error for ScaledJob ado/build: count "x" is unknown`,
+			sentence: "KEDA gets an error for ScaledJob ado/build: " + cause(mistake),
 			fix:      "change what the sentence names",
+		},
+		"KEDA gets an error that is nobody's mistake": {
+			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.Err = context.DeadlineExceeded }),
+			step: StepReported, code: CodeUnreadable,
+			sentence: "KEDA gets an error for ScaledJob ado/build: context deadline exceeded",
+			fix:      "see the scaler's log",
+		},
+		"ScaledJob deleted since the decision": {
+			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member, v.reported = nil, at(time.Hour) }),
+			step: StepCounted, code: CodeDeleting,
+			sentence: "ScaledJob ado/build was deleted, or its trigger names another scaler", fix: "create it again, or cancel the job",
 		},
 		"KEDA creates nothing": {
 			view: counted(plan.ByNewJob, func(v *view) { v.reported = at(11 * time.Second) }),
@@ -380,6 +395,15 @@ func TestNoneBroken(t *testing.T) {
 		"is another scaler's":          counted(plan.ByOtherShard, func(v *view) { v.scaledJob = nil }),
 		"KEDA will ask soon":           counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.AskedAt = at(15 * time.Second) }),
 		"KEDA got the metric just now": counted(plan.ByNewJob, func(v *view) { v.reported = at(10 * time.Second) }),
+		"KEDA has hung up":             counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.Err = fmt.Errorf("list pools: %w", context.Canceled) }),
+		"an agent came while this one registers": withPod(running(14*time.Second), func(v *view, _ *fleet.Pod) {
+			v.pool.agents = registered(adoqueue.Agent{Name: "vm-1", Online: true, StatusChanged: at(time.Second)})
+		}),
+		"an agent of another shard came": withPod(running(20*time.Second), func(v *view, _ *fleet.Pod) {
+			shard := adoqueue.Shard{Index: 1, Count: 2}
+			v.scaledJob.member.Trigger = &trigger.Trigger{Requests: trigger.Selector{Shard: shard}}
+			v.pool.agents = registered(adoqueue.Agent{Name: "other-hjklm-44444", Online: true, StatusChanged: at(time.Second)})
+		}),
 		"the Job has no pod yet":       counted(plan.ByWaitingJob, func(v *view) { v.job = &jobView{created: at(30 * time.Second)} }),
 		"the Job is out of view":       counted(plan.ByWaitingJob, func(*view) {}),
 		"pods are out of view":         counted(plan.ByWaitingJob, func(v *view) { v.job, v.pool.podsInView = &jobView{created: at(time.Hour)}, false }),

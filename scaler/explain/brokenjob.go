@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +17,9 @@ const (
 	// registerWithin is how long an agent may take to come into its pool, and to be in
 	// the list of agents that is looked at.
 	registerWithin = 45*time.Second + agentsMaxAge
+	// strayAfter is how long a pod has to run before an agent of another name is thought
+	// to be its: mostly it is about to register, and somebody else's came online.
+	strayAfter = agentsMaxAge
 	// assignWithin is how long an agent that is in its pool may be without a job.
 	assignWithin = time.Minute
 )
@@ -96,9 +98,12 @@ func (v *view) withoutPod() *Broken {
 func (v *view) withoutJob(pod *fleet.Pod) *Broken {
 	runs := v.now.Sub(pod.Status.Started)
 	agent, known := v.pool.agent(pod.Name)
-	other := cmp.Or(v.scaledJob.stray, v.pool.strayOf(pod))
+	other := ""
+	if agent == nil && !v.registered {
+		other = v.stray(pod)
+	}
 	switch {
-	case agent == nil && !v.registered && other != "" && (known || v.scaledJob.stray != ""):
+	case other != "":
 		return &Broken{
 			Step: StepRegistered, Code: CodeOtherName, Since: pod.Status.Started,
 			Sentence: fmt.Sprintf("the agent of pod %s seems to be registered under another name, such as %q, so that it cannot be joined with its Job",
@@ -140,6 +145,17 @@ func (v *view) withoutJob(pod *fleet.Pod) *Broken {
 // who is registered.
 func (p *poolView) agent(name string) (agent *adoqueue.Agent, known bool) {
 	return p.agents[strings.ToLower(name)], p.agents != nil
+}
+
+// stray returns the name under which the agent of a pod may be registered instead, ""
+// if there is none. Where others serve the pool, too, agents of theirs come and go.
+func (v *view) stray(pod *fleet.Pod) string {
+	s := v.scaledJob
+	shared := s.member != nil && s.member.Trigger != nil && !s.member.Trigger.Requests.Shard.All()
+	if s.stray != "" || shared || v.now.Sub(pod.Status.Started) < strayAfter {
+		return s.stray
+	}
+	return v.pool.strayOf(pod)
 }
 
 // strayOf returns an agent that came online after a pod started and has the name of
