@@ -135,7 +135,7 @@ func (b *builder) invalid(m *engine.MemberState) ScaledJob {
 	view := &scaledJobView{key: m.ScaledJob.Key, member: m, max: m.ScaledJob.MaxReplicas}
 	s := scaledJobOf(view)
 	if m.Unresolved {
-		s.State, s.Broken = NotAsked, view.notAsked()
+		s.State, s.Broken = NotAsked, view.asking(b.now)
 		return s
 	}
 	s.State = Invalid

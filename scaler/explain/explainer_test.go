@@ -9,6 +9,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // TestChain follows one request from the queue to its end, and until it is
@@ -349,6 +350,23 @@ func TestPoolOfNobody(t *testing.T) {
 		w.after(3700)
 		if report := w.explainer.Report(t.Context(), explain.Filter{}); len(report.Pools) > 0 {
 			t.Errorf("after an hour: %+v", report.Pools)
+		}
+	})
+}
+
+// TestUnresolved has a ScaledJob whose pool only KEDA knows, and KEDA not ask.
+func TestUnresolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "build"}, map[string]string{"scalerAddress": "scaler:9090", "poolNameFromEnv": "POOL"})
+		s.PollingInterval = 5 * time.Second
+		w.index.SetScaledJob(s)
+		for _, second := range []int{1, 16} {
+			w.after(second)
+			got := w.explainer.Report(t.Context(), explain.Filter{}).Unpooled
+			if len(got) != 1 || got[0].State != explain.NotAsked || (second > 15) != (got[0].Broken != nil) {
+				t.Errorf("after %d s: %+v", second, got)
+			}
 		}
 	})
 }

@@ -34,8 +34,8 @@ var exceptions = map[explain.Code]party{
 	explain.CodeInvalid: scaledJobs, explain.CodeNoScaledJob: scaledJobs,
 	explain.CodeNotAsked: keda, explain.CodeNotCreated: keda,
 	explain.CodePodRefused: kubernetes, explain.CodeUnschedulable: kubernetes, explain.CodeImagePull: kubernetes,
-	explain.CodeNotStarted: kubernetes,
-	explain.CodeBackOff:    agent, explain.CodeContainer: agent, explain.CodeNotRegistered: agent, explain.CodeOtherName: agent,
+	explain.CodeNotStarted: kubernetes, explain.CodeKubernetes: kubernetes,
+	explain.CodeBackOff: agent, explain.CodeContainer: agent, explain.CodeNotRegistered: agent, explain.CodeOtherName: agent,
 	explain.CodeTaken: agent,
 }
 
@@ -50,7 +50,7 @@ func blame(b *explain.Broken) party {
 // problem is a broken link, with how many jobs are stopped at it.
 type problem struct {
 	broken *explain.Broken
-	pool   *explain.Pool
+	pool   *explain.Pool // nil if it is unknown
 	jobs   int
 }
 
@@ -64,6 +64,11 @@ func problemsOf(r *explain.Report) []problem {
 			problems = append(problems, problem{broken: pool.Broken, pool: pool})
 		}
 		problems = append(problems, stopped(pool)...)
+	}
+	for i := range r.Unpooled {
+		if b := r.Unpooled[i].Broken; b != nil {
+			problems = append(problems, problem{broken: b})
+		}
 	}
 	order := explain.Steps()
 	slices.SortStableFunc(problems, func(a, b problem) int {

@@ -137,6 +137,38 @@ func TestFirstBrokenLink(t *testing.T) {
 		`<span class="step">✗ counted</span> <span class="jobs">broken, 1 stopped</span>`)
 }
 
+// TestScaledJobWithoutPool has nothing broken but a ScaledJob whose pool is unknown.
+func TestScaledJobWithoutPool(t *testing.T) {
+	broken := &explain.Broken{Step: explain.StepCounted, Code: explain.CodeInvalid, Sentence: "the metadata has mistakes", Fix: "change it"}
+	report := explain.Report{Unpooled: []explain.ScaledJob{{Name: "one", Broken: broken}, {Name: "two", Broken: broken}}}
+	_, body := open(t, report, "/")
+	has(t, body, "Look at <strong>ScaledJobs</strong>", "<bdi>the metadata has mistakes</bdi></h1>", `<a href="#unpooled-title">its pool is not known</a>`)
+}
+
+// TestKubernetesIsToBlame has the view of Kubernetes out of date.
+func TestKubernetesIsToBlame(t *testing.T) {
+	report := explain.Report{Pools: []explain.Pool{{
+		Broken: &explain.Broken{Step: explain.StepCounted, Code: explain.CodeKubernetes, Sentence: "nothing is decided", Fix: "check it"},
+	}}}
+	_, body := open(t, report, "/")
+	has(t, body, "Look at <strong>Kubernetes</strong>")
+}
+
+// TestPoolsThatWereNeverRead have parts of their own, as the page is when the scaler
+// starts.
+func TestPoolsThatWereNeverRead(t *testing.T) {
+	_, body := open(t, explain.Report{Pools: []explain.Pool{{Name: "Linux"}, {Name: "Windows"}, {ID: 7}}}, "/")
+	ids := map[string]bool{}
+	for _, part := range strings.Split(body, ` id="`)[1:] {
+		id, _, _ := strings.Cut(part, `"`)
+		if ids[id] {
+			t.Errorf("two elements have the id %s", id)
+		}
+		ids[id] = true
+	}
+	has(t, body, "Pool <bdi>Windows</bdi>", "Pool <bdi>7</bdi>")
+}
+
 func TestForeignTextIsText(t *testing.T) {
 	const hostile = "<script>alert(1)</script>\"'&\x1b[31m\u202egnp.exe\u2066\x00\u0085"
 	report := sample(t)

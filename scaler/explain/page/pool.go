@@ -73,7 +73,7 @@ var marks = map[explain.LinkStatus]string{
 func poolViewOf(p *explain.Pool, r *explain.Report, rows int) poolView {
 	now := r.MadeAt
 	v := poolView{
-		Anchor: anchor(p), Name: p.Name, Organization: p.Organization, ID: p.ID,
+		Anchor: anchor(p), Name: nameOf(p), Organization: p.Organization, ID: p.ID,
 		LastRead: momentOf(p.AzureDevOps.LastRead, now), FailingSince: momentOf(p.AzureDevOps.FailingSince, now),
 		Error: p.AzureDevOps.Error, Waits: waitsOf(p, windowOf(r)), Supply: supplyOf(p, windowOf(r)),
 	}

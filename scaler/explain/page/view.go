@@ -1,9 +1,11 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
@@ -123,7 +125,10 @@ func headlineOf(r *explain.Report, problems []problem) headline {
 func problemViewOf(p problem, now time.Time) problemView {
 	v := problemView{
 		Party: blame(p.broken), Step: p.broken.Step, Sentence: p.broken.Sentence, Fix: p.broken.Fix,
-		Pool: p.pool.Name, Anchor: anchor(p.pool), Since: momentOf(p.broken.Since, now),
+		Anchor: "unpooled-title", Since: momentOf(p.broken.Since, now),
+	}
+	if p.pool != nil {
+		v.Pool, v.Anchor = nameOf(p.pool), anchor(p.pool)
 	}
 	if p.jobs > 0 {
 		v.Jobs = count(p.jobs, "job") + " stopped"
@@ -217,10 +222,16 @@ func quantile(d []time.Duration, q float64) time.Duration {
 
 // anchor is the id of a pool's part of the page.
 func anchor(p *explain.Pool) string {
-	organization := fnv.New32a()
-	_, _ = organization.Write([]byte(p.Organization)) // never fails
-	return fmt.Sprintf("pool-%d-%08x", p.ID, organization.Sum32())
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(p.Organization)) // never fails
+	if p.ID == 0 {                           // it was never read, as all of them when the scaler starts
+		_, _ = sum.Write([]byte("\n" + p.Name))
+	}
+	return fmt.Sprintf("pool-%d-%08x", p.ID, sum.Sum32())
 }
+
+// nameOf is how people may name a pool: one that was never read may have an id alone.
+func nameOf(p *explain.Pool) string { return cmp.Or(p.Name, strconv.Itoa(p.ID)) }
 
 // firstOf returns the first n of a list, broken ones before the others, and how many
 // are left out.
