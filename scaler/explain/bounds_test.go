@@ -129,6 +129,21 @@ func TestTooManyUnfinished(t *testing.T) {
 	}
 }
 
+// TestForgottenPools has pools that nobody follows any more make room.
+func TestForgottenPools(t *testing.T) {
+	h := &history{explainer: explain.New(explain.Options{}), url: organization(t), now: time.Now()}
+	h.decide(1, 5000)
+	h.decide(2, 5000)
+	h.decide(2, 0) // they finish
+	h.now = h.now.Add(61 * time.Minute)
+	h.decide(3, 9999)
+	report := h.explainer.Report(t.Context(), explain.Filter{})
+	last := report.Pools[len(report.Pools)-1]
+	if report.Summary.Served != 9999 || last.ID != 3 {
+		t.Errorf("%+v are remembered, want the 9999 of the third pool", report.Summary)
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	h := &history{explainer: explain.New(explain.Options{}), url: organization(t), now: time.Now()}
 	h.decide(1, 999)

@@ -370,3 +370,52 @@ func TestUnresolved(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestThatComesBack has an answer leave a request out, which is there again
+// later.
+func TestRequestThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		for _, second := range []int{0, 1000} {
+			w.after(second)
+			w.queue(7, "docker")
+			w.poll(build)
+			w.remove(7)
+			w.after(second + 10)
+			w.poll(build)
+		}
+		w.after(4000)
+		w.poll(build)
+		if got := w.request(7); got.Progress != explain.Finished {
+			t.Errorf("got %+v", got)
+		}
+		w.after(5000)
+		w.poll(build)
+		if report := w.explainer.Report(t.Context(), explain.Filter{Request: 7}); len(report.Pools) > 0 {
+			t.Errorf("after an hour: %+v", report.Pools)
+		}
+	})
+}
+
+// TestTakenFromSecondPod has the second pod's agent of a Job take another job.
+func TestTakenFromSecondPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(7, "docker")
+		w.index.SetJob(fleet.Job{UID: "1", Namespace: "ado", Name: "build-bcdfg", ScaledJob: "build", Created: w.start})
+		w.index.SetPod(fleet.Pod{Name: "build-bcdfg-22222", JobUID: "1", Created: w.start, Ended: true})
+		w.index.SetPod(fleet.Pod{Name: "build-bcdfg-44444", JobUID: "1", Created: w.start.Add(time.Second)})
+		w.poll(build)
+		w.queue(8, "docker")
+		w.change(8, func(r *adoqueue.JobRequest) {
+			r.State, r.Agent, r.AssignTime = adoqueue.Assigned, "build-bcdfg-44444", time.Now()
+		})
+		w.after(3)
+		w.poll(build)
+		if got := w.request(7).Broken; got == nil || got.Code != explain.CodeTaken {
+			t.Errorf("got %+v", got)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -93,17 +94,25 @@ func (h *history) pool(key poolKey) *poolHistory {
 	return p
 }
 
-// forget drops what is too old.
+// forget drops what is too old, and the pools that nobody follows any more.
 func (h *history) forget(now time.Time) {
 	for len(h.finished) > 0 && now.Sub(h.finished[0].at.time()) > keepFor {
 		h.dropOldest()
+	}
+	for key, p := range h.pools {
+		if now.Sub(p.last.MadeAt) > keepFor {
+			h.records -= len(p.unfinished) + len(p.finished)
+			clear(p.finished) // some wait to be dropped
+			delete(h.pools, key)
+		}
 	}
 }
 
 func (h *history) dropOldest() {
 	oldest := h.finished[0]
 	h.finished = h.finished[1:] // appending moves the rest
-	if _, ok := oldest.pool.finished[oldest.id]; ok {
+	r := oldest.pool.finished[oldest.id]
+	if r != nil && r.ended.at == oldest.at { // else it came back
 		delete(oldest.pool.finished, oldest.id)
 		h.records--
 	}
@@ -111,7 +120,7 @@ func (h *history) dropOldest() {
 
 // room makes room for one more record, and reports whether there is.
 func (h *history) room() bool {
-	if h.records >= maxRecords && len(h.finished) > 0 {
+	for h.records >= maxRecords && len(h.finished) > 0 {
 		h.dropOldest()
 	}
 	if h.records >= maxRecords {
@@ -123,11 +132,17 @@ func (h *history) room() bool {
 
 // takeIn follows the requests of a decision's snapshot.
 func (p *poolHistory) takeIn(h *history, d *engine.Decision) {
+	for key := range p.awaiting {
+		if h.awaiting[key] == p {
+			delete(h.awaiting, key)
+		}
+	}
 	clear(p.awaiting)
 	holders := map[string]int64{} // requests by UID of their Jobs
 	for i := range d.Plan.Requests {
 		if v := &d.Plan.Requests[i]; v.Outcome == plan.ByBusyJob {
-			holders[v.Job] = v.RequestID
+			uid, _, _ := strings.Cut(v.Job, "/") // its pod's name may follow
+			holders[uid] = v.RequestID
 		}
 	}
 	for i := range d.Snapshot.Requests {
