@@ -24,11 +24,12 @@ import (
 )
 
 // TestExplainThroughAPIServer finds the scaler's pods and reaches their port as
-// kubectl port-forward does. Of two replicas, the one that KEDA asks has the answer.
+// kubectl port-forward does. Of two replicas, the one that KEDA asks has the answer; a
+// third one has just ended.
 func TestExplainThroughAPIServer(t *testing.T) {
 	idle, _ := reporter(t, func(r *explain.Report) { r.Pools, r.Summary = nil, explain.Summary{} })
 	asked, _ := reporter(t, func(*explain.Report) {})
-	api := httptest.NewServer(forwardingServer(t, map[string]string{"scaler-idle": idle, "scaler-asked": asked}))
+	api := httptest.NewServer(forwardingServer(t, map[string]string{"scaler-idle": idle, "scaler-asked": asked, "scaler-ended": asked}))
 	t.Cleanup(api.Close)
 	config := clientcmdapi.NewConfig()
 	config.Clusters["c"] = &clientcmdapi.Cluster{Server: api.URL}
@@ -96,8 +97,12 @@ func forwardingServer(t *testing.T, addresses map[string]string) http.Handler {
 }
 
 // forwardPorts connects each stream of data with the port of this machine that its
-// header names.
+// header names, of pods that run.
 func forwardPorts(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("name") == "scaler-ended" {
+		http.Error(w, "the pod does not run", http.StatusBadRequest)
+		return
+	}
 	if _, err := httpstream.Handshake(r, w, []string{"portforward.k8s.io"}); err != nil {
 		return
 	}

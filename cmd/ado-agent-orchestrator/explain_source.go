@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 )
 
@@ -109,7 +109,7 @@ func fetchReport(ctx context.Context, address string, f explain.Filter) (r expla
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return r, fmt.Errorf("%s: %s: %s", address, response.Status, strings.TrimSpace(string(text)))
+		return r, fmt.Errorf("%s: %s: %s", address, response.Status, safetext.Line(string(text)))
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxReport)).Decode(&r); err != nil {
 		return r, fmt.Errorf("%s: the answer is no report: %w", address, err)
@@ -138,13 +138,18 @@ func (c *explainCommand) forwarded(ctx context.Context) (reportSource, error) {
 	}
 	stop := make(chan struct{})
 	s := reportSource{close: func() { close(stop) }}
+	var failures []error // of pods that are about to end, mostly
 	for i := range pods {
 		address, err := forward(ctx, config, &pods[i], stop)
 		if err != nil {
-			s.close()
-			return reportSource{}, fmt.Errorf("reach pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err)
+			failures = append(failures, fmt.Errorf("reach pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err))
+			continue
 		}
 		s.addresses = append(s.addresses, address)
+	}
+	if len(s.addresses) == 0 {
+		s.close()
+		return reportSource{}, errors.Join(failures...)
 	}
 	return s, nil
 }

@@ -158,3 +158,17 @@ func TestAgo(t *testing.T) {
 		t.Errorf("unknown: %s", got)
 	}
 }
+
+// TestExplainForeignAnswer has something else answer, which writes to the terminal.
+func TestExplainForeignAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "\x1b]0;title\x07not\nhere", http.StatusTeapot)
+	}))
+	t.Cleanup(server.Close)
+	var out, log bytes.Buffer
+	address := strings.TrimPrefix(server.URL, "http://")
+	code := runUntil(t.Context(), []string{"explain", "--address", address}, outputs{out: &out, log: &log})
+	if want := address + ": 418 I'm a teapot: not here\n"; code != 1 || !strings.HasSuffix(log.String(), want) {
+		t.Errorf("exit code %d: %q, want %q", code, &log, want)
+	}
+}
