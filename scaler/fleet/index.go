@@ -182,6 +182,7 @@ func (x *Index) setPod(pod Pod) {
 		return // not a Job's
 	}
 	x.mu.Lock()
+	x.sweep() // no Job may come for days
 	key, known := x.owners[pod.JobUID]
 	changed := false
 	if known {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
@@ -32,6 +33,20 @@ func TestStatusOfPod(t *testing.T) {
 	if notified != 2 {
 		t.Error("the end of a pod does not notify")
 	}
+}
+
+// TestPodsOfOthers forgets pods of Jobs that are not in view, even if no Job comes.
+func TestPodsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := NewIndex(time.Minute)
+		for range 1000 {
+			time.Sleep(time.Second)
+			x.SetPod(Pod{Name: time.Now().String(), JobUID: time.Now().String()})
+		}
+		if n := len(x.orphans); n > 61 {
+			t.Errorf("%d are kept", n)
+		}
+	})
 }
 
 // TestRefusals keeps the newest reason and the first time, of a bounded number of

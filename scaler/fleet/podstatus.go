@@ -41,9 +41,9 @@ func podStatusOf(pod *corev1.Pod) PodStatus {
 	}
 	if pod.Status.Phase == corev1.PodPending {
 		s.Reason, s.Message = StartFailure(pod)
-		s.Message = safetext.Line(s.Message)
 	}
 	s.findFailure(pod)
+	s.Reason, s.Message = safetext.Line(s.Reason), safetext.Line(s.Message)
 	return s
 }
 
@@ -71,11 +71,11 @@ func (s *PodStatus) findFailure(pod *corev1.Pod) {
 			continue
 		}
 		s.Container, s.ExitCode, s.FailedAt = c.Name, end.ExitCode, end.FinishedAt.Time
-		s.Reason, s.Message = cmp.Or(end.Reason, "Error"), safetext.Line(end.Message)
+		s.Reason, s.Message = cmp.Or(end.Reason, "Error"), end.Message
 		return
 	}
 	if pod.Status.Phase == corev1.PodFailed { // evicted, or its node is lost
-		s.Reason, s.Message = cmp.Or(pod.Status.Reason, "Failed"), safetext.Line(pod.Status.Message)
+		s.Reason, s.Message = cmp.Or(pod.Status.Reason, "Failed"), pod.Status.Message
 	}
 }
 

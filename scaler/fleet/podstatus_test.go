@@ -65,3 +65,21 @@ func TestStartFailure(t *testing.T) {
 		})
 	}
 }
+
+// TestTextsOfPods has each text of a pod's status be one printable line.
+func TestTextsOfPods(t *testing.T) {
+	const hostile = "a\x1b[31m\nb\u202e"
+	terminated := corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: 1, Reason: hostile, Message: hostile,
+	}}}
+	waiting := corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: hostile, Message: hostile}}}
+	for name, status := range map[string]corev1.PodStatus{
+		"failed container": {Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{terminated}},
+		"evicted":          {Phase: corev1.PodFailed, Reason: hostile, Message: hostile},
+		"waiting":          {Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting}},
+	} {
+		if got := podStatusOf(&corev1.Pod{Status: status}); got.Reason != "a b" || got.Message != "a b" {
+			t.Errorf("%s: reason %q, message %q", name, got.Reason, got.Message)
+		}
+	}
+}
