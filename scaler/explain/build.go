@@ -376,7 +376,8 @@ func scaledJobOf(v *scaledJobView) ScaledJob {
 		s.Error = cause(m.Err)
 	}
 	if m.Trigger != nil {
-		s.Capabilities, s.Priority, s.MinIdle, s.Count = m.Trigger.Requests.Capabilities.String(), m.Trigger.Priority, v.idle, m.Trigger.Count.Name
+		s.Capabilities = mask(safetext.Line(m.Trigger.Requests.Capabilities.String()))
+		s.Priority, s.MinIdle, s.Count = m.Trigger.Priority, v.idle, m.Trigger.Count.Name
 	}
 	return s
 }

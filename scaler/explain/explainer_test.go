@@ -1,7 +1,9 @@
 package explain_test
 
 import (
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -416,6 +418,27 @@ func TestTakenFromSecondPod(t *testing.T) {
 		w.poll(build)
 		if got := w.request(7).Broken; got == nil || got.Code != explain.CodeTaken {
 			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestSecretsOfFinishedJobs has a demand that is a secret where its text is cut, and
+// a capability that is one.
+func TestSecretsOfFinishedJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const secret = "kq7xz3mvw2nbt5hy4jr6kd8sf9gp1qw2er3ty4ui5op6as7df8gh"
+		w := newWorld(t)
+		build := w.scaledJob("build", "docker,token="+secret, nil)
+		w.queue(7, "docker", "path -equals "+strings.Repeat("p ", 95), "x -equals "+secret)
+		w.poll(build)
+		w.remove(7)
+		w.poll(build)
+		text, err := json.Marshal(w.explainer.Report(t.Context(), explain.Filter{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), secret[:8]) || !strings.Contains(string(text), `"docker"`) || w.request(7).Progress != explain.Finished {
+			t.Errorf("%s", text)
 		}
 	})
 }

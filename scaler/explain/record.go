@@ -90,6 +90,21 @@ func keep(text string, limit int) unique.Handle[string] {
 	return unique.Make(text)
 }
 
+// keepDemands keeps the first demands, each whole: what is left of a secret would not
+// look like one.
+func keepDemands(demands []adoqueue.Demand) unique.Handle[string] {
+	var text strings.Builder
+	for _, d := range demands {
+		line := d.String()
+		if text.Len()+len(line) > maxKeptDemands {
+			text.WriteString("…")
+			break
+		}
+		text.WriteString(line + "\n")
+	}
+	return unique.Make(strings.TrimSuffix(text.String(), "\n"))
+}
+
 // follow takes in what a decision says of the request.
 func (r *record) follow(v *plan.Verdict, now time.Time) {
 	switch v.Outcome {
@@ -121,14 +136,10 @@ func (r *record) followJob(j *fleet.Job) {
 
 // finish takes in that the request has left the list; last is how it was seen last.
 func (r *record) finish(last *adoqueue.JobRequest, outcome plan.Outcome, at time.Time) {
-	demands := make([]string, len(last.Demands))
-	for i, d := range last.Demands {
-		demands[i] = d.String()
-	}
 	r.ended = &ended{
 		at: momentOf(at), queued: momentOf(last.QueueTime), assigned: momentOf(last.AssignTime), running: momentOf(last.ReceiveTime),
 		pipeline: keep(last.Definition, maxKeptName), run: keep(last.Run, maxKeptName), agent: keep(last.Agent, maxKeptName),
-		project: keep(last.Project, maxKeptName), demands: keep(strings.Join(demands, "\n"), maxKeptDemands), runID: last.RunID, priority: last.Priority, outcome: outcome,
+		project: keep(last.Project, maxKeptName), demands: keepDemands(last.Demands), runID: last.RunID, priority: last.Priority, outcome: outcome,
 	}
 	// What came of its pod is not of interest any more, and its texts are the
 	// cluster's.
