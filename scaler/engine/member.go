@@ -59,8 +59,9 @@ func refOf(t *trigger.Trigger) poolRef {
 
 // changed takes in that a ScaledJob, or one of its Jobs, is not what it was.
 func (e *Engine) changed(key plan.Key) {
-	s, ok := e.options.Cluster.ScaledJob(key)
 	e.mu.Lock()
+	// Read under the lock: else an older state could replace a newer one.
+	s, ok := e.options.Cluster.ScaledJob(key)
 	old := e.members[key]
 	switch {
 	case old == nil && !ok:
