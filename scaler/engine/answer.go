@@ -91,9 +91,8 @@ func (e *Engine) answer(ctx context.Context, m *member, q Question) (Answer, err
 
 // answerMember answers for a ScaledJob in view.
 func (e *Engine) answerMember(ctx context.Context, m *member, q Question) (Answer, error) {
-	if m.trigger == nil {
-		_, err := e.Parse(q.Metadata)
-		return Answer{}, err
+	if m.trigger == nil { // it has mistakes, or has just changed
+		return e.answerStranger(ctx, q)
 	}
 	if m.problem != "" {
 		return Answer{}, &ConfigError{m.problem}
