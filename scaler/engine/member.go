@@ -236,7 +236,7 @@ func (e *Engine) adopt(key plan.Key, metadata map[string]string) *member {
 	}
 	fresh := *m
 	fresh.sent = metadata
-	if m.trigger != nil && maps.Equal(m.effective(), metadata) {
+	if m.trigger != nil && !m.unresolved && maps.Equal(m.effective(), metadata) {
 		// As most are asked for after a start: nothing is decided again.
 		e.members[key], e.byPool[refOf(m.trigger)][key] = &fresh, &fresh
 		e.mu.Unlock()

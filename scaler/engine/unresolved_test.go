@@ -83,3 +83,35 @@ func TestUnresolvedAfterStart(t *testing.T) {
 		})
 	}
 }
+
+// TestUnresolvedWithoutValue has a variable that is empty or not there: KEDA leaves
+// its key out, and so sends what the manifest says besides.
+func TestUnresolvedWithoutValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := &livePool{}
+		pool.set(adoqueue.JobRequest{ID: 1})
+		index := fleet.NewIndex(2 * time.Minute)
+		a := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "a"}, map[string]string{
+			"scalerAddress": "scaler:9090", "poolName": "linux", "priorityFromEnv": "PRIORITY",
+		})
+		a.PollingInterval = 5 * time.Second
+		index.SetScaledJob(a)
+		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := engine.New(engine.Options{
+			Organizations: []engine.Organization{{URL: url, Queue: pool}}, Cluster: view{index}, Address: "scaler:9090",
+			MaxAge: time.Second, Timeout: time.Second, Logger: zap.NewNop(),
+		})
+		defer e.Close()
+		sent := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"}
+		answer, err := e.Answer(t.Context(), engine.Question{Key: a.Key, Metadata: sent, Half: engine.Metric})
+		if err != nil || answer.Value != 1 {
+			t.Errorf("got %+v, %v, want 1", answer, err)
+		}
+		if n := len(e.Members()); n != 1 {
+			t.Errorf("%d members, want 1", n)
+		}
+	})
+}
