@@ -66,11 +66,16 @@ func (e *Engine) idlePools() map[poolRef]adoqueue.PoolRef {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for key, m := range e.members {
-		if m.group != nil && !m.gone && keepsIdle(m.trigger) && len(e.options.Cluster.JobsOf(key)) > 0 {
+		if m.knowsIdle() && len(e.options.Cluster.JobsOf(key)) > 0 {
 			pools[refOf(m.trigger)] = m.trigger.Pool
 		}
 	}
 	return pools
+}
+
+// knowsIdle reports whether it is known how many idle agents a member keeps.
+func (m *member) knowsIdle() bool {
+	return m.group != nil && !m.gone && !m.unresolved && keepsIdle(m.trigger)
 }
 
 // fresh returns the decision about a pool from a snapshot that did not fail.
@@ -101,7 +106,7 @@ func (e *Engine) idleGroupsOf(p *pool, d *Decision) []IdleGroup {
 	for i := range d.Groups {
 		key := d.Groups[i].Key
 		m := e.member(key)
-		if m == nil || m.gone || m.group == nil || !keepsIdle(m.trigger) {
+		if m == nil || !m.knowsIdle() {
 			continue
 		}
 		has := d.Plan.Groups[key]

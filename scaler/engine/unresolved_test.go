@@ -115,3 +115,38 @@ func TestUnresolvedWithoutValue(t *testing.T) {
 		}
 	})
 }
+
+// TestUnresolvedIdleAgents has no idle agent ended while the scaler does not know
+// yet how many are wanted: KEDA knows, and has not asked since the start.
+func TestUnresolvedIdleAgents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := &livePool{}
+		pool.set()
+		index := fleet.NewIndex(2 * time.Minute)
+		a := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "a"}, map[string]string{
+			"scalerAddress": "scaler:9090", "poolName": "linux", "warm": "Mon 08:00-10:00 5", "minIdleFromEnv": "IDLE",
+		})
+		a.PollingInterval = 30 * time.Second
+		index.SetScaledJob(a)
+		index.SetJob(fleet.Job{UID: "a-bcdfg", Namespace: "ado", Name: "a-bcdfg", ScaledJob: "a", Created: time.Now(), Launcher: true})
+		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := engine.New(engine.Options{
+			Organizations: []engine.Organization{{URL: url, Queue: pool}}, Cluster: view{index}, Address: "scaler:9090",
+			MaxAge: time.Second, Timeout: time.Second, EndsIdle: true, Logger: zap.NewNop(),
+		})
+		defer e.Close()
+		if groups, err := e.IdleGroups(t.Context()); err != nil || len(groups) != 0 {
+			t.Errorf("got %+v, %v, want none yet", groups, err)
+		}
+		sent := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux", "warm": "Mon 08:00-10:00 5", "minIdleFromEnv": "1"}
+		if _, err := e.Answer(t.Context(), engine.Question{Key: a.Key, Metadata: sent, Half: engine.Metric}); err != nil {
+			t.Fatal(err)
+		}
+		if groups, err := e.IdleGroups(t.Context()); err != nil || len(groups) != 1 || groups[0].Needed != 1 {
+			t.Errorf("got %+v, %v, want one that needs 1", groups, err)
+		}
+	})
+}
