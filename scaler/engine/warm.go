@@ -68,14 +68,14 @@ func checkWarm(t *trigger.Trigger, endsIdle bool) (warnings []string) {
 // observeStartups takes in how long agents took to start that hold a request for
 // the first time: those for which a request has waited.
 func (p *pool) observeStartups(snapshot *adoqueue.Snapshot, jobs []plan.Job) {
-	assigned := map[string]time.Time{} // by agent
+	awaited := map[string]*adoqueue.JobRequest{} // by agent
 	for i := range snapshot.Requests {
 		r := &snapshot.Requests[i]
 		if r.Agent != "" && !r.QueueTime.IsZero() && r.AssignTime.Sub(r.QueueTime) >= startedFor {
-			assigned[r.Agent] = r.AssignTime
+			awaited[r.Agent] = r
 		}
 	}
-	if len(assigned) == 0 {
+	if len(awaited) == 0 {
 		return
 	}
 	for i := range jobs {
@@ -84,8 +84,13 @@ func (p *pool) observeStartups(snapshot *adoqueue.Snapshot, jobs []plan.Job) {
 			continue
 		}
 		for _, agent := range job.Agents {
-			if at, ok := assigned[agent]; ok {
-				p.startupsOf(job.Group).add(at.Sub(job.Created))
+			r := awaited[agent]
+			if r == nil {
+				continue
+			}
+			// A Job that is much older had an idle agent when the request came.
+			if took := r.AssignTime.Sub(job.Created); took <= 2*r.AssignTime.Sub(r.QueueTime) {
+				p.startupsOf(job.Group).add(took)
 			}
 		}
 	}

@@ -159,6 +159,7 @@ func TestStartupIsMeasured(t *testing.T) {
 		{"fast", 2 * time.Second, 5 * time.Second, "00:59:40", "00:59:45"},
 		{"very slow", time.Hour, time.Hour, "00:49:50", "00:49:55"},
 		{"of agents that were idle", 5 * time.Minute, time.Second, "00:58:50", "00:58:55"},
+		{"of agents that were idle, by a slow pool", 8 * time.Minute, 10 * time.Second, "00:58:50", "00:58:55"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

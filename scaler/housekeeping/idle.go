@@ -191,7 +191,8 @@ func (a *idleAgents) observeStartups(g *engine.IdleGroup, agents map[string]adoq
 	for i := range g.Waiting {
 		job := &g.Waiting[i]
 		s, agent := stateOf(job, agents)
-		if s != ready || agent.StatusChanged.IsZero() || a.started[job.Job.UID] {
+		unknown := job.Job.UID == "" // one that runs its second pod
+		if s != ready || unknown || agent.StatusChanged.IsZero() || a.started[job.Job.UID] {
 			continue
 		}
 		a.started[job.Job.UID] = true
