@@ -165,7 +165,7 @@ func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, all []plan.Job)
 			if !jobs[j].Ended.IsZero() || p.history.Held(mine[j].UID) {
 				continue
 			}
-			at := e.retiresAt(m, &jobs[j], ahead)
+			at := e.retiresAt(m, &jobs[j], &mine[j], ahead)
 			if at.IsZero() {
 				continue
 			}
@@ -179,20 +179,21 @@ func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, all []plan.Job)
 	return retired
 }
 
-// retiresAt returns when a Job that has not had a request is to be replaced, zero
-// if it waits for as long as it takes. It depends on nothing that is lost with a
+// retiresAt returns when a Job whose agent has not had a request is to be replaced,
+// zero if it waits for as long as it takes. It depends on nothing that is lost with a
 // restart.
-func (e *Engine) retiresAt(m *member, job *fleet.Job, ahead time.Duration) time.Time {
+func (e *Engine) retiresAt(m *member, job *fleet.Job, agent *plan.Job, ahead time.Duration) time.Time {
 	life := job.IdleTimeout
-	if most := m.trigger.WarmMaxAge; most > 0 && e.options.EndsIdle && job.Launcher && (life == 0 || most < life) {
+	ended := e.options.EndsIdle && job.Launcher && agent.UID == job.UID // see idleJobs
+	if most := m.trigger.WarmMaxAge; most > 0 && ended && (life == 0 || most < life) {
 		life = most
 	}
 	if life == 0 {
 		return time.Time{}
 	}
 	// Those that were created together are replaced one after another.
-	spread := time.Duration(float64(life) / 10 * fraction(job.UID))
-	return job.Created.Add(max(life/2, life-ahead-spread))
+	spread := time.Duration(float64(life) / 10 * fraction(agent.UID))
+	return agent.Created.Add(max(life/2, life-ahead-spread))
 }
 
 // fraction returns a number from 0 to 1 that is the same for a text each time.

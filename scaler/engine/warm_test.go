@@ -313,6 +313,39 @@ func TestReplacedWithoutNews(t *testing.T) {
 	})
 }
 
+// TestSecondPod has a Job start another pod: its agent waits from then on, and
+// nobody may delete it.
+func TestSecondPod(t *testing.T) {
+	for name, test := range map[string]struct {
+		timeout  time.Duration
+		metadata map[string]string
+		one, two string // until when there is one Job, and from when on two
+	}{
+		"with an idle timeout": {10 * time.Minute, map[string]string{"minIdle": "1"}, "00:12:00", "00:14:00"},
+		"with an age":          {0, map[string]string{"minIdle": "1", "warmMaxAge": "10m"}, "01:00:00", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWarmPool(t, true, test.metadata)
+				w.template = fleet.Job{IdleTimeout: test.timeout, Launcher: true}
+				w.poll()
+				first := fleet.Pod{Name: w.jobs[0].Name + "-bcdfg", JobUID: w.jobs[0].UID, Created: time.Now()}
+				w.index.SetPod(first)
+				w.until("00:05:00")
+				first.Ended = true
+				w.index.SetPod(first)
+				w.index.SetPod(fleet.Pod{Name: w.jobs[0].Name + "-cdfgh", JobUID: w.jobs[0].UID, Created: time.Now()})
+				w.until(test.one)
+				w.want(1)
+				if test.two != "" {
+					w.until(test.two)
+					w.want(2)
+				}
+			})
+		})
+	}
+}
+
 // TestScheduled has pods scaled by the schedule alone, ten minutes ahead and while
 // Azure DevOps does not answer.
 func TestScheduled(t *testing.T) {
