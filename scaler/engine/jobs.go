@@ -91,7 +91,7 @@ func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 		key := m.group.Key
 		agent := ""
 		if d.Plan.Groups[key].Waiting > 0 && m.group.Shard.All() && !m.unresolved {
-			agent = unknownAgent(d, jobs[i])
+			agent = unknownAgent(d, key.Name, jobs[i])
 		}
 		if agent == "" {
 			delete(p.unknown.reported, key)
@@ -117,8 +117,9 @@ func (e *Engine) warnOfUnknownAgents(p *pool, d *Decision, jobs []memberJobs) {
 }
 
 // unknownAgent returns an agent of nobody that has got a request since a Job was
-// created which waits for unknownAfter, "" if there is none.
-func unknownAgent(d *Decision, jobs memberJobs) string {
+// created which waits for unknownAfter, "" if there is none. An agent that is named
+// after a pod of the ScaledJob finishes its request after its Job was deleted.
+func unknownAgent(d *Decision, scaledJob string, jobs memberJobs) string {
 	oldest := slices.IndexFunc(jobs.jobs, func(j fleet.Job) bool {
 		return j.Ended.IsZero() && d.MadeAt.Sub(j.Created) > unknownAfter
 	})
@@ -127,7 +128,7 @@ func unknownAgent(d *Decision, jobs memberJobs) string {
 	}
 	for i, verdict := range d.Plan.Requests {
 		r := &d.Snapshot.Requests[i]
-		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.jobs[oldest].Created) {
+		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.jobs[oldest].Created) && !fleet.OwnsAgent(scaledJob, r.Agent) {
 			return r.Agent
 		}
 	}
