@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http" //nolint:depguard // client-go has its transports in these types
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -70,7 +71,7 @@ func (c *connection) begin(path, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.outages[path]
-	if o == nil {
+	if o == nil || !o.ended.IsZero() && time.Since(o.ended) > settling { // a new one
 		o = &outage{began: time.Now()}
 		c.outages[path] = o
 	}
@@ -107,6 +108,9 @@ func (f *follower) RoundTrip(request *http.Request) (*http.Response, error) {
 			f.connection.end(path)
 			response.Body = &followed{ReadCloser: response.Body, ctx: request.Context(), broken: func(err error) { f.connection.begin(path, err.Error()) }}
 			return response, nil
+		case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusTooManyRequests:
+			f.connection.begin(path, response.Status)
+			return response, nil // client-go renews the token, and knows when to ask again
 		case response.StatusCode < http.StatusInternalServerError && response.StatusCode != http.StatusForbidden:
 			return response, nil // such as one about a version that is too old
 		default:
@@ -137,12 +141,18 @@ type followed struct {
 
 	ctx    context.Context
 	broken func(error)
+	closed atomic.Bool // by the informer, which does not read to the end
 }
 
 func (b *followed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() == nil {
+	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() == nil && !b.closed.Load() {
 		b.broken(err)
 	}
 	return n, err
+}
+
+func (b *followed) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }

@@ -90,6 +90,44 @@ func TestFollowerEndsWithItsRequest(t *testing.T) {
 	})
 }
 
+// TestFollowerRefused has answers that the client above has to see, since it knows
+// when to ask again, or has to renew its token. There is no news meanwhile.
+func TestFollowerRefused(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusTooManyRequests} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newConnection()
+			s := &server{answer: func(time.Duration) (int, io.Reader, error) { return status, http.NoBody, nil }}
+			if response, err := s.follow(t, c, t.Context()); err != nil || response.StatusCode != status {
+				t.Errorf("got %v, %v", response, err)
+			}
+			time.Sleep(2 * tolerance)
+			if c.err() == nil {
+				t.Errorf("the view counts as up to date after status %d", status)
+			}
+		})
+	}
+}
+
+// TestOutagesFarApart has one that nobody asked about since it ended: the next one
+// has a tolerance of its own.
+func TestOutagesFarApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConnection()
+		c.begin("/jobs", "cut")
+		time.Sleep(time.Minute)
+		c.end("/jobs")
+		time.Sleep(time.Hour)
+		c.begin("/jobs", "cut")
+		if err := c.err(); err != nil {
+			t.Errorf("at once: %v", err)
+		}
+		time.Sleep(2 * tolerance)
+		if c.err() == nil {
+			t.Error("no error after the tolerance")
+		}
+	})
+}
+
 // TestFollowerLeavesAnswersAlone has one that an informer has to see.
 func TestFollowerLeavesAnswersAlone(t *testing.T) {
 	c := newConnection()
@@ -123,4 +161,29 @@ func TestWatchThatBreaksOff(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWatchThatIsClosed has an informer end a watch by itself: what it still reads
+// then is no outage.
+func TestWatchThatIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConnection()
+		s := &server{answer: func(time.Duration) (int, io.Reader, error) {
+			return http.StatusOK, iotest.ErrReader(http.ErrBodyReadAfterClose), nil
+		}}
+		response, err := s.follow(t, c, t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := response.Body.Read(make([]byte, 1)); err == nil {
+			t.Error("it reads on")
+		}
+		time.Sleep(2 * tolerance)
+		if err := c.err(); err != nil {
+			t.Error(err)
+		}
+	})
 }
