@@ -56,9 +56,7 @@ func Parse(text, zone string) (*Schedule, error) {
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	s := newSchedule(periods, location)
-	s.warnings = s.overlaps()
-	return s, nil
+	return newSchedule(periods, location), nil
 }
 
 // loadZone finds a time zone. That of the machine is none: it differs from one

@@ -1,6 +1,7 @@
 package warm_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,18 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
+// TestManyOverlaps has each period overlap each other, which is one mistake and not
+// hundreds of events.
+func TestManyOverlaps(t *testing.T) {
+	var text strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&text, "%02d:%02d-%02d:%02d %d;", i/10, i, i/10+12, i, i)
+	}
+	if warnings := parse(t, text.String(), "").Warnings(); len(warnings) != 5 {
+		t.Errorf("%d warnings, want 5", len(warnings))
+	}
+}
+
 // FuzzParse wants a schedule that can be read to be written in a way that means the
 // same.
 func FuzzParse(f *testing.F) {
@@ -123,4 +136,17 @@ func FuzzParse(f *testing.F) {
 			at = next
 		}
 	})
+}
+
+// BenchmarkParse reads the schedule that costs most.
+func BenchmarkParse(b *testing.B) {
+	var text strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&text, "%02d:%02d-%02d:%02d %d;", i/10, i, i/10+12, i, i)
+	}
+	for b.Loop() {
+		if _, err := warm.Parse(text.String(), "Europe/Berlin"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

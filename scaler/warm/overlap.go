@@ -5,11 +5,14 @@ import (
 	"slices"
 )
 
-// overlaps returns what the order of the periods decides that may not be meant so.
+// maxWarnings bounds the warnings: one mistake in a long schedule makes many.
+const maxWarnings = 5
+
+// Warnings returns what the order of the periods decides that may not be meant so.
 // A period inside an earlier one is an exception from it. One that nothing is left
 // of has no effect, and of two that overlap in part it is unclear which is the
 // exception.
-func (s *Schedule) overlaps() []string {
+func (s *Schedule) Warnings() []string {
 	var warnings []string
 	for i := range s.periods {
 		p := &s.periods[i]
@@ -26,7 +29,7 @@ func (s *Schedule) overlaps() []string {
 			}
 		}
 	}
-	return warnings
+	return warnings[:min(len(warnings), maxWarnings)]
 }
 
 // hidden reports whether others cover all of a period.

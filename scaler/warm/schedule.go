@@ -87,10 +87,9 @@ func (p *Period) has(minute int) bool {
 // Schedule is a list of periods by the wall clock of a time zone. Where several
 // cover a moment, the last one counts. It is never changed once parsed.
 type Schedule struct {
-	periods  []Period
-	zone     *time.Location
-	spans    []span // of the week, by their starts
-	warnings []string
+	periods []Period
+	zone    *time.Location
+	spans   []span // of the week, by their starts
 }
 
 // span is a part of the week, up to the start of the next one.
@@ -197,6 +196,3 @@ func sinceMonday(local time.Time) time.Duration {
 
 // Zone returns the name of the schedule's time zone.
 func (s *Schedule) Zone() string { return s.zone.String() }
-
-// Warnings returns what in the schedule may be meant otherwise.
-func (s *Schedule) Warnings() []string { return s.warnings }
