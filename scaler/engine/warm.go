@@ -23,6 +23,8 @@ const (
 	enoughStartups = 5
 	// keptStartups is how many of a ScaledJob's last start-ups are remembered.
 	keptStartups = 20
+	// maxAhead bounds how far a schedule is read ahead, whatever the polling interval.
+	maxAhead = 24 * time.Hour
 	// startedFor is how long a request has to have waited for its agent to show how
 	// long that took to start. An idle agent gets a request sooner.
 	startedFor = 3 * time.Second
@@ -109,7 +111,7 @@ func (p *pool) startupsOf(key plan.Key) *startups {
 // ahead is how long before it has to be there an agent is asked for: until KEDA
 // asks, and until it has started.
 func (p *pool) ahead(m *member) time.Duration {
-	return p.startups[m.group.Key].expected() + m.scaledJob.PollingInterval
+	return min(p.startups[m.group.Key].expected()+m.scaledJob.PollingInterval, maxAhead)
 }
 
 // keepWarm sets how many idle Jobs a group keeps.
