@@ -83,9 +83,10 @@ const (
 	maxKeptDemands = 240
 )
 
-func keep(text string, limit int) unique.Handle[string] {
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
+// keep shortens a name.
+func keep(text string) unique.Handle[string] {
+	if len(text) > maxKeptName {
+		text = strings.ToValidUTF8(text[:maxKeptName], "") + "…"
 	}
 	return unique.Make(text)
 }
@@ -138,8 +139,8 @@ func (r *record) followJob(j *fleet.Job) {
 func (r *record) finish(last *adoqueue.JobRequest, outcome plan.Outcome, at time.Time) {
 	r.ended = &ended{
 		at: momentOf(at), queued: momentOf(last.QueueTime), assigned: momentOf(last.AssignTime), running: momentOf(last.ReceiveTime),
-		pipeline: keep(last.Definition, maxKeptName), run: keep(last.Run, maxKeptName), agent: keep(last.Agent, maxKeptName),
-		project: keep(last.Project, maxKeptName), demands: keepDemands(last.Demands), runID: last.RunID, priority: last.Priority, outcome: outcome,
+		pipeline: keep(last.Definition), run: keep(last.Run), agent: keep(last.Agent),
+		project: keep(last.Project), demands: keepDemands(last.Demands), runID: last.RunID, priority: last.Priority, outcome: outcome,
 	}
 	// What came of its pod is not of interest any more, and its texts are the
 	// cluster's.
