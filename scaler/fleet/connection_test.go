@@ -109,7 +109,7 @@ func TestFollowerRefused(t *testing.T) {
 }
 
 // TestOutagesFarApart has one that nobody asked about since it ended: the next one
-// has a tolerance of its own.
+// has its own tolerance.
 func TestOutagesFarApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newConnection()

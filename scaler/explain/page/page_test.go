@@ -154,7 +154,7 @@ func TestKubernetesIsToBlame(t *testing.T) {
 	has(t, body, "Look at <strong>Kubernetes</strong>")
 }
 
-// TestPoolsThatWereNeverRead have parts of their own, as the page is when the scaler
+// TestPoolsThatWereNeverRead appear separately, as the page is when the scaler
 // starts.
 func TestPoolsThatWereNeverRead(t *testing.T) {
 	_, body := open(t, explain.Report{Pools: []explain.Pool{{Name: "Linux"}, {Name: "Windows"}, {ID: 7}}}, "/")
