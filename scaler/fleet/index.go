@@ -144,7 +144,6 @@ func (x *Index) DeleteJob(job Job) {
 func (x *Index) put(job Job, forgetAt time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.sweep()
 	key := job.Owner()
 	set := x.jobs[key]
 	if set == nil {
@@ -165,6 +164,7 @@ func (x *Index) put(job Job, forgetAt time.Time) bool {
 	if !same || !e.forgetAt.Equal(forgetAt) {
 		e.job, e.forgetAt, set.list = job, forgetAt, nil
 	}
+	x.sweep() // after its pods have been found
 	return !same
 }
 
