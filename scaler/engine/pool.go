@@ -138,7 +138,7 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 		e.keepWarm(p, d, m, &g)
 		in.Groups = append(in.Groups, g)
 	}
-	retired := e.retire(p, d, jobs, in.Jobs)
+	retired := e.retire(p, d, jobs, &in)
 	p.organization.claims.bound(&in, d, p, parallel)
 	d.Plan, d.input = plan.Make(in), in
 	d.Groups, d.ParallelJobs = in.Groups, in.ParallelJobs

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -150,35 +151,51 @@ func idleSettings(t *trigger.Trigger, ahead time.Duration) warm.Settings {
 }
 
 // retire marks the waiting Jobs that end soon, so that others take their places
-// before, and returns how many each group has of them. all are the Jobs of the
-// members, in their order.
-func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, all []plan.Job) map[plan.Key]int {
+// before, and returns how many each group has of them. A group has no more of them
+// than it keeps idle: where nobody ends them, their replacements are not replaced.
+// The Jobs of the input are those of the members, in their order.
+func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, in *plan.Input) map[plan.Key]int {
 	retired := map[plan.Key]int{}
 	next := 0
 	for i, m := range p.members {
 		jobs := each[i].jobs
-		mine := all[next : next+len(jobs)]
+		mine := in.Jobs[next : next+len(jobs)]
 		next += len(jobs)
 		if !keepsIdle(m.trigger) {
 			continue
 		}
-		ahead := p.ahead(m)
-		for j := range jobs {
-			if !jobs[j].Ended.IsZero() || p.history.Held(mine[j].UID) {
-				continue
-			}
-			at := e.retiresAt(m, &jobs[j], &mine[j], ahead)
-			if at.IsZero() {
-				continue
-			}
-			if mine[j].Retired = !d.MadeAt.Before(at); mine[j].Retired {
-				retired[m.group.Key]++
-			} else {
-				d.expire(at)
-			}
+		due, busy := e.due(p, d, m, jobs, mine)
+		due = due[:min(len(due), in.Groups[i].Idle(busy))]
+		for _, job := range due {
+			job.Retired = true
 		}
+		retired[m.group.Key] = len(due)
 	}
 	return retired
+}
+
+// due returns the waiting Jobs of a member that are old enough to be replaced, the
+// oldest first, and how many of the others are busy.
+func (e *Engine) due(p *pool, d *Decision, m *member, jobs []fleet.Job, agents []plan.Job) (due []*plan.Job, busy int) {
+	ahead := p.ahead(m)
+	for j := range jobs {
+		switch {
+		case !jobs[j].Ended.IsZero():
+			continue
+		case p.history.Held(agents[j].UID):
+			busy++
+			continue
+		}
+		switch at := e.retiresAt(m, &jobs[j], &agents[j], ahead); {
+		case at.IsZero():
+		case d.MadeAt.Before(at):
+			d.expire(at)
+		default:
+			due = append(due, &agents[j])
+		}
+	}
+	slices.SortFunc(due, func(a, b *plan.Job) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.UID, b.UID)) })
+	return due, busy
 }
 
 // retiresAt returns when a Job whose agent has not had a request is to be replaced,

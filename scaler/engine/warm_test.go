@@ -240,6 +240,21 @@ func TestReplacedBeforeItLeaves(t *testing.T) {
 	}
 }
 
+// TestReplacedOnce has agents that nobody ends although they are replaced by age: the
+// right to delete Jobs is missing. Their replacements are not replaced again.
+func TestReplacedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWarmPool(t, true, map[string]string{"minIdle": "3", "warmMaxAge": "1h"})
+		w.template.Launcher = true
+		for range 12 * 60 {
+			w.queue.renew()
+			w.poll()
+			time.Sleep(time.Minute)
+		}
+		w.want(6)
+	})
+}
+
 // leave ends Jobs: after their idle timeout, or as the scaler does once others of
 // the age to have started are enough.
 func (w *warmPool) leave(timeout, started time.Duration) {
