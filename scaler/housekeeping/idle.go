@@ -150,7 +150,8 @@ func unretired(g *engine.IdleGroup) int {
 	return n
 }
 
-// agentsOf returns the agents of a group's pool by name.
+// agentsOf returns the agents of a group's pool by name, and by what Kubernetes has
+// appended their suffix to.
 func (a *idleAgents) agentsOf(ctx context.Context, g *engine.IdleGroup) (map[string]adoqueue.Agent, error) {
 	client := a.options.Organizations[g.Organization.String()]
 	list, err := client.Agents(ctx, g.Pool)
@@ -160,6 +161,9 @@ func (a *idleAgents) agentsOf(ctx context.Context, g *engine.IdleGroup) (map[str
 	byName := make(map[string]adoqueue.Agent, len(list))
 	for _, agent := range list {
 		byName[agent.Name] = agent
+		if base := fleet.BaseOfPod(agent.Name); base != "" {
+			byName[base] = agent
+		}
 	}
 	return byName, nil
 }
@@ -174,7 +178,11 @@ const (
 )
 
 func stateOf(job *engine.IdleJob, agents map[string]adoqueue.Agent) (state, adoqueue.Agent) {
-	for _, name := range job.Agents {
+	names := job.Agents
+	if base := job.Job.PodBase(); len(names) == 0 && base == job.Job.Name+"-" { // else it may be that of several Jobs
+		names = []string{base} // its pod is not in view
+	}
+	for _, name := range names {
 		switch agent, ok := agents[name]; {
 		case !ok:
 		case agent.Request != 0:

@@ -38,6 +38,8 @@ type warmWorld struct {
 	startup     time.Duration // of agents, at most; they take half of it at least
 	foreign     bool          // Jobs are not of our launcher
 	forbidden   bool          // no Job may be deleted
+	// podsOutOfView reports that agents are found by the names of their Jobs.
+	podsOutOfView bool
 
 	mu       sync.Mutex
 	agents   map[string]*playedAgent // by name
@@ -179,7 +181,9 @@ func (w *warmWorld) poll() {
 		took := w.startup/2 + time.Duration(w.random.Int64N(int64(w.startup/2)))
 		w.agents[name+"-bcdfg"] = &playedAgent{job: job, online: time.Now().Add(took)}
 		w.index.SetJob(job)
-		w.index.SetPod(fleet.Pod{Name: name + "-bcdfg", JobUID: job.UID, Created: job.Created})
+		if !w.podsOutOfView {
+			w.index.SetPod(fleet.Pod{Name: name + "-bcdfg", JobUID: job.UID, Created: job.Created})
+		}
 	}
 }
 
@@ -294,9 +298,17 @@ func TestPeriods(t *testing.T) {
 // TestReplacedByAge has agents replaced at an age: the next is there before one
 // goes, and there is one more at most for each that is replaced.
 func TestReplacedByAge(t *testing.T) {
+	for name, podsOutOfView := range map[string]bool{"pods in view": false, "pods out of view": true} {
+		t.Run(name, func(t *testing.T) { testReplacedByAge(t, podsOutOfView) })
+	}
+}
+
+func testReplacedByAge(t *testing.T, podsOutOfView bool) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWarmWorld(t, map[string]string{"minIdle": "4", "warmMaxAge": "1h"})
 		defer w.ado.Close()
+		w.podsOutOfView = podsOutOfView
 		began, most := time.Now(), 0
 		w.during(6*time.Hour, func() {
 			n := w.idle()
