@@ -71,7 +71,7 @@ type Options struct {
 	// organization's parallel jobs let run at once.
 	CapByParallelJobs bool
 	// EndsIdle reports that somebody deletes idle Jobs of our launcher which are not
-	// needed any more; see [Engine.IdleJobs].
+	// needed any more; see [Engine.IdleGroups].
 	EndsIdle bool
 	// Observer learns what is decided and answered; nil means that nobody does.
 	Observer Observer

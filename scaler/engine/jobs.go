@@ -48,8 +48,8 @@ func (e *Engine) jobsOf(p *pool, snapshot *adoqueue.Snapshot) (each []memberJobs
 
 // planned joins a Job with its agents: those of its pods where these are in view,
 // else those named as its pods would be: an agent may hold a request before its pod
-// is seen. A Job whose first pod has failed runs
-// another agent, which is as good as that of a new Job.
+// is seen. A Job whose first pod has failed runs another agent, which is as good as
+// that of a new Job.
 func planned(job *fleet.Job, byBase map[string][]string) plan.Job {
 	made := plan.Job{UID: job.UID, Group: job.Owner(), Created: job.Created, Ended: job.Ended}
 	if len(job.Pods) == 0 {
