@@ -404,9 +404,12 @@ func TestNoneBroken(t *testing.T) {
 			v.scaledJob.member.Trigger = &trigger.Trigger{Requests: trigger.Selector{Shard: shard}}
 			v.pool.agents = registered(adoqueue.Agent{Name: "other-hjklm-44444", Online: true, StatusChanged: at(time.Second)})
 		}),
-		"the Job has no pod yet":       counted(plan.ByWaitingJob, func(v *view) { v.job = &jobView{created: at(30 * time.Second)} }),
-		"the Job is out of view":       counted(plan.ByWaitingJob, func(*view) {}),
-		"pods are out of view":         counted(plan.ByWaitingJob, func(v *view) { v.job, v.pool.podsInView = &jobView{created: at(time.Hour)}, false }),
+		"the Job has no pod yet": counted(plan.ByWaitingJob, func(v *view) { v.job = &jobView{created: at(30 * time.Second)} }),
+		"the Job is out of view": counted(plan.ByWaitingJob, func(*view) {}),
+		"pods are out of view":   counted(plan.ByWaitingJob, func(v *view) { v.job, v.pool.podsInView = &jobView{created: at(time.Hour)}, false }),
+		"the pod was refused before, and pods are out of view": counted(plan.ByWaitingJob, func(v *view) {
+			v.job, v.pool.podsInView = &jobView{created: at(time.Hour), refusal: &fleet.Refusal{Message: "quota", Last: at(3 * time.Minute)}}, false
+		}),
 		"containers are being created": withPod(fleet.PodStatus{Scheduled: at(2 * time.Minute), Reason: "ContainerCreating"}, nil),
 		"an init container runs":       withPod(fleet.PodStatus{Scheduled: at(time.Hour)}, nil),
 		"the agent configures itself": withPod(running(60*time.Second), func(v *view, _ *fleet.Pod) {
@@ -452,5 +455,22 @@ func TestMask(t *testing.T) {
 	demand := adoqueue.ParseDemand("apiKey -equals hunter2")
 	if got := shownDemands([]adoqueue.Demand{demand}); got[0] != "apiKey -equals ***" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestBrokenAfterItWasReached has KEDA stop to ask after it got the metric.
+func TestBrokenAfterItWasReached(t *testing.T) {
+	times := chainTimes{StepQueued: at(3), StepCounted: at(2), StepReported: at(1)}
+	for _, l := range times.chain(&Broken{Step: StepReported}) {
+		want := Pending
+		switch l.Step {
+		case StepQueued, StepCounted, StepReported:
+			want = Done
+		case StepJob:
+			want = Failed
+		}
+		if l.Status != want {
+			t.Errorf("%s is %s, want %s", l.Step, l.Status, want)
+		}
 	}
 }

@@ -14,6 +14,9 @@ const (
 	// containers that run, when nothing says why.
 	podWithin   = 30 * time.Second
 	startWithin = 2 * time.Minute
+	// refusedWithin is how long a refusal counts where pods are not in view: Kubernetes
+	// tries again each minute, and the pod may have been created since.
+	refusedWithin = 2 * time.Minute
 	// registerWithin is how long an agent may take to come into its pool, and to be in
 	// the list of agents that is looked at.
 	registerWithin = 45*time.Second + agentsMaxAge
@@ -76,7 +79,7 @@ func (v *view) brokenJob() *Broken {
 func (v *view) withoutPod() *Broken {
 	job := v.job
 	switch {
-	case job.refusal != nil:
+	case job.refusal != nil && (v.pool.podsInView || v.now.Sub(job.refusal.Last) < refusedWithin):
 		return &Broken{
 			Step: StepScheduled, Code: CodePodRefused, Since: job.refusal.First,
 			Sentence: fmt.Sprintf("Kubernetes refuses the pod of Job %s: %s", job.name, mask(job.refusal.Message)),

@@ -186,7 +186,8 @@ func requestOf(rec *record, r *adoqueue.JobRequest) Request {
 // chainTimes are when steps were reached.
 type chainTimes map[Step]time.Time
 
-// chain returns all steps with their status.
+// chain returns all steps with their status. A broken link is never one that was
+// reached: KEDA may stop to ask after it got the metric.
 func (t chainTimes) chain(broken *Broken) []Link {
 	steps := Steps()
 	reached := 0
@@ -194,6 +195,10 @@ func (t chainTimes) chain(broken *Broken) []Link {
 		if !t[step].IsZero() {
 			reached = i
 		}
+	}
+	failed := -1
+	if broken != nil {
+		failed = max(slices.Index(steps, broken.Step), reached+1)
 	}
 	chain := make([]Link, len(steps))
 	for i, step := range steps {
@@ -203,7 +208,7 @@ func (t chainTimes) chain(broken *Broken) []Link {
 			l.Status = Done
 		case i < reached:
 			l.Status = Skipped
-		case broken != nil && step == broken.Step:
+		case i == failed:
 			l.Status = Failed
 		case broken == nil && i == reached+1:
 			l.Status = Next
