@@ -3,6 +3,7 @@ package explain
 import (
 	"math"
 	"slices"
+	"unique"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
@@ -20,7 +21,6 @@ const (
 type log struct {
 	entries []entry
 	next    int // where the oldest is once the ring is full
-	keys    map[plan.Key]*plan.Key
 }
 
 // entry is one decision, and how often it was repeated. It is compact: there may be
@@ -36,7 +36,7 @@ type entry struct {
 
 // part is what a decision says of one ScaledJob.
 type part struct {
-	key     *plan.Key // shared by the parts of a pool
+	key     unique.Handle[plan.Key]
 	blocked string
 	metric  int64
 
@@ -46,7 +46,7 @@ type part struct {
 // add adds a decision; last is the one before, nil if there was none.
 func (l *log) add(d, last *engine.Decision) {
 	e := entryOf(d)
-	e.parts, e.others = l.differences(d, last)
+	e.parts, e.others = differences(d, last)
 	if newest := l.newest(); newest != nil && len(e.parts) == 0 && newest.alike(&e) {
 		newest.repeated++
 		newest.last, newest.snapshotAt = e.at, e.snapshotAt
@@ -89,7 +89,7 @@ func (e *entry) alike(other *entry) bool {
 
 // differences returns the ScaledJobs of which a decision says something else than
 // the one before, and how many there were besides.
-func (l *log) differences(d, last *engine.Decision) (parts []part, others int32) {
+func differences(d, last *engine.Decision) (parts []part, others int32) {
 	blocked := map[plan.Key]string{}
 	if last != nil {
 		for i := range last.Groups {
@@ -108,7 +108,7 @@ func (l *log) differences(d, last *engine.Decision) (parts []part, others int32)
 		case is == was && g.Blocked == blocked[g.Key]:
 		case len(parts) < maxParts:
 			parts = append(parts, part{
-				key: l.key(g.Key), blocked: g.Blocked, metric: is.Metric, missing: small(is.Missing), queued: small(is.Queued),
+				key: unique.Make(g.Key), blocked: g.Blocked, metric: is.Metric, missing: small(is.Missing), queued: small(is.Queued),
 				waiting: small(is.Waiting), busy: small(is.Busy), draining: small(is.Draining), ended: small(is.Ended),
 			})
 		default:
@@ -120,19 +120,6 @@ func (l *log) differences(d, last *engine.Decision) (parts []part, others int32)
 
 // small returns a number of Jobs in the space that it takes.
 func small(n int) int32 { return int32(max(math.MinInt32, min(math.MaxInt32, n))) }
-
-// key returns the one copy of a key that the parts share.
-func (l *log) key(key plan.Key) *plan.Key {
-	shared := l.keys[key]
-	if shared == nil {
-		if l.keys == nil {
-			l.keys = map[plan.Key]*plan.Key{}
-		}
-		shared = &key
-		l.keys[key] = shared
-	}
-	return shared
-}
 
 func (l *log) newest() *entry {
 	if len(l.entries) == 0 {
@@ -164,7 +151,7 @@ func (e *entry) decision() Decision {
 	for i := range e.parts {
 		p := &e.parts[i]
 		d.ScaledJobs = append(d.ScaledJobs, DecisionPart{
-			ScaledJob: p.key.String(), Metric: p.metric, Missing: int(p.missing), Queued: int(p.queued),
+			ScaledJob: p.key.Value().String(), Metric: p.metric, Missing: int(p.missing), Queued: int(p.queued),
 			Waiting: int(p.waiting), Busy: int(p.busy), Draining: int(p.draining), Ended: int(p.ended), Blocked: p.blocked,
 		})
 	}
