@@ -1,9 +1,7 @@
 package explain_test
 
 import (
-	"encoding/json"
 	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
 // TestChain follows one request from the queue to its end, and until it is
@@ -301,144 +298,6 @@ func TestFilter(t *testing.T) {
 		}
 		if got := w.explainer.Report(t.Context(), explain.Filter{MaxRequests: 2}).Pools[0].Omitted.Requests; got != 1 {
 			t.Errorf("%d requests are said to be left out, not 1", got)
-		}
-	})
-}
-
-// TestFirstAgent has the first agent of a pool register, which an old list lacks.
-func TestFirstAgent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.agents = nil
-		w.poll(w.scaledJob("build", "docker", nil))
-		broken := func() *explain.Broken { return w.explainer.Report(t.Context(), explain.Filter{}).Pools[0].Broken }
-		if b := broken(); b == nil || b.Code != explain.CodePlaceholder {
-			t.Errorf("a pool without agents: %+v", b)
-		}
-		w.maxAge = 0
-		broken()
-		if w.maxAge != 15*time.Second {
-			t.Errorf("the list of no agents is used for %s", w.maxAge)
-		}
-		w.agents = []adoqueue.Agent{{Name: "vm"}}
-		broken()
-		if w.maxAge != 5*time.Minute {
-			t.Errorf("the list of an agent is used for %s", w.maxAge)
-		}
-	})
-}
-
-// TestPoolOfNobody has the only ScaledJob of a pool deleted while a request waits.
-func TestPoolOfNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		build := w.scaledJob("build", "docker", nil)
-		w.queue(6, "docker")
-		w.poll(build)
-		w.remove(6)
-		w.queue(7, "docker")
-		w.after(1)
-		w.poll(build)
-		w.index.DeleteScaledJob(build)
-		w.after(20)
-		if got := w.request(7).Broken; got == nil || got.Code != explain.CodeDeleting {
-			t.Errorf("got %+v", got)
-		}
-		w.after(400)
-		report := w.explainer.Report(t.Context(), explain.Filter{})
-		if len(report.Pools) != 1 || len(report.Pools[0].Requests) != 1 || report.Pools[0].Requests[0].ID != 6 || !report.OK() {
-			t.Errorf("of a pool that nobody follows: %+v", report.Pools)
-		}
-		w.after(3700)
-		if report := w.explainer.Report(t.Context(), explain.Filter{}); len(report.Pools) > 0 {
-			t.Errorf("after an hour: %+v", report.Pools)
-		}
-	})
-}
-
-// TestUnresolved has a ScaledJob whose pool only KEDA knows, and KEDA not ask.
-func TestUnresolved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "build"}, map[string]string{"scalerAddress": "scaler:9090", "poolNameFromEnv": "POOL"})
-		s.PollingInterval = 5 * time.Second
-		w.index.SetScaledJob(s)
-		for _, second := range []int{1, 16} {
-			w.after(second)
-			got := w.explainer.Report(t.Context(), explain.Filter{}).Unpooled
-			if len(got) != 1 || got[0].State != explain.NotAsked || (second > 15) != (got[0].Broken != nil) {
-				t.Errorf("after %d s: %+v", second, got)
-			}
-		}
-	})
-}
-
-// TestRequestThatComesBack has an answer leave a request out, which is there again
-// later.
-func TestRequestThatComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		build := w.scaledJob("build", "docker", nil)
-		for _, second := range []int{0, 1000} {
-			w.after(second)
-			w.queue(7, "docker")
-			w.poll(build)
-			w.remove(7)
-			w.after(second + 10)
-			w.poll(build)
-		}
-		w.after(4000)
-		w.poll(build)
-		if got := w.request(7); got.Progress != explain.Finished {
-			t.Errorf("got %+v", got)
-		}
-		w.after(5000)
-		w.poll(build)
-		if report := w.explainer.Report(t.Context(), explain.Filter{Request: 7}); len(report.Pools) > 0 {
-			t.Errorf("after an hour: %+v", report.Pools)
-		}
-	})
-}
-
-// TestTakenFromSecondPod has the second pod's agent of a Job take another job.
-func TestTakenFromSecondPod(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		build := w.scaledJob("build", "docker", nil)
-		w.queue(7, "docker")
-		w.index.SetJob(fleet.Job{UID: "1", Namespace: "ado", Name: "build-bcdfg", ScaledJob: "build", Created: w.start})
-		w.index.SetPod(fleet.Pod{Name: "build-bcdfg-22222", JobUID: "1", Created: w.start, Ended: true})
-		w.index.SetPod(fleet.Pod{Name: "build-bcdfg-44444", JobUID: "1", Created: w.start.Add(time.Second)})
-		w.poll(build)
-		w.queue(8, "docker")
-		w.change(8, func(r *adoqueue.JobRequest) {
-			r.State, r.Agent, r.AssignTime = adoqueue.Assigned, "build-bcdfg-44444", time.Now()
-		})
-		w.after(3)
-		w.poll(build)
-		if got := w.request(7).Broken; got == nil || got.Code != explain.CodeTaken {
-			t.Errorf("got %+v", got)
-		}
-	})
-}
-
-// TestSecretsOfFinishedJobs has a demand that is a secret where its text is cut, and
-// a capability that is one.
-func TestSecretsOfFinishedJobs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const secret = "kq7xz3mvw2nbt5hy4jr6kd8sf9gp1qw2er3ty4ui5op6as7df8gh"
-		w := newWorld(t)
-		build := w.scaledJob("build", "docker,token="+secret, nil)
-		w.queue(7, "docker", "path -equals "+strings.Repeat("p ", 95), "x -equals "+secret)
-		w.poll(build)
-		w.remove(7)
-		w.poll(build)
-		text, err := json.Marshal(w.explainer.Report(t.Context(), explain.Filter{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(text), secret[:8]) || !strings.Contains(string(text), `"docker"`) || w.request(7).Progress != explain.Finished {
-			t.Errorf("%s", text)
 		}
 	})
 }
