@@ -462,12 +462,14 @@ func TestMask(t *testing.T) {
 func TestBrokenAfterItWasReached(t *testing.T) {
 	times := chainTimes{StepQueued: at(3), StepCounted: at(2), StepReported: at(1)}
 	for _, l := range times.chain(&Broken{Step: StepReported}) {
-		want := Pending
+		var want LinkStatus
 		switch l.Step {
 		case StepQueued, StepCounted, StepReported:
 			want = Done
 		case StepJob:
 			want = Failed
+		default:
+			want = Pending
 		}
 		if l.Status != want {
 			t.Errorf("%s is %s, want %s", l.Step, l.Status, want)
