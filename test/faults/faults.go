@@ -21,8 +21,8 @@ type Fault struct {
 	Lasts time.Duration
 	// Hold is for how long the last answer before the repair says to wait.
 	Hold time.Duration
-	// Pause is what the scaler waits for after Jobs that fail, or Azure DevOps before
-	// it takes a request back from an agent that is gone.
+	// Pause is what KEDA waits for before it connects again, the scaler after Jobs that
+	// fail, or Azure DevOps before it takes a request back from an agent that is gone.
 	Pause time.Duration
 	// Lists reports that lists of jobs are answered as usual. All others that come
 	// with an answer of 200 meanwhile are none.

@@ -22,7 +22,7 @@ func kubernetes() []Fault {
 				t.KEDA.Restore()
 				return nil
 			}, nil
-		}},
+		}, Pause: reconnect},
 		{Name: "KEDA is restarted", Lists: true, Alone: true, Begin: func(ctx context.Context, t *Trial) (func(context.Context) error, error) {
 			return t.Plane.StartKEDA, t.Plane.StopKEDA(ctx)
 		}},

@@ -9,11 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// reconnect is how long KEDA may wait before it connects again to a scaler that was
+// away for some seconds: gRPC's back-off begins with 1 s, grows by 1.6, and varies by
+// a fifth.
+const reconnect = 5 * time.Second
+
 // processes are faults of the scaler itself.
 func processes() []Fault {
 	return []Fault{
-		{Name: "the scaler is restarted", Begin: restart((*replica).stop), Lists: true, Lasts: 3 * time.Second},
-		{Name: "the scaler is killed and restarted", Begin: restart((*replica).kill), Lists: true, Lasts: 3 * time.Second},
+		{Name: "the scaler is restarted", Begin: restart((*replica).stop), Lists: true, Lasts: 3 * time.Second, Pause: reconnect},
+		{Name: "the scaler is killed and restarted", Begin: restart((*replica).kill), Lists: true, Lasts: 3 * time.Second, Pause: reconnect},
 		{Name: "the scaler hangs", Begin: pause, Lists: true},
 		{Name: "the leader is killed, and the other replica takes over", Begin: killLeader, Lists: true, Site: func(s *Site) {
 			s.Replicas = 2
