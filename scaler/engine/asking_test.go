@@ -38,21 +38,28 @@ func (*renewedQueue) ParallelJobs(context.Context, time.Duration) (adoqueue.Para
 	return adoqueue.ParallelJobs{}, nil
 }
 
+// addScaledJob adds a ScaledJob of the pool linux to an index.
+func addScaledJob(index *fleet.Index, name string) *fleet.ScaledJob {
+	s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"})
+	s.PollingInterval = 5 * time.Second
+	index.SetScaledJob(s)
+	return s
+}
+
+// twoOnAPool returns the ScaledJobs a and z of one pool with one queued job.
+func twoOnAPool() (queue *renewedQueue, index *fleet.Index, a, z *fleet.ScaledJob) {
+	queue = &renewedQueue{last: &adoqueue.Snapshot{
+		Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
+	}}
+	index = fleet.NewIndex(2 * time.Minute)
+	return queue, index, addScaledJob(index, "a"), addScaledJob(index, "z")
+}
+
 // TestShareOfWhatKEDAAsksFor has the ScaledJobs a and z on one pool with one
 // queued job. KEDA does not watch the namespace of a, so it never asks for it.
 func TestShareOfWhatKEDAAsksFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := &renewedQueue{last: &adoqueue.Snapshot{
-			Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
-		}}
-		index := fleet.NewIndex(2 * time.Minute)
-		newScaledJob := func(name string) *fleet.ScaledJob {
-			s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"})
-			s.PollingInterval = 5 * time.Second
-			index.SetScaledJob(s)
-			return s
-		}
-		a, z := newScaledJob("a"), newScaledJob("z")
+		queue, index, a, z := twoOnAPool()
 		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +98,7 @@ func TestShareOfWhatKEDAAsksFor(t *testing.T) {
 		if value := ask(z); value != 1 {
 			t.Errorf("z: %d, want 1 after KEDA has stopped to ask for a", value)
 		}
-		if value := ask(newScaledJob("b")); value != 1 {
+		if value := ask(addScaledJob(index, "b")); value != 1 {
 			t.Errorf("b: %d, want 1: it is new", value)
 		}
 	})

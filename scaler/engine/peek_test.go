@@ -18,17 +18,7 @@ import (
 // while KEDA polls z on the same pool.
 func TestPeekIsNoPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		queue := &renewedQueue{last: &adoqueue.Snapshot{
-			Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
-		}}
-		index := fleet.NewIndex(2 * time.Minute)
-		newScaledJob := func(name string) *fleet.ScaledJob {
-			s := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"})
-			s.PollingInterval = 5 * time.Second
-			index.SetScaledJob(s)
-			return s
-		}
-		a, z := newScaledJob("a"), newScaledJob("z")
+		queue, index, a, z := twoOnAPool()
 		url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 		if err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func TestSurplus(t *testing.T) {
 	}{
 		"nothing":                        {},
 		"taken":                          {jobs: []MadeJob{job("a", 1, 9)}, took: []string{"a"}},
-		"in vain":                        {jobs: []MadeJob{job("a", 1, 9), job("b", 1, 0)}, took: []string{"a"}, want: 1},
+		"surplus":                        {jobs: []MadeJob{job("a", 1, 9), job("b", 1, 0)}, took: []string{"a"}, want: 1},
 		"cancelled after its Job":        {jobs: []MadeJob{job("a", 2, 0)}, lost: []Span{{at(1), at(3)}}},
 		"cancelled before the Job":       {jobs: []MadeJob{job("a", 4, 0)}, lost: []Span{{at(1), at(3)}}, want: 1},
 		"queued after the Job had ended": {jobs: []MadeJob{job("a", 1, 2)}, lost: []Span{{at(3), at(5)}}, want: 1},

@@ -250,7 +250,7 @@ func jobsThatFail(t *testing.T, b *bench.Bench) {
 			return counts
 		}
 		if events := s.events(); !strings.Contains(events, "AgentStartFailed: Jobs fail before accepting work") {
-			return "no event tells that Jobs fail: " + events
+			return "no event reports that Jobs fail: " + events
 		}
 		return ""
 	})

@@ -20,7 +20,7 @@ func credentialRotated(t *testing.T, b *bench.Bench) {
 	ids := s.queue(1, time.Second)
 	s.eventually(func() string {
 		if !strings.Contains(s.events(), "check that the token is valid") {
-			return "no event tells that the token is refused: " + s.events()
+			return "no event reports that the token is refused: " + s.events()
 		}
 		return ""
 	})
