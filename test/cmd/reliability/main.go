@@ -26,7 +26,7 @@ import (
 type settings struct {
 	short    bool
 	parallel int
-	only     string
+	only     regexp.Regexp
 	write    string
 	dir      string
 }
@@ -35,7 +35,7 @@ func main() {
 	var s settings
 	flag.BoolVar(&s.short, "short", false, "leave out the faults that take minutes")
 	flag.IntVar(&s.parallel, "parallel", 8, "how many faults are tried at once")
-	flag.StringVar(&s.only, "only", "", "try only faults whose name matches this regular `expression`, and none")
+	flag.TextVar(&s.only, "only", regexp.MustCompile(""), "try only faults whose name matches this regular `expression`, and none")
 	flag.StringVar(&s.write, "write", "", "write the table into this `file`, between its marks")
 	flag.StringVar(&s.dir, "dir", "", "keep the logs in this new `directory`")
 	flag.Parse()
@@ -50,10 +50,9 @@ func main() {
 
 // faults are those to try; the first is none.
 func (s settings) faults() []faults.Fault {
-	only := regexp.MustCompile(s.only)
 	var chosen []faults.Fault
 	for i, f := range faults.All() {
-		if i > 0 && (!only.MatchString(f.Name) || f.Long && s.short) {
+		if i > 0 && (!s.only.MatchString(f.Name) || f.Long && s.short) {
 			continue
 		}
 		if f.Root && os.Geteuid() != 0 {
