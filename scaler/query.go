@@ -28,7 +28,7 @@ func isQuery(ctx context.Context) bool {
 
 // query answers a call that is not KEDA's.
 func (s *Service) query(ctx context.Context, ref *externalscaler.ScaledObjectRef) (engine.Answer, error) {
-	answer, note, err := s.options.Engine.Peek(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata()})
+	answer, note, err := s.options.Engine.Peek(ctx, engine.Request{Key: keyOf(ref), Metadata: ref.GetScalerMetadata()})
 	if err != nil {
 		return engine.Answer{}, statusOf(err)
 	}

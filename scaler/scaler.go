@@ -73,7 +73,7 @@ func (s *Service) answer(ctx context.Context, ref *externalscaler.ScaledObjectRe
 	if isQuery(ctx) {
 		return s.query(ctx, ref)
 	}
-	answer, err := s.options.Engine.Answer(ctx, engine.Question{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
+	answer, err := s.options.Engine.Answer(ctx, engine.Request{Key: keyOf(ref), Metadata: ref.GetScalerMetadata(), Half: half})
 	if err != nil {
 		return engine.Answer{}, statusOf(err)
 	}

@@ -23,8 +23,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 )
 
-// stopWithin bounds how long calls under way may take when the server stops.
-const stopWithin = 10 * time.Second
+// stopTimeout bounds how long calls under way may take when the server stops.
+const stopTimeout = 10 * time.Second
 
 // streamWorkers is the number of calls at a time that are served by goroutines
 // which are there already; more start new ones. KEDA asks for some ScaledJobs at a
@@ -92,7 +92,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		defer close(stopped)
 		s.health.Shutdown()
 		s.endStreams()
-		cut := time.AfterFunc(stopWithin, s.grpc.Stop)
+		cut := time.AfterFunc(stopTimeout, s.grpc.Stop)
 		defer cut.Stop()
 		s.grpc.GracefulStop()
 	})

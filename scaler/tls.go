@@ -17,8 +17,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 )
 
-// reloadWithin bounds the reading of the TLS files, which a handshake waits for.
-const reloadWithin = 2 * time.Second
+// reloadTimeout bounds the reading of the TLS files, which a handshake waits for.
+const reloadTimeout = 2 * time.Second
 
 // TLSFiles are the PEM files of a server. Cert and Key go together; with
 // ClientCA, clients must show a certificate of that authority.
@@ -112,7 +112,7 @@ func (t *TLS) report(failure string) {
 // load reads the files; if they have not changed, it returns the last state, whose
 // configuration knows the sessions of its clients.
 func (f TLSFiles) load(last *tlsState) (*tlsState, error) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), reloadWithin, fmt.Errorf("the TLS files were not read within %s", reloadWithin))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), reloadTimeout, fmt.Errorf("the TLS files were not read within %s", reloadTimeout))
 	defer cancel()
 	state := &tlsState{config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}}}
 	if err := errors.Join(f.loadPair(ctx, state), f.loadClientCA(ctx, state)); err != nil {

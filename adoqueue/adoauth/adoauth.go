@@ -54,8 +54,8 @@ func (s Settings) Validate() error {
 		return oneOf("the personal access token", s.PAT, s.PATFile)
 	case ServicePrincipal:
 		return errors.Join(
-			needed("a service principal", "a tenant id", s.TenantID),
-			needed("a service principal", "a client id", s.ClientID),
+			required("a service principal", "a tenant id", s.TenantID),
+			required("a service principal", "a client id", s.ClientID),
 			oneOf("the service principal's secret or certificate", s.ClientSecret, s.ClientSecretFile, s.CertificateFile),
 		)
 	case WorkloadIdentity, ManagedIdentity, AzureCLI:
@@ -82,7 +82,7 @@ func oneOf(what string, values ...string) error {
 	}
 }
 
-func needed(by, what, value string) error {
+func required(by, what, value string) error {
 	if value == "" {
 		return fmt.Errorf("%s needs %s", by, what)
 	}

@@ -21,9 +21,9 @@ func newWorkloadIdentity(s Settings, options azcore.ClientOptions) (azcore.Token
 	client := cmp.Or(s.ClientID, os.Getenv("AZURE_CLIENT_ID"))
 	path := cmp.Or(s.FederatedTokenFile, os.Getenv("AZURE_FEDERATED_TOKEN_FILE"))
 	missing := errors.Join(
-		needed("a workload identity", "a tenant id (AZURE_TENANT_ID)", tenant),
-		needed("a workload identity", "a client id (AZURE_CLIENT_ID)", client),
-		needed("a workload identity", "a token (AZURE_FEDERATED_TOKEN_FILE)", path))
+		required("a workload identity", "a tenant id (AZURE_TENANT_ID)", tenant),
+		required("a workload identity", "a client id (AZURE_CLIENT_ID)", client),
+		required("a workload identity", "a token (AZURE_FEDERATED_TOKEN_FILE)", path))
 	if missing != nil {
 		return nil, fmt.Errorf("%w; the webhook of Azure Workload Identity sets them in pods with the label azure.workload.identity/use: \"true\"", missing)
 	}

@@ -67,7 +67,7 @@ func (s *Server) Cancel(id int64) error {
 		return err
 	}
 	if q.agent != nil && q.agent.session != nil {
-		s.tellCancelled(q)
+		s.notifyCancelled(q)
 		return nil
 	}
 	s.finish(q, "canceled")

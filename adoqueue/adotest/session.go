@@ -129,8 +129,8 @@ func (x *session) forget(q *request) {
 	x.messages = slices.DeleteFunc(x.messages, func(m *message) bool { return m.request == q })
 }
 
-// tellCancelled leaves it to the agent to end the request, as Azure DevOps does.
-func (s *Server) tellCancelled(q *request) {
+// notifyCancelled leaves it to the agent to end the request, as Azure DevOps does.
+func (s *Server) notifyCancelled(q *request) {
 	if !q.cancelled {
 		q.cancelled = true
 		s.send(cancelMessage, q)

@@ -135,7 +135,7 @@ func (s settings) answers(ctx context.Context) (answer func(ctx context.Context,
 	}
 	decisions := engine.New(options)
 	answer = func(ctx context.Context, namespace, name string, metadata map[string]string) error {
-		_, err := decisions.Answer(ctx, engine.Question{Key: plan.Key{Namespace: namespace, Name: name}, Metadata: metadata, Half: engine.Whole})
+		_, err := decisions.Answer(ctx, engine.Request{Key: plan.Key{Namespace: namespace, Name: name}, Metadata: metadata, Half: engine.Whole})
 		return err
 	}
 	before := stop

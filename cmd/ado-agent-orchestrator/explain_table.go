@@ -94,7 +94,7 @@ func (t *reportTable) scaledJobs(p *explain.Pool) {
 			metric = strconv.FormatInt(s.Reported.Value, 10)
 		}
 		fmt.Fprintf(columns, "  %s/%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Namespace, s.Name, s.State, s.Queued, s.Missing, s.Waiting, s.Busy,
-			s.Draining, s.MaxReplicas, metric, t.ago(s.AskedAt))
+			s.Draining, s.MaxReplicas, metric, t.ago(s.PolledAt))
 	}
 	_ = columns.Flush() // to memory
 	shown := map[string]bool{}

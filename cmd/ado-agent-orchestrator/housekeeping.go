@@ -67,7 +67,7 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, viewWithin)
+	ctx, cancel := context.WithTimeout(ctx, viewTimeout)
 	defer cancel()
 	if h.owner, err = housekeeping.OwnerIn(ctx, kube, namespace, "ado-agent-orchestrator"); err != nil {
 		return fmt.Errorf("HOUSEKEEPING_OWNER (--housekeeping-owner) is not set: %w", err)

@@ -30,10 +30,10 @@ const (
 )
 
 const (
-	// viewWithin bounds the reading of ScaledJobs and Jobs at the start.
-	viewWithin = 30 * time.Second
-	// viewAgain is the pause before the view that Kubernetes refused is tried again.
-	viewAgain = time.Minute
+	// viewTimeout bounds the reading of ScaledJobs and Jobs at the start.
+	viewTimeout = 30 * time.Second
+	// viewRetryInterval is the pause before a view that Kubernetes refused is retried.
+	viewRetryInterval = time.Minute
 )
 
 // cluster returns the view of Kubernetes, or nil if there is none; that is logged
@@ -60,7 +60,7 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 	case s.view.Kube == on:
 		return nil, fmt.Errorf("KUBE (--kube): %w", err)
 	case refused(err):
-		logger.Warn("no view of Kubernetes: count exact falls back to owned; retrying every "+s.viewAgain.String()+" (KUBE=off works without it)",
+		logger.Warn("no view of Kubernetes: count exact falls back to owned; retrying every "+s.viewRetryInterval.String()+" (KUBE=off works without it)",
 			zap.Error(err))
 		return nil, nil //nolint:nilnil // auto: it works without
 	default:
@@ -73,7 +73,7 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 // decision made before would hold for the life of the process.
 func (s settings) awaitView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet, err error) {
 	waiting := false
-	err = wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextCancel(ctx, startRetryInterval, true, func(ctx context.Context) (bool, error) {
 		view, err = s.watch(ctx)
 		if err == nil || s.view.Kube == on || refused(err) {
 			return true, err
@@ -87,14 +87,14 @@ func (s settings) awaitView(ctx context.Context, logger *zap.Logger) (view *flee
 	return view, err
 }
 
-// laterView returns the view that Kubernetes refused at the start, once it allows it:
+// retryView returns the view that Kubernetes refused at the start, once it allows it:
 // a role or KEDA's kinds may be installed later. It returns nil if ctx ends before, or
 // if there is no cluster.
-func (s settings) laterView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet) {
+func (s settings) retryView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet) {
 	if _, err := kubernetesClientConfig(); err != nil {
 		return nil
 	}
-	_ = wait.PollUntilContextCancel(ctx, s.viewAgain, false, func(ctx context.Context) (bool, error) {
+	_ = wait.PollUntilContextCancel(ctx, s.viewRetryInterval, false, func(ctx context.Context) (bool, error) {
 		found, err := s.watch(ctx)
 		if err != nil {
 			logger.Debug("still no view of Kubernetes", zap.Error(err))
@@ -133,7 +133,7 @@ func (s settings) watch(ctx context.Context) (*fleet.Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, viewWithin)
+	ctx, cancel := context.WithTimeout(ctx, viewTimeout)
 	defer cancel()
 	return fleet.Start(ctx, config, fleet.Options{Namespaces: s.view.KubeNamespaces, RememberFor: s.rememberFor()})
 }

@@ -86,8 +86,8 @@ func serveInProcess(t *testing.T) (httpAddr string, logs *observer.ObservedLogs)
 		t.Fatal(err)
 	}
 	s := settings{
-		viewAgain: 50 * time.Millisecond,
-		view:      viewFlags{Kube: "auto"}, keda: kedaFlags{GRPCAddr: "127.0.0.1:0"},
+		viewRetryInterval: 50 * time.Millisecond,
+		view:              viewFlags{Kube: "auto"}, keda: kedaFlags{GRPCAddr: "127.0.0.1:0"},
 		commonSettings: commonSettings{
 			commonFlags:   commonFlags{PollingDelay: time.Second, StaleFor: 30 * time.Second, Timeout: 10 * time.Second, Election: off},
 			processFlags:  processFlags{HTTPAddr: "127.0.0.1:0"},

@@ -65,7 +65,7 @@ func (s commonSettings) lead(ctx context.Context, logger *zap.Logger, duties ...
 // leaseOnceAnswered waits until Kubernetes has said whether leases may be
 // written: without a leader while it is down, all replicas would work.
 func (s commonSettings) leaseOnceAnswered(ctx context.Context, logger *zap.Logger) (lock resourcelock.Interface, err error) {
-	_ = wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
+	_ = wait.PollUntilContextCancel(ctx, startRetryInterval, true, func(ctx context.Context) (bool, error) {
 		lock, err = s.lease(ctx)
 		answered := err == nil || errors.Is(err, errNoLease)
 		if !answered && ctx.Err() == nil {

@@ -28,10 +28,10 @@ import (
 )
 
 const (
-	// startAgain is the pause before what could not be started is tried again.
-	startAgain = 5 * time.Second
-	// prepareAgain is how often the namespace and the Secret are looked after.
-	prepareAgain = 5 * time.Minute
+	// startRetryInterval is the pause before a failed start is retried.
+	startRetryInterval = 5 * time.Second
+	// prepareInterval is how often the namespace and the Secret are reconciled.
+	prepareInterval = 5 * time.Minute
 )
 
 // runFlags are the settings of run alone.
@@ -207,7 +207,7 @@ func (s standaloneSettings) passer(config *rest.Config, all opened, logger *zap.
 // start prepares the namespace and the Secret, follows Jobs and returns what makes
 // passes, and a function that stops it all.
 func (p *passer) start(ctx context.Context) (runner *standalone.Runner, stop func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, viewWithin)
+	ctx, cancel := context.WithTimeout(ctx, viewTimeout)
 	defer cancel()
 	if err := p.applier.Prepare(ctx); err != nil {
 		return nil, nil, err
@@ -241,7 +241,7 @@ func (p *passer) once(ctx context.Context) error {
 func (p *passer) run(ctx context.Context) {
 	var runner *standalone.Runner
 	var stop func()
-	err := wait.PollUntilContextCancel(ctx, startAgain, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextCancel(ctx, startRetryInterval, true, func(ctx context.Context) (bool, error) {
 		var err error
 		if runner, stop, err = p.start(ctx); err != nil && ctx.Err() == nil {
 			p.standalone.Logger.Error("starting agents failed; it is retried automatically", zap.Error(err))
@@ -255,7 +255,7 @@ func (p *passer) run(ctx context.Context) {
 	preparing := make(chan struct{})
 	go func() {
 		defer close(preparing)
-		wait.UntilWithContext(ctx, p.prepare, prepareAgain)
+		wait.UntilWithContext(ctx, p.prepare, prepareInterval)
 	}()
 	runner.Run(ctx)
 	<-preparing

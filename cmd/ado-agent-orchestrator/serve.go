@@ -93,7 +93,7 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 	if later == nil || err != nil {
 		return err
 	}
-	if l.grpc, err = listenAgain(l.grpc); err != nil {
+	if l.grpc, err = reopen(l.grpc); err != nil {
 		return err
 	}
 	_, err = s.answerUntilView(ctx, parts{view: later, logger: logger, web: web}, l)
@@ -105,22 +105,22 @@ func (s settings) answer(ctx context.Context, logger *zap.Logger, web *webServer
 func (s settings) answerUntilView(ctx context.Context, p parts, l listeners) (later *fleet.Fleet, err error) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	var looking sync.WaitGroup
+	var retrying sync.WaitGroup
 	if p.view == nil && s.view.Kube != off {
-		looking.Go(func() {
-			if later = s.laterView(ctx, p.logger); later != nil {
+		retrying.Go(func() {
+			if later = s.retryView(ctx, p.logger); later != nil {
 				end()
 			}
 		})
 	}
 	err = s.answerWith(ctx, p, l)
 	end()
-	looking.Wait()
+	retrying.Wait()
 	return later, err
 }
 
-// listenAgain listens where a server has stopped to.
-func listenAgain(stopped net.Listener) (net.Listener, error) {
+// reopen listens again on the address of a listener that was closed.
+func reopen(stopped net.Listener) (net.Listener, error) {
 	var config net.ListenConfig
 	return config.Listen(context.Background(), stopped.Addr().Network(), stopped.Addr().String())
 }

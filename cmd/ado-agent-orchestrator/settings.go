@@ -153,13 +153,13 @@ func (f *serveFlags) Check(p *setting.Problems) {
 // settings are what serve works with.
 type settings struct {
 	commonSettings
-	keda          kedaFlags
-	view          viewFlags
-	agents        agents
-	scaledJobs    []*kedav1alpha1.ScaledJob // of AGENT_POOLS
-	scalerAddress string
-	housekeeper   housekeeper
-	viewAgain     time.Duration
+	keda              kedaFlags
+	view              viewFlags
+	agents            agents
+	scaledJobs        []*kedav1alpha1.ScaledJob // of AGENT_POOLS
+	scalerAddress     string
+	housekeeper       housekeeper
+	viewRetryInterval time.Duration
 	// simulated stands for Kubernetes, nil if there is a real one.
 	simulated *fleet.Fleet
 }
@@ -172,7 +172,7 @@ func (f *serveFlags) settings() (settings, error) {
 		},
 		keda: f.KEDA, view: f.View,
 		scalerAddress: f.ScaledJobs.Address,
-		housekeeper:   f.Housekeeping.housekeeper(), viewAgain: viewAgain,
+		housekeeper:   f.Housekeeping.housekeeper(), viewRetryInterval: viewRetryInterval,
 	}
 	if len(f.Agents.Pools) == 0 {
 		return s, nil

@@ -27,9 +27,9 @@ const (
 	openingRate  = 10
 	openingBurst = 64
 	maxWebHeader = 8 << 10
-	readWithin   = 5 * time.Second
-	writeWithin  = 10 * time.Second
-	idleWithin   = time.Minute
+	readTimeout  = 5 * time.Second
+	writeTimeout = 10 * time.Second
+	idleTimeout  = time.Minute
 )
 
 // webServer serves /metrics, /healthz and /readyz, and the status.
@@ -64,7 +64,7 @@ func newWebServer(registerer prometheus.Registerer, gatherer prometheus.Gatherer
 	callersMistakes, _ := zap.NewStdLogAt(logger, zap.DebugLevel) // fails only for levels that do not exist
 	s.http = &http.Server{
 		Handler: mux, MaxHeaderBytes: maxWebHeader, ErrorLog: callersMistakes,
-		ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleWithin,
+		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	return s
 }

@@ -103,7 +103,7 @@ func TestWebRequestsAreBounded(t *testing.T) {
 			if _, err := io.WriteString(conn, test.request); err != nil {
 				t.Fatal(err)
 			}
-			_ = conn.SetReadDeadline(time.Now().Add(readWithin + writeWithin))
+			_ = conn.SetReadDeadline(time.Now().Add(readTimeout + writeTimeout))
 			answer, err := io.ReadAll(conn)                              // until the server closes it
 			if network, ok := err.(net.Error); ok && network.Timeout() { //nolint:errorlint // as net returns it
 				t.Error("the connection stays open")

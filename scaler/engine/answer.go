@@ -11,8 +11,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
 )
 
-// Question is what KEDA asks about one trigger.
-type Question struct {
+// Request is what KEDA asks about one trigger.
+type Request struct {
 	Key      plan.Key
 	Metadata map[string]string
 	Half     Half
@@ -33,30 +33,30 @@ type Answer struct {
 // Answer returns what a trigger gets: from the decision about its pool if its
 // ScaledJob is in view and counted exactly, else by counting requests. Errors are
 // a ConfigError, a ViewError, one of adoqueue, or the context's.
-func (e *Engine) Answer(ctx context.Context, q Question) (Answer, error) {
-	m := e.adopt(q.Key, q.Metadata)
-	if q.Half == Whole {
-		return e.answer(ctx, m, q)
+func (e *Engine) Answer(ctx context.Context, r Request) (Answer, error) {
+	m := e.adopt(r.Key, r.Metadata)
+	if r.Half == Whole {
+		return e.answer(ctx, m, r)
 	}
-	pairs := pairs(e.strangers)
+	pairs := pairs(e.unknownCallers)
 	if m != nil {
 		pairs = m.polls
 		if m.polls.asked(time.Now()) {
 			e.outdateLocked(m)
 		}
 	}
-	asked := digest(q.Key, q.Metadata)
-	if a, ok := pairs.take(q.Half, asked); ok {
+	asked := digest(r.Key, r.Metadata)
+	if a, ok := pairs.take(r.Half, asked); ok {
 		return a, nil
 	}
-	a, err := e.answer(ctx, m, q)
+	a, err := e.answer(ctx, m, r)
 	if err == nil {
-		pairs.put(q.Half, asked, a)
+		pairs.put(r.Half, asked, a)
 	}
 	if m != nil {
 		m.polls.ended(err)
 		if err == nil {
-			e.answered(q.Key)
+			e.answered(r.Key)
 		}
 	}
 	return a, err
@@ -75,39 +75,39 @@ type pairs interface {
 	put(half Half, asked uint64, answer Answer)
 }
 
-func (e *Engine) answer(ctx context.Context, m *member, q Question) (Answer, error) {
+func (e *Engine) answer(ctx context.Context, m *member, r Request) (Answer, error) {
 	if m != nil {
-		return e.answerMember(ctx, m, q)
+		return e.answerMember(ctx, m, r)
 	}
-	if s := e.scaledObject(q.Key, q.Metadata); s != nil {
-		return e.answerObject(ctx, s, q)
+	if s := e.scaledObject(r.Key, r.Metadata); s != nil {
+		return e.answerObject(ctx, s, r)
 	}
-	a, err := e.answerStranger(ctx, q)
+	a, err := e.answerUnknownCaller(ctx, r)
 	if err == nil {
-		e.noticeFallback(q.Key, a)
+		e.noticeFallback(r.Key, a)
 	}
 	return a, err
 }
 
 // answerMember answers for a ScaledJob in view.
-func (e *Engine) answerMember(ctx context.Context, m *member, q Question) (Answer, error) {
+func (e *Engine) answerMember(ctx context.Context, m *member, r Request) (Answer, error) {
 	if m.trigger == nil { // it has mistakes, or has just changed
-		return e.answerStranger(ctx, q)
+		return e.answerUnknownCaller(ctx, r)
 	}
 	if m.problem != "" {
 		return Answer{}, &ConfigError{m.problem}
 	}
-	return e.answerTrigger(ctx, m.trigger, q.Key, m.group != nil)
+	return e.answerTrigger(ctx, m.trigger, r.Key, m.group != nil)
 }
 
-// answerStranger answers for a caller that nothing in view can be: of another
+// answerUnknownCaller answers for a caller that nothing in view can be: of another
 // namespace, or changed a moment ago.
-func (e *Engine) answerStranger(ctx context.Context, q Question) (Answer, error) {
-	t, err := e.Parse(q.Metadata)
+func (e *Engine) answerUnknownCaller(ctx context.Context, r Request) (Answer, error) {
+	t, err := e.Parse(r.Metadata)
 	if err != nil {
 		return Answer{}, err
 	}
-	return e.answerTrigger(ctx, t, q.Key, e.member(q.Key) != nil)
+	return e.answerTrigger(ctx, t, r.Key, e.member(r.Key) != nil)
 }
 
 // answerTrigger counts for a trigger, exactly if it asks for that and its
@@ -160,7 +160,7 @@ func answerAlone(t *trigger.Trigger, snapshot *adoqueue.Snapshot, key plan.Key) 
 }
 
 // ready returns the decision about the pool of a trigger if it holds and its
-// snapshot may be used for an answer. Nearly all questions are answered so, without a
+// snapshot may be used for an answer. Nearly all requests are answered so, without a
 // deadline, whose timer costs as much as the rest of the answer.
 func (e *Engine) ready(t *trigger.Trigger) (*pool, *Decision) {
 	e.mu.RLock()

@@ -72,7 +72,7 @@ func TestShareOfWhatKEDAAsksFor(t *testing.T) {
 		ask := func(s *fleet.ScaledJob) int64 {
 			t.Helper()
 			queue.renew()
-			answer, err := e.Answer(t.Context(), engine.Question{Key: s.Key, Metadata: s.Triggers[0], Half: engine.Metric})
+			answer, err := e.Answer(t.Context(), engine.Request{Key: s.Key, Metadata: s.Triggers[0], Half: engine.Metric})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -80,14 +80,14 @@ type Options struct {
 
 // Engine is safe for concurrent use.
 type Engine struct {
-	options       Options
-	parsing       trigger.Context
-	started       time.Time
-	organizations map[adoqueue.OrganizationURL]*organization
-	strangers     *strangers
-	fallbacks     *fallbacks
-	objects       *objects
-	refresher     *refresher
+	options        Options
+	parsing        trigger.Context
+	started        time.Time
+	organizations  map[adoqueue.OrganizationURL]*organization
+	unknownCallers *unknownCallers
+	fallbacks      *fallbacks
+	objects        *objects
+	refresher      *refresher
 
 	mu      sync.RWMutex
 	members map[plan.Key]*member
@@ -114,7 +114,7 @@ type organization struct {
 func New(options Options) *Engine {
 	e := &Engine{
 		options: options, started: time.Now(),
-		organizations: map[adoqueue.OrganizationURL]*organization{}, strangers: newStrangers(), fallbacks: newFallbacks(),
+		organizations: map[adoqueue.OrganizationURL]*organization{}, unknownCallers: newUnknownCallers(), fallbacks: newFallbacks(),
 		objects: newObjects(),
 		members: map[plan.Key]*member{}, byPool: map[poolRef]map[plan.Key]*member{}, unplaced: map[plan.Key]*member{}, pools: map[poolRef]*pool{},
 		addresses: map[string]bool{},

@@ -40,7 +40,7 @@ func ExampleEngine_Answer() {
 	})
 	defer e.Close()
 
-	answer, err := e.Answer(context.Background(), engine.Question{Key: key, Metadata: metadata})
+	answer, err := e.Answer(context.Background(), engine.Request{Key: key, Metadata: metadata})
 	if err != nil {
 		panic(err)
 	}

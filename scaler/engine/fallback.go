@@ -33,7 +33,7 @@ type fallback struct {
 	reported    bool
 }
 
-func newFallbacks() *fallbacks { return &fallbacks{callers: lru.New(maxStrangers)} }
+func newFallbacks() *fallbacks { return &fallbacks{callers: lru.New(maxUnknownCallers)} }
 
 // due reports whether a caller's fallback is to be reported now.
 func (f *fallbacks) due(caller uint64, now time.Time) bool {

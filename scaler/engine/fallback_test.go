@@ -37,7 +37,7 @@ func TestFallbackIsReported(t *testing.T) {
 			defer e.Close()
 			ask := func() engine.Answer {
 				t.Helper()
-				a, err := e.Answer(t.Context(), engine.Question{
+				a, err := e.Answer(t.Context(), engine.Request{
 					Key: plan.Key{Namespace: "elsewhere", Name: "build"}, Metadata: map[string]string{"poolName": "linux", "count": "exact"},
 				})
 				if err != nil {

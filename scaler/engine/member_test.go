@@ -98,11 +98,11 @@ func TestChangesAtOnce(t *testing.T) {
 func TestAnswerOfChangedMember(t *testing.T) {
 	r := newRacing(t)
 	m := &member{scaledJob: fleet.NewScaledJob(buildKey, buildMetadata()), polls: &polls{}}
-	a, err := r.engine.answerMember(t.Context(), m, Question{Key: buildKey, Metadata: buildMetadata(), Half: Whole})
+	a, err := r.engine.answerMember(t.Context(), m, Request{Key: buildKey, Metadata: buildMetadata(), Half: Whole})
 	if err != nil || a.Value != 1 {
 		t.Errorf("got %+v, %v, want 1", a, err)
 	}
-	if _, err := r.engine.answerMember(t.Context(), m, Question{Key: buildKey, Half: Whole}); err == nil {
+	if _, err := r.engine.answerMember(t.Context(), m, Request{Key: buildKey, Half: Whole}); err == nil {
 		t.Error("mistakes are no error")
 	}
 }

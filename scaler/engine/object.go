@@ -39,7 +39,7 @@ type objectState struct {
 	warned bool
 }
 
-func newObjects() *objects { return &objects{known: lru.New(maxStrangers)} }
+func newObjects() *objects { return &objects{known: lru.New(maxUnknownCallers)} }
 
 // update applies a change to the state of a ScaledObject, and returns what it
 // returns.
@@ -91,12 +91,12 @@ func (e *Engine) parseObject(metadata map[string]string) (*trigger.Trigger, erro
 }
 
 // answerObject answers for a ScaledObject in view.
-func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, q Question) (Answer, error) {
-	t, err := e.parseObject(q.Metadata)
+func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Request) (Answer, error) {
+	t, err := e.parseObject(r.Metadata)
 	if err != nil {
 		return Answer{}, err
 	}
-	if i := triggerOf(s, q.Metadata); i >= 0 && s.Triggers[i].MetricType == "Value" {
+	if i := triggerOf(s, r.Metadata); i >= 0 && s.Triggers[i].MetricType == "Value" {
 		return Answer{}, &ConfigError{"the ScaledObject cannot work: metricType Value makes the autoscaler multiply the metric " +
 			"by the number of replicas; leave it out, which means AverageValue"}
 	}
@@ -111,7 +111,7 @@ func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, q Ques
 	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name}
 	if t.Count.Name == trigger.Queued.Name {
 		e.warnOfQueued(s)
-		a.Value = value(t, t.Count, snapshot, q.Key.Name)
+		a.Value = value(t, t.Count, snapshot, r.Key.Name)
 	} else {
 		a.Value = e.agentsWithWork(s, t, o, snapshot)
 	}

@@ -35,7 +35,7 @@ const (
 	Invalid    BlockCause = iota + 1 // it cannot work with its count
 	Deleting                         // it is being deleted, or was
 	Paused                           // by its annotation
-	NotAsked                         // KEDA does not poll it
+	NotPolled                        // KEDA does not poll it
 	HeldBack                         // its Jobs fail before they take a request
 	Unresolved                       // values of its trigger are unknown until KEDA asks
 )
@@ -54,14 +54,14 @@ type MemberState struct {
 	Warnings []string
 	// Since is when it became as it is, or came into view.
 	Since time.Time
-	// AskedAt is when KEDA polled last, zero if it has not. Err is why the last poll
+	// PolledAt is when KEDA polled last, zero if it has not. Err is why the last poll
 	// got no answer, nil if it did; Answer and Answered are the last one.
-	AskedAt  time.Time
+	PolledAt time.Time
 	Err      error
 	Answer   Answer
 	Answered time.Time
-	// AskingUntil is until when it counts as one that KEDA asks for.
-	AskingUntil time.Time
+	// PollingUntil is until when it counts as one that KEDA asks for.
+	PollingUntil time.Time
 }
 
 // MemberStates returns the ScaledJobs whose triggers name this scaler, in no order,
@@ -76,10 +76,10 @@ func (e *Engine) MemberStates() []MemberState {
 		}
 		s := MemberState{
 			ScaledJob: m.scaledJob, Trigger: m.trigger, Exact: m.group != nil, Unresolved: m.unresolved, Problem: m.problem, Warnings: m.warnings,
-			Since: m.since, AskingUntil: e.askingUntil(m),
+			Since: m.since, PollingUntil: e.pollingUntil(m),
 		}
 		m.polls.mu.Lock()
-		s.AskedAt, s.Err, s.Answer, s.Answered = m.polls.last, m.polls.err, m.polls.answer, m.polls.answered
+		s.PolledAt, s.Err, s.Answer, s.Answered = m.polls.last, m.polls.err, m.polls.answer, m.polls.answered
 		m.polls.mu.Unlock()
 		states = append(states, s)
 	}

@@ -10,30 +10,30 @@ import (
 
 // Peek returns what KEDA would get for a trigger, and a note about what makes the
 // answer differ from what one may expect, "" if there is nothing. The caller is not
-// KEDA, so nothing is learned from the question: the ScaledJob does not count as one
+// KEDA, so nothing is learned from the request: the ScaledJob does not count as one
 // that KEDA asks for, its trigger stays, and no pool is refreshed for it.
 //
 // Without metadata, the ScaledJob's own is used.
-func (e *Engine) Peek(ctx context.Context, q Question) (a Answer, note string, err error) {
+func (e *Engine) Peek(ctx context.Context, r Request) (a Answer, note string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
 	defer cancel()
-	m := e.member(q.Key)
+	m := e.member(r.Key)
 	switch {
-	case m != nil && !m.gone && m.sends(q.Metadata):
-		return e.peekMember(ctx, m, q)
-	case e.scaledObject(q.Key, q.Metadata) != nil:
-		a, err = e.answerObject(ctx, e.scaledObject(q.Key, q.Metadata), q)
+	case m != nil && !m.gone && m.sends(r.Metadata):
+		return e.peekMember(ctx, m, r)
+	case e.scaledObject(r.Key, r.Metadata) != nil:
+		a, err = e.answerObject(ctx, e.scaledObject(r.Key, r.Metadata), r)
 		return a, "", err
 	case m != nil && !m.gone:
 		note = "the ScaledJob has other metadata"
 	case e.options.Cluster != nil:
 		note = "no ScaledJob in view has this name"
 	}
-	t, err := e.Parse(q.Metadata)
+	t, err := e.Parse(r.Metadata)
 	if err != nil {
 		return Answer{}, "", err
 	}
-	a, err = e.peekAlone(ctx, t, q)
+	a, err = e.peekAlone(ctx, t, r)
 	return a, note, err
 }
 
@@ -44,14 +44,14 @@ func (m *member) sends(metadata map[string]string) bool {
 	})
 }
 
-func (e *Engine) peekMember(ctx context.Context, m *member, q Question) (a Answer, note string, err error) {
+func (e *Engine) peekMember(ctx context.Context, m *member, r Request) (a Answer, note string, err error) {
 	t := m.trigger
 	switch {
 	case t != nil:
-	case len(q.Metadata) == 0 && m.manifest == nil:
+	case len(r.Metadata) == 0 && m.manifest == nil:
 		return Answer{}, "", &ConfigError{"no trigger of the ScaledJob has this scaler's address, as far as it is known; pass the trigger's metadata"}
 	default:
-		metadata := q.Metadata
+		metadata := r.Metadata
 		if len(metadata) == 0 {
 			metadata = m.effective()
 		}
@@ -66,7 +66,7 @@ func (e *Engine) peekMember(ctx context.Context, m *member, q Question) (a Answe
 		if t.Count.Kubernetes {
 			note = "KEDA has not asked for the ScaledJob yet"
 		}
-		a, err = e.peekAlone(ctx, t, q)
+		a, err = e.peekAlone(ctx, t, r)
 		return a, note, err
 	}
 	o := e.organizations[t.Organization]
@@ -78,12 +78,12 @@ func (e *Engine) peekMember(ctx context.Context, m *member, q Question) (a Answe
 	if err != nil {
 		return Answer{}, "", err
 	}
-	group, ok := d.Plan.Groups[q.Key]
+	group, ok := d.Plan.Groups[r.Key]
 	if !ok {
-		a, err = e.peekAlone(ctx, t, q)
+		a, err = e.peekAlone(ctx, t, r)
 		return a, "the ScaledJob has no part in the decision about its pool yet", err
 	}
-	if i := slices.IndexFunc(d.Groups, func(g plan.Group) bool { return g.Key == q.Key }); i >= 0 && d.Groups[i].Blocked != "" {
+	if i := slices.IndexFunc(d.Groups, func(g plan.Group) bool { return g.Key == r.Key }); i >= 0 && d.Groups[i].Blocked != "" {
 		note = "the ScaledJob " + d.Groups[i].Blocked
 	}
 	return Answer{
@@ -93,11 +93,11 @@ func (e *Engine) peekMember(ctx context.Context, m *member, q Question) (a Answe
 }
 
 // peekAlone counts for a trigger that has no part in a decision.
-func (e *Engine) peekAlone(ctx context.Context, t *trigger.Trigger, q Question) (Answer, error) {
+func (e *Engine) peekAlone(ctx context.Context, t *trigger.Trigger, r Request) (Answer, error) {
 	o := e.organizations[t.Organization]
 	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
 	if err != nil {
 		return Answer{}, err
 	}
-	return answerAlone(t, snapshot, q.Key), nil
+	return answerAlone(t, snapshot, r.Key), nil
 }

@@ -31,7 +31,7 @@ func TestPeekIsNoPoll(t *testing.T) {
 		peek := func(key plan.Key, metadata map[string]string, value int64, count, note string) {
 			t.Helper()
 			queue.renew()
-			answer, got, err := e.Peek(t.Context(), engine.Question{Key: key, Metadata: metadata})
+			answer, got, err := e.Peek(t.Context(), engine.Request{Key: key, Metadata: metadata})
 			if err != nil || answer.Value != value || answer.Used != count || !strings.Contains(got, note) || (got == "") != (note == "") {
 				t.Errorf("%s %v: %+v, note %q, %v, want %d by %s, note %q", key.Name, metadata, answer, got, err, value, count, note)
 			}
@@ -44,12 +44,12 @@ func TestPeekIsNoPoll(t *testing.T) {
 		}
 		for range 15 {
 			queue.renew()
-			if _, err := e.Answer(t.Context(), engine.Question{Key: z.Key, Metadata: z.Triggers[0], Half: engine.Metric}); err != nil {
+			if _, err := e.Answer(t.Context(), engine.Request{Key: z.Key, Metadata: z.Triggers[0], Half: engine.Metric}); err != nil {
 				t.Fatal(err)
 			}
 			peek(z.Key, nil, z1(e, z), "exact", "")
 			time.Sleep(5 * time.Second)
-			_, _, _ = e.Peek(t.Context(), engine.Question{Key: a.Key, Metadata: a.Triggers[0]})
+			_, _, _ = e.Peek(t.Context(), engine.Request{Key: a.Key, Metadata: a.Triggers[0]})
 		}
 		peek(a.Key, a.Triggers[0], 0, "exact", "the ScaledJob is not asked for by KEDA")
 		peek(z.Key, nil, 1, "exact", "")

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// askingFor and askingIntervals are how long a ScaledJob counts as one that
+	// pollingFor and pollingIntervals are how long a ScaledJob counts as one that
 	// KEDA asks for after it has: the longer of the two.
-	askingFor       = time.Minute
-	askingIntervals = 3
+	pollingFor       = time.Minute
+	pollingIntervals = 3
 	// pairWithin is how long after one half of an answer the other half may be
 	// asked for; KEDA asks for both within milliseconds.
 	pairWithin = time.Second
-	// maxStrangers bounds the callers out of view whose half answers are kept.
-	maxStrangers = 4096
+	// maxUnknownCallers bounds the callers out of view whose half answers are kept.
+	maxUnknownCallers = 4096
 )
 
 // polls is what is remembered of KEDA's polls for one ScaledJob.
@@ -78,9 +78,9 @@ func (p *polls) next() time.Time {
 	return p.last.Add(p.interval)
 }
 
-// askingUntil is until when a ScaledJob counts as one that KEDA asks for, if it
+// pollingUntil is until when a ScaledJob counts as one that KEDA asks for, if it
 // does not ask again.
-func (e *Engine) askingUntil(m *member) time.Time {
+func (e *Engine) pollingUntil(m *member) time.Time {
 	m.polls.mu.Lock()
 	last := m.polls.last
 	m.polls.mu.Unlock()
@@ -89,7 +89,7 @@ func (e *Engine) askingUntil(m *member) time.Time {
 			last = since
 		}
 	}
-	return last.Add(max(askingFor, askingIntervals*m.scaledJob.PollingInterval))
+	return last.Add(max(pollingFor, pollingIntervals*m.scaledJob.PollingInterval))
 }
 
 // unreported returns those of the warnings that were not reported yet, and takes
@@ -102,10 +102,10 @@ func (p *polls) unreported(warnings []string) []string {
 	return fresh
 }
 
-// Half is one of the two questions of a poll.
+// Half is one of the two requests of a poll.
 type Half int
 
-// The halves of a poll, and a question that is part of none.
+// The halves of a poll, and a request that is part of none.
 const (
 	Metric Half = iota
 	Activity
@@ -115,7 +115,7 @@ const (
 // pair keeps an answer of which one half was asked for, so that the other half
 // does not disagree. The zero value is empty.
 type pair struct {
-	asked   uint64 // digest of the question
+	asked   uint64 // digest of the request
 	answer  Answer
 	at      time.Time
 	awaited Half
@@ -149,16 +149,16 @@ func (p *polls) put(half Half, asked uint64, answer Answer) {
 	p.answer, p.answered = answer, time.Now()
 }
 
-// strangers keeps the half answers of callers that are not in view, of a bounded
+// unknownCallers keeps the half answers of callers that are not in view, of a bounded
 // number of them and without what they sent.
-type strangers struct {
+type unknownCallers struct {
 	mu    sync.Mutex
 	pairs *lru.Cache
 }
 
-func newStrangers() *strangers { return &strangers{pairs: lru.New(maxStrangers)} }
+func newUnknownCallers() *unknownCallers { return &unknownCallers{pairs: lru.New(maxUnknownCallers)} }
 
-func (s *strangers) take(half Half, asked uint64) (Answer, bool) {
+func (s *unknownCallers) take(half Half, asked uint64) (Answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known, ok := s.pairs.Get(asked); ok {
@@ -167,7 +167,7 @@ func (s *strangers) take(half Half, asked uint64) (Answer, bool) {
 	return Answer{}, false
 }
 
-func (s *strangers) put(half Half, asked uint64, answer Answer) {
+func (s *unknownCallers) put(half Half, asked uint64, answer Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &pair{}
@@ -177,7 +177,7 @@ func (s *strangers) put(half Half, asked uint64, answer Answer) {
 
 var seed = maphash.MakeSeed()
 
-// digest distinguishes questions.
+// digest distinguishes requests.
 func digest(key plan.Key, metadata map[string]string) uint64 {
 	sum := maphash.Comparable(seed, key)
 	for entry, value := range metadata {

@@ -191,7 +191,7 @@ func (e *Engine) refreshMembers(p *pool, of adoqueue.Pool, now time.Time) {
 		members = append(members, m)
 	}
 	e.mu.RUnlock()
-	members = slices.DeleteFunc(members, func(m *member) bool { return m.unresolved && now.After(e.askingUntil(m)) })
+	members = slices.DeleteFunc(members, func(m *member) bool { return m.unresolved && now.After(e.pollingUntil(m)) })
 	slices.SortFunc(members, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.group.Namespace, b.group.Namespace), cmp.Compare(a.group.Name, b.group.Name))
 	})
@@ -227,7 +227,7 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	if back.failures > 0 {
 		d.Backoffs[g.Key] = Backoff{Failures: back.failures, Until: back.until}
 	}
-	asking := e.askingUntil(m)
+	asking := e.pollingUntil(m)
 	if m.unresolved {
 		d.expire(asking)
 	}
@@ -250,7 +250,7 @@ func (e *Engine) blocked(p *pool, d *Decision, m *member, jobs memberJobs) plan.
 	case m.scaledJob.Paused:
 		block(Paused, "is paused")
 	case now.After(asking):
-		block(NotAsked, "is not asked for by KEDA")
+		block(NotPolled, "is not asked for by KEDA")
 		m.polls.block()
 	case reason != "":
 		g.Blocked = "is held back: " + reason

@@ -22,7 +22,7 @@ func TestAheadIsBounded(t *testing.T) {
 func TestFormerMembersAreForgotten(t *testing.T) {
 	r := newRacing(t)
 	r.SetScaledJob(fleet.NewScaledJob(buildKey, buildMetadata()))
-	if _, err := r.engine.Answer(t.Context(), Question{Key: buildKey, Metadata: buildMetadata(), Half: Whole}); err != nil {
+	if _, err := r.engine.Answer(t.Context(), Request{Key: buildKey, Metadata: buildMetadata(), Half: Whole}); err != nil {
 		t.Fatal(err)
 	}
 	p := r.engine.pools[poolRef{organization: r.engine.parsing.Organizations[0], name: "linux"}]

@@ -71,15 +71,15 @@ func newAskerOf(t *testing.T, queue engine.Queue, cluster *lostView) *asker {
 
 func (a *asker) ask(t *testing.T) (engine.Answer, error) {
 	t.Helper()
-	return a.engine.Answer(t.Context(), engine.Question{Key: a.scaledJob.Key, Metadata: a.scaledJob.Triggers[0], Half: engine.Metric})
+	return a.engine.Answer(t.Context(), engine.Request{Key: a.scaledJob.Key, Metadata: a.scaledJob.Triggers[0], Half: engine.Metric})
 }
 
-// want asks and expects a value, and a number of questions to the queue so far.
+// want asks and expects a value, and a number of requests to the queue so far.
 func (a *asker) want(t *testing.T, queue *slowQueue, value int64, asked int) {
 	t.Helper()
 	got, err := a.ask(t)
 	if err != nil || got.Value != value || queue.asked != asked {
-		t.Errorf("got %+v, %v after %d questions to the queue; want %d after %d", got, err, queue.asked, value, asked)
+		t.Errorf("got %+v, %v after %d requests to the queue; want %d after %d", got, err, queue.asked, value, asked)
 	}
 }
 

@@ -42,7 +42,7 @@ type installation struct {
 }
 
 // Everything happened at the time since: if that is longer than maxAge ago, each
-// question asks the queue for a newer snapshot.
+// request asks the queue for a newer snapshot.
 func install(tb testing.TB, scaledJobs, pools int, since time.Time) *installation {
 	tb.Helper()
 	url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
@@ -98,7 +98,7 @@ func (in *installation) round(tb testing.TB) {
 	for _, s := range in.scaledJobs {
 		in.engine.Target(s.Key, s.Triggers[0])
 		for _, half := range []engine.Half{engine.Metric, engine.Activity} {
-			a, err := in.engine.Answer(context.Background(), engine.Question{Key: s.Key, Metadata: s.Triggers[0], Half: half})
+			a, err := in.engine.Answer(context.Background(), engine.Request{Key: s.Key, Metadata: s.Triggers[0], Half: half})
 			if err != nil || a.Value != 0 || a.Active || a.Used != "exact" {
 				tb.Fatalf("%s: got %+v, %v", s.Key, a, err)
 			}

@@ -39,7 +39,7 @@ func TestScheduled(t *testing.T) {
 			}
 			ask := func(want int64) {
 				t.Helper()
-				a, err := e.Answer(t.Context(), engine.Question{Key: key, Metadata: metadata, Half: engine.Whole})
+				a, err := e.Answer(t.Context(), engine.Request{Key: key, Metadata: metadata, Half: engine.Whole})
 				if err != nil || a.Value != want || !a.Active || a.Used != "scheduled" {
 					t.Errorf("in view %t at %s: got %+v, %v, want %d", inView, time.Now().UTC(), a, err, want)
 				}

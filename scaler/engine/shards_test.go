@@ -62,7 +62,7 @@ func newSite(t *testing.T, queue engine.Queue, letter, shard string) *site {
 // poll asks as KEDA does, and creates as many Jobs as its strategy "default" would.
 func (s *site) poll(t *testing.T) (created int) {
 	t.Helper()
-	answer, err := s.engine.Answer(t.Context(), engine.Question{Key: s.scaledJob.Key, Metadata: s.scaledJob.Triggers[0], Half: engine.Metric})
+	answer, err := s.engine.Answer(t.Context(), engine.Request{Key: s.scaledJob.Key, Metadata: s.scaledJob.Triggers[0], Half: engine.Metric})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestShardsOfOtherCounts(t *testing.T) {
 		s := newSite(t, pool, "b", "2/2")
 		for count, want := range map[string]int64{"owned": 2, "queued": 2, "unfinished": 3} {
 			metadata := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux", "shard": "2/2", "count": count}
-			answer, err := s.engine.Answer(t.Context(), engine.Question{
+			answer, err := s.engine.Answer(t.Context(), engine.Request{
 				Key: plan.Key{Namespace: "ado", Name: "stranger"}, Metadata: metadata, Half: engine.Whole,
 			})
 			if err != nil || answer.Value != want {

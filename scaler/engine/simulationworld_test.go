@@ -240,9 +240,9 @@ func (w *world) tick(i int) {
 	if g.away.has(w.now()) {
 		return
 	}
-	question := engine.Question{Key: g.key(), Metadata: w.metadata(g), Half: engine.Metric}
-	scaler.Target(question.Key, question.Metadata)
-	answer, err := scaler.Answer(context.Background(), question)
+	request := engine.Request{Key: g.key(), Metadata: w.metadata(g), Half: engine.Metric}
+	scaler.Target(request.Key, request.Metadata)
+	answer, err := scaler.Answer(context.Background(), request)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil || answer.Used != "exact" {

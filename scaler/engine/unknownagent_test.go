@@ -36,7 +36,7 @@ func TestUnknownAgents(t *testing.T) {
 				w.queue.last = &adoqueue.Snapshot{Pool: w.queue.last.Pool, RequestedAt: time.Now(), Requests: []adoqueue.JobRequest{
 					{ID: 1, State: adoqueue.Running, Agent: agent, AssignTime: time.Now()},
 				}}
-				_, err = w.engine.Answer(t.Context(), engine.Question{Key: w.scaledJob.Key, Metadata: w.scaledJob.Triggers[0], Half: engine.Metric})
+				_, err = w.engine.Answer(t.Context(), engine.Request{Key: w.scaledJob.Key, Metadata: w.scaledJob.Triggers[0], Half: engine.Metric})
 				if err != nil || len(messages) != warnings {
 					t.Errorf("got %q, %v, want %d warnings", messages, err, warnings)
 				}

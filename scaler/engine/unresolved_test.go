@@ -54,7 +54,7 @@ func TestUnresolvedAfterStart(t *testing.T) {
 				ask := func(s *fleet.ScaledJob, metadata map[string]string) int64 {
 					t.Helper()
 					time.Sleep(time.Second)
-					answer, err := e.Answer(t.Context(), engine.Question{Key: s.Key, Metadata: metadata, Half: engine.Metric})
+					answer, err := e.Answer(t.Context(), engine.Request{Key: s.Key, Metadata: metadata, Half: engine.Metric})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -106,7 +106,7 @@ func TestUnresolvedWithoutValue(t *testing.T) {
 		})
 		defer e.Close()
 		sent := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"}
-		answer, err := e.Answer(t.Context(), engine.Question{Key: a.Key, Metadata: sent, Half: engine.Metric})
+		answer, err := e.Answer(t.Context(), engine.Request{Key: a.Key, Metadata: sent, Half: engine.Metric})
 		if err != nil || answer.Value != 1 {
 			t.Errorf("got %+v, %v, want 1", answer, err)
 		}
@@ -142,7 +142,7 @@ func TestUnresolvedIdleAgents(t *testing.T) {
 			t.Errorf("got %+v, %v, want none yet", groups, err)
 		}
 		sent := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux", "warm": "Mon 08:00-10:00 5", "minIdleFromEnv": "1"}
-		if _, err := e.Answer(t.Context(), engine.Question{Key: a.Key, Metadata: sent, Half: engine.Metric}); err != nil {
+		if _, err := e.Answer(t.Context(), engine.Request{Key: a.Key, Metadata: sent, Half: engine.Metric}); err != nil {
 			t.Fatal(err)
 		}
 		if groups, err := e.IdleGroups(t.Context()); err != nil || len(groups) != 1 || groups[0].Needed != 1 {

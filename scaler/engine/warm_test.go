@@ -52,7 +52,7 @@ func newWarmPool(t *testing.T, endsIdle bool, metadata map[string]string) *warmP
 // poll asks as KEDA does and creates the Jobs that are missing.
 func (w *warmPool) poll() {
 	w.t.Helper()
-	a, err := w.engine.Answer(w.t.Context(), engine.Question{Key: w.scaledJob.Key, Metadata: w.scaledJob.Triggers[0], Half: engine.Metric})
+	a, err := w.engine.Answer(w.t.Context(), engine.Request{Key: w.scaledJob.Key, Metadata: w.scaledJob.Triggers[0], Half: engine.Metric})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (s *scaledJobView) blocked() *Broken {
 		if s.member != nil && s.member.Problem != "" {
 			b.Sentence, b.Fix = safetext.Line(s.member.Problem), "change what the sentence names"
 		}
-	case engine.NotAsked, engine.Unresolved:
+	case engine.NotPolled, engine.Unresolved:
 		return s.notAsked()
 	case engine.HeldBack:
 		return s.heldBack()
@@ -163,7 +163,7 @@ func (s *scaledJobView) blocked() *Broken {
 // notAsked explains a ScaledJob that KEDA does not poll.
 func (s *scaledJobView) notAsked() *Broken {
 	b := &Broken{
-		Step: StepReported, Code: CodeNotAsked,
+		Step: StepReported, Code: CodeNotPolled,
 		Sentence: fmt.Sprintf("KEDA has not asked about ScaledJob %s since this scaler started or the ScaledJob changed", s.key),
 		Fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
 			"The command doctor checks both",
@@ -172,7 +172,7 @@ func (s *scaledJobView) notAsked() *Broken {
 		return b
 	}
 	b.Since = s.member.Since
-	if at := s.member.AskedAt; !at.IsZero() {
+	if at := s.member.PolledAt; !at.IsZero() {
 		b.Since = at
 		b.Sentence = fmt.Sprintf("KEDA has not asked about ScaledJob %s since %s, more than three polls of %s",
 			s.key, clock(at), s.member.ScaledJob.PollingInterval)
@@ -199,7 +199,7 @@ func (s *scaledJobView) asking(now time.Time) *Broken {
 	if m == nil {
 		return nil
 	}
-	since := later(m.AskedAt, m.Since)
+	since := later(m.PolledAt, m.Since)
 	if now.Sub(since) > max(missedPolls*m.ScaledJob.PollingInterval, leastPatience) {
 		return s.notAsked()
 	}
@@ -207,7 +207,7 @@ func (s *scaledJobView) asking(now time.Time) *Broken {
 		return nil
 	}
 	return &Broken{
-		Step: StepReported, Code: codeOf(m.Err), Since: m.AskedAt,
+		Step: StepReported, Code: codeOf(m.Err), Since: m.PolledAt,
 		Sentence: fmt.Sprintf("KEDA gets an error for ScaledJob %s: %s", s.key, cause(m.Err)), Fix: fixOf(m.Err),
 	}
 }

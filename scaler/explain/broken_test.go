@@ -30,7 +30,7 @@ func counted(outcome plan.Outcome, change func(*view)) *view {
 		verdict: &plan.Verdict{RequestID: 7, Outcome: outcome, Group: key},
 		scaledJob: &scaledJobView{
 			key: key, max: 10, ready: fleet.Condition{Status: "True"},
-			member: &engine.MemberState{ScaledJob: scaledJob, Since: at(time.Hour), AskedAt: at(time.Second)},
+			member: &engine.MemberState{ScaledJob: scaledJob, Since: at(time.Hour), PolledAt: at(time.Second)},
 		},
 		counted: at(time.Minute),
 	}
@@ -178,18 +178,18 @@ func TestFirstBroken(t *testing.T) {
 			fix:      "change what the sentence names",
 		},
 		"not asked by KEDA for three polls": {
-			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.AskedAt = at(16 * time.Second) }),
-			step: StepReported, code: CodeNotAsked,
+			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.PolledAt = at(16 * time.Second) }),
+			step: StepReported, code: CodeNotPolled,
 			sentence: "KEDA has not asked about ScaledJob ado/build since 11:59:44Z, more than three polls of 5s",
 			fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
 				"The command doctor checks both",
 		},
 		"never asked by KEDA": {
 			view: unserved(plan.GroupBlocked, func(v *view) {
-				v.scaledJob.block = engine.Block{Cause: engine.NotAsked}
-				v.scaledJob.member.AskedAt = time.Time{}
+				v.scaledJob.block = engine.Block{Cause: engine.NotPolled}
+				v.scaledJob.member.PolledAt = time.Time{}
 			}),
-			step: StepReported, code: CodeNotAsked,
+			step: StepReported, code: CodeNotPolled,
 			sentence: "KEDA has not asked about ScaledJob ado/build since this scaler started or the ScaledJob changed",
 			fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
 				"The command doctor checks both",

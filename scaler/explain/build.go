@@ -19,8 +19,8 @@ const (
 	// and idleAgentsMaxAge otherwise. They are listed only while somebody looks.
 	agentsMaxAge     = 15 * time.Second
 	idleAgentsMaxAge = 5 * time.Minute
-	// agentsWithin is how long a Report waits for that, for all pools together.
-	agentsWithin = time.Second
+	// agentsTimeout is how long a Report waits for that, for all pools together.
+	agentsTimeout = time.Second
 	// maxListed bounds the pools of a Report whose agents are listed.
 	maxListed = 20
 )
@@ -135,7 +135,7 @@ func (b *builder) invalid(m *engine.MemberState) ScaledJob {
 	view := &scaledJobView{key: m.ScaledJob.Key, member: m, max: m.ScaledJob.MaxReplicas}
 	s := scaledJobOf(view)
 	if m.Unresolved {
-		s.State, s.Broken = NotAsked, view.asking(b.now)
+		s.State, s.Broken = NotPolled, view.asking(b.now)
 		return s
 	}
 	s.State = Invalid
@@ -275,7 +275,7 @@ func (p *poolBuilder) unasked(now time.Time) *Broken {
 			continue
 		}
 		b := s.asking(now)
-		if b == nil || b.Code != CodeNotAsked {
+		if b == nil || b.Code != CodeNotPolled {
 			return nil
 		}
 		first = cmp.Or(first, b)
@@ -297,8 +297,8 @@ func (b *builder) addScaledJobs(p *poolBuilder, made *Pool) {
 		s.Broken = cmp.Or(p.scaledJobs[key].blocked(), p.scaledJobs[key].withoutPlaceholder(&p.view), s.Broken)
 		if s.Broken == nil && s.State == Scaling {
 			s.Broken = p.scaledJobs[key].asking(b.now)
-			if s.Broken != nil && s.Broken.Code == CodeNotAsked {
-				s.State = NotAsked
+			if s.Broken != nil && s.Broken.Code == CodeNotPolled {
+				s.State = NotPolled
 			}
 		}
 		made.ScaledJobs = append(made.ScaledJobs, s)
@@ -352,8 +352,8 @@ func scaledJobOf(v *scaledJobView) ScaledJob {
 		s.State = Deleting
 	case engine.Paused:
 		s.State = Paused
-	case engine.NotAsked, engine.Unresolved:
-		s.State = NotAsked
+	case engine.NotPolled, engine.Unresolved:
+		s.State = NotPolled
 	case engine.HeldBack:
 		s.State = HeldBack
 	}
@@ -365,7 +365,7 @@ func scaledJobOf(v *scaledJobView) ScaledJob {
 		s.State = Paused
 	}
 	s.MinReplicas, s.PollingInterval = m.ScaledJob.MinReplicas, int(m.ScaledJob.PollingInterval/time.Second)
-	s.AskedAt = m.AskedAt
+	s.PolledAt = m.PolledAt
 	for _, warning := range m.Warnings {
 		s.Warnings = append(s.Warnings, safetext.Line(warning))
 	}

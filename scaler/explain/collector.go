@@ -24,7 +24,7 @@ var (
 
 // reasons are why a request is not served.
 var reasons = []Code{
-	CodeNoScaledJob, CodeMaxReplicas, CodeParallelJobs, CodeInvalid, CodeDeleting, CodePaused, CodeNotAsked, CodeBackOff,
+	CodeNoScaledJob, CodeMaxReplicas, CodeParallelJobs, CodeInvalid, CodeDeleting, CodePaused, CodeNotPolled, CodeBackOff,
 }
 
 // collector shows what an Explainer has measured of the ScaledJobs in view, and the
@@ -115,8 +115,8 @@ func reasonOf(d *engine.Decision, v *plan.Verdict) Code {
 
 // blockCodes are the reasons of blocked ScaledJobs.
 var blockCodes = map[engine.BlockCause]Code{
-	engine.Invalid: CodeInvalid, engine.Deleting: CodeDeleting, engine.Paused: CodePaused, engine.NotAsked: CodeNotAsked,
-	engine.HeldBack: CodeBackOff, engine.Unresolved: CodeNotAsked,
+	engine.Invalid: CodeInvalid, engine.Deleting: CodeDeleting, engine.Paused: CodePaused, engine.NotPolled: CodeNotPolled,
+	engine.HeldBack: CodeBackOff, engine.Unresolved: CodeNotPolled,
 }
 
 // newest returns the last decisions of the pools that were made since a time, the

@@ -106,7 +106,7 @@ func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 	}
 	b.addPools(x.history.copy(&b.filter), members)
 	b.shareOut()
-	ctx, cancel := context.WithTimeout(ctx, agentsWithin)
+	ctx, cancel := context.WithTimeout(ctx, agentsTimeout)
 	defer cancel()
 	for _, p := range b.pools {
 		b.nameAgents(ctx, p)

@@ -166,8 +166,8 @@ func TestBrokenLinks(t *testing.T) {
 	}
 }
 
-// TestNotAsked has KEDA stop to ask, and nothing be known of the pool from then on.
-func TestNotAsked(t *testing.T) {
+// TestNotPolled has KEDA stop to ask, and nothing be known of the pool from then on.
+func TestNotPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		build := w.scaledJob("build", "docker", nil)
@@ -180,7 +180,7 @@ func TestNotAsked(t *testing.T) {
 		w.after(16)
 		got := w.explainer.Report(t.Context(), explain.Filter{}).Pools[0]
 		const want = "KEDA has not asked about ScaledJob ado/build since 00:00:00Z, more than three polls of 5s"
-		if got.Broken == nil || got.Broken.Sentence != want || got.ScaledJobs[0].State != explain.NotAsked || got.Requests[0].Broken.Sentence != want {
+		if got.Broken == nil || got.Broken.Sentence != want || got.ScaledJobs[0].State != explain.NotPolled || got.Requests[0].Broken.Sentence != want {
 			t.Errorf("got %+v, %+v", got.Broken, got.ScaledJobs)
 		}
 	})

@@ -74,7 +74,7 @@ func TestUnresolved(t *testing.T) {
 		for _, second := range []int{1, 16} {
 			w.after(second)
 			got := w.explainer.Report(t.Context(), explain.Filter{}).Unpooled
-			if len(got) != 1 || got[0].State != explain.NotAsked || (second > 15) != (got[0].Broken != nil) {
+			if len(got) != 1 || got[0].State != explain.NotPolled || (second > 15) != (got[0].Broken != nil) {
 				t.Errorf("after %d s: %+v", second, got)
 			}
 		}

@@ -163,7 +163,7 @@ func (w *world) poll(key plan.Key) {
 	w.t.Helper()
 	time.Sleep(100 * time.Millisecond) // the last snapshot is too old
 	for _, half := range []engine.Half{engine.Metric, engine.Activity} {
-		_, err := w.engine.Answer(w.t.Context(), engine.Question{Key: key, Metadata: w.triggers[key], Half: half})
+		_, err := w.engine.Answer(w.t.Context(), engine.Request{Key: key, Metadata: w.triggers[key], Half: half})
 		if err != nil && w.failure == nil {
 			w.t.Fatal(err)
 		}

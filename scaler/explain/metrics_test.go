@@ -150,7 +150,7 @@ func TestMetricsOfWaits(t *testing.T) {
 		wantMeasured(t, registry, "late_jobs_total", map[string]float64{"build": 2})
 		wantMeasured(t, registry, "unserved_job_requests", map[string]float64{
 			"Linux no-scaled-job": 1, "Linux max-replicas": 1, "Linux parallel-jobs": 0, "Linux scaled-job-invalid": 0,
-			"Linux deleting": 0, "Linux paused": 0, "Linux not-asked": 0, "Linux back-off": 0,
+			"Linux deleting": 0, "Linux paused": 0, "Linux not-polled": 0, "Linux back-off": 0,
 		})
 		time.Sleep(6 * time.Minute)
 		wantMeasured(t, registry, "unserved_job_requests", map[string]float64{})

@@ -43,7 +43,7 @@ func TestNoneBroken(t *testing.T) {
 		"has an agent":                 counted(plan.ByBusyJob, func(v *view) { v.pool.reading.Err = errors.New("down") }),
 		"has an agent of others":       counted(plan.ByOtherAgent, func(v *view) { v.scaledJob = nil }),
 		"is another scaler's":          counted(plan.ByOtherShard, func(v *view) { v.scaledJob = nil }),
-		"KEDA will ask soon":           counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.AskedAt = at(15 * time.Second) }),
+		"KEDA will ask soon":           counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.PolledAt = at(15 * time.Second) }),
 		"KEDA got the metric just now": counted(plan.ByNewJob, func(v *view) { v.reported = at(10 * time.Second) }),
 		"KEDA has hung up":             counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.Err = fmt.Errorf("list pools: %w", context.Canceled) }),
 		"an agent came while this one registers": withPod(running(14*time.Second), func(v *view, _ *fleet.Pod) {

@@ -123,10 +123,10 @@ type ScaledJob struct {
 
 	// Reported is the metric that KEDA got last, nil if it has had none.
 	Reported *Reported `json:"reported,omitempty"`
-	// AskedAt is when KEDA polled last, zero if it has not yet; Error is what it got
+	// PolledAt is when KEDA polled last, zero if it has not yet; Error is what it got
 	// if not a metric.
-	AskedAt time.Time `json:"askedAt,omitzero"`
-	Error   string    `json:"error,omitempty"`
+	PolledAt time.Time `json:"polledAt,omitzero"`
+	Error    string    `json:"error,omitempty"`
 	// State is one of the States.
 	State State `json:"state"`
 	// Broken is why it gets no new Jobs, or why those that it has do not become
@@ -147,12 +147,12 @@ type State string
 
 // The states of a ScaledJob.
 const (
-	Scaling  State = "scaling"
-	Paused   State = "paused"
-	Deleting State = "deleting"
-	NotAsked State = "not asked for"
-	HeldBack State = "held back"
-	Invalid  State = "invalid"
+	Scaling   State = "scaling"
+	Paused    State = "paused"
+	Deleting  State = "deleting"
+	NotPolled State = "not polled"
+	HeldBack  State = "held back"
+	Invalid   State = "invalid"
 )
 
 // Request is one pipeline job's request for an agent.
@@ -269,7 +269,7 @@ const (
 	CodePaused        Code = "paused"
 	CodeDeleting      Code = "deleting"
 	CodeInvalid       Code = "scaled-job-invalid"
-	CodeNotAsked      Code = "not-asked"
+	CodeNotPolled     Code = "not-polled"
 	CodeNotCreated    Code = "job-not-created"
 	CodePodRefused    Code = "pod-refused"
 	CodeUnschedulable Code = "unschedulable"

@@ -97,7 +97,7 @@ func sample() explain.Report {
 			ScaledJobs: []explain.ScaledJob{
 				{
 					Namespace: "ado", Name: "build", Capabilities: "docker", Count: "exact", MaxReplicas: 10, PollingInterval: 5,
-					Unfinished: 2, Waiting: 1, Busy: 1, Queued: 1, Reported: &explain.Reported{Value: 0, At: at(28)}, AskedAt: at(28),
+					Unfinished: 2, Waiting: 1, Busy: 1, Queued: 1, Reported: &explain.Reported{Value: 0, At: at(28)}, PolledAt: at(28),
 					State: explain.Scaling, Broken: pull,
 				},
 				{Namespace: "ado", Name: "night", Capabilities: "docker,java=17", Count: "exact", MaxReplicas: 5, PollingInterval: 30, State: explain.Paused},

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// idleInterval is the time between two looks at the idle agents.
+	// idleInterval is the time between two reconciliations of the idle agents.
 	idleInterval = 5 * time.Second
 	// afterPeriod is how long agents have to be too many after a change of the period
 	// until they are ended, and spareFor how long at other times: the next job may

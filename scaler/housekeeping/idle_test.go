@@ -159,7 +159,7 @@ func (w *warmWorld) during(d time.Duration, step func()) {
 // poll asks as KEDA does and creates the Jobs that are missing.
 func (w *warmWorld) poll() {
 	w.t.Helper()
-	a, err := w.engine.Answer(w.t.Context(), engine.Question{Key: w.build.Key, Metadata: w.build.Triggers[0], Half: engine.Metric})
+	a, err := w.engine.Answer(w.t.Context(), engine.Request{Key: w.build.Key, Metadata: w.build.Triggers[0], Half: engine.Metric})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -245,5 +245,5 @@ func TestDoctorWithoutFields(t *testing.T) {
 	p := newPatient(t, controlplane.ForTest(t, controlplane.Options{KEDAVersion: "2.14.1", GeneratedCRDs: true, WithoutKEDA: true}))
 	p.start()
 	p.finds(t, fault{want: "it has no annotations of pods, and no PodDisruptionBudget"})
-	p.finds(t, fault{want: "KEDA has not looked at it"})
+	p.finds(t, fault{want: "KEDA has not reconciled it"})
 }

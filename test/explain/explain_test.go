@@ -105,7 +105,7 @@ var links = []link{
 		sentence: "ScaledJob NS/build is paused",
 	},
 	{
-		name: "not asked by KEDA", code: "not-asked",
+		name: "not asked by KEDA", code: "not-polled",
 		settings: with(settings{
 			scaler: []string{"SCALER_ADDRESS=scaler.invalid:9090"},
 			job:    func(s *workload.ScaledJob) { s.ScalerAddress = "scaler.invalid:9090" },

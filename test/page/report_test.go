@@ -55,7 +55,7 @@ func broken(step explain.Step, code explain.Code) *explain.Broken {
 func scaledJobOf(i int) explain.ScaledJob {
 	s := explain.ScaledJob{
 		Namespace: "ado", Name: fmt.Sprintf("build-%d", i), Capabilities: "docker,java=17", Count: "exact", MaxReplicas: 10, PollingInterval: 5,
-		Queued: i % 3, Missing: i % 3, State: explain.Scaling, AskedAt: now.Add(-2 * time.Second),
+		Queued: i % 3, Missing: i % 3, State: explain.Scaling, PolledAt: now.Add(-2 * time.Second),
 		Reported: &explain.Reported{Value: 4, At: now.Add(-2 * time.Second)},
 	}
 	if i == 0 {

@@ -2,9 +2,9 @@
 // it had its one job, was idle for too long or was asked to end, and out again.
 //
 // An agent without a job must not leave while Azure DevOps assigns it one. So it is
-// disabled first, after which it gets none; then looked at, which shows whether
+// disabled first, after which it gets none; then read, which shows whether
 // it got one before; and only one that has none is removed. Removal is refused
-// for an agent with a job, so even a look that came too early does no harm.
+// for an agent with a job, so even a request that came too early does no harm.
 package lifecycle
 
 import (
@@ -163,10 +163,10 @@ func (l *Life) terminate(ctx context.Context) Result {
 		case <-wait.Done():
 		}
 	}()
-	look := time.NewTimer(0)
-	defer look.Stop()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
 	if l.working == nil {
-		look.Stop()
+		retry.Stop()
 	}
 	for {
 		select {
@@ -174,11 +174,11 @@ func (l *Life) terminate(ctx context.Context) Result {
 			return l.ended(ctx, limits.leave)
 		case <-l.working:
 			l.job()
-			look.Stop()
+			retry.Stop()
 		case <-wait.Done():
 			l.stop(limits.stop)
 			return l.result(Terminated, l.remove(ctx, limits.leave))
-		case <-look.C:
+		case <-retry.C:
 			left, err := l.leave(wait)
 			if left {
 				l.stop(limits.stop)
@@ -187,7 +187,7 @@ func (l *Life) terminate(ctx context.Context) Result {
 			if err != nil && wait.Err() == nil {
 				l.Log.Warn("The agent could not leave its pool; it is retried.", zap.Error(err))
 			}
-			look.Reset(lookAgain)
+			retry.Reset(leaveRetryInterval)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func (l *Life) stop(within time.Duration) {
 		l.Log.Error("The agent's process cannot be ended.", zap.Error(err))
 		return
 	}
-	l.exits(killed)
+	l.exits(killTimeout)
 }
 
 func (l *Life) exits(within time.Duration) bool {

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// lookAgain is how often an agent that was asked to end, and that Azure DevOps
-	// has a job for, is looked at: the job may be cancelled before it begins.
-	lookAgain = 5 * time.Second
+	// leaveRetryInterval is how often an agent that Azure DevOps has a job for tries to
+	// leave its pool: the job may be cancelled before it begins.
+	leaveRetryInterval = 5 * time.Second
 	// cancelTime is how long an agent needs to cancel its job; Microsoft's allows
 	// the job 30 seconds.
 	cancelTime = 40 * time.Second
-	// killed is how long the end of a killed process is waited for.
-	killed = 5 * time.Second
+	// killTimeout bounds the wait for the end of a killed process.
+	killTimeout = 5 * time.Second
 	// tries bounds how often one thing is asked for.
 	tries = 10
 )

@@ -95,10 +95,10 @@ func (d *doctor) clock(subject string, o Organization) {
 }
 
 // pools checks each pool that ScaledJobs of ours name.
-func (d *doctor) pools(ctx context.Context, ours []ours) {
+func (d *doctor) pools(ctx context.Context, own []ownTrigger) {
 	for _, o := range d.Organizations {
 		var refs []adoqueue.PoolRef
-		for _, s := range ours {
+		for _, s := range own {
 			if s.trigger != nil && s.trigger.Organization.Same(o.URL) && !slices.Contains(refs, s.trigger.Pool) {
 				refs = append(refs, s.trigger.Pool)
 			}
@@ -143,15 +143,15 @@ func (d *doctor) pool(ctx context.Context, o Organization, ref adoqueue.PoolRef)
 	return pool, true
 }
 
-// nobody is the id of no agent.
-const nobody = math.MaxInt32
+// unusedAgentID is the ID of no agent.
+const unusedAgentID = math.MaxInt32
 
 // managed checks both what the identity may do, which Azure DevOps reports, and
 // what its token may, which shows only in an attempt: one on no agent.
 func (d *doctor) managed(ctx context.Context, o Organization, pool adoqueue.Pool, managed []adoqueue.Pool) {
 	allowed := slices.ContainsFunc(managed, func(m adoqueue.Pool) bool { return m.ID == pool.ID })
 	if allowed {
-		err := o.Client.SetAgentEnabled(ctx, pool, nobody, true)
+		err := o.Client.SetAgentEnabled(ctx, pool, unusedAgentID, true)
 		allowed = !errors.Is(err, adoqueue.ErrForbidden) && !errors.Is(err, adoqueue.ErrUnauthorized)
 	}
 	if allowed {

@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// soon is the time before its expiry at which a certificate should be renewed.
-const soon = 7 * 24 * time.Hour
+// renewBefore is the time before its expiry at which a certificate should be renewed.
+const renewBefore = 7 * 24 * time.Hour
 
 // certificate checks the scaler's.
 func (d *doctor) certificate() {
@@ -54,7 +54,7 @@ func (d *doctor) expiry(subject string, content []byte) *x509.Certificate {
 	switch {
 	case left < 0:
 		d.fault(subject, "renew it, and restart KEDA's operator up to 2.19", "it expired at %s", certificate.NotAfter)
-	case left < soon:
+	case left < renewBefore:
 		d.fault(subject, "renew it, and restart KEDA's operator up to 2.19", "it expires at %s", certificate.NotAfter)
 	default:
 		d.ok(subject, "valid until %s", certificate.NotAfter)
@@ -63,7 +63,7 @@ func (d *doctor) expiry(subject string, content []byte) *x509.Certificate {
 }
 
 // authentication checks the certificates that KEDA shows and trusts.
-func (d *doctor) authentication(ctx context.Context, s *ours) {
+func (d *doctor) authentication(ctx context.Context, s *ownTrigger) {
 	if s.authentication == "" {
 		if d.CertFile != "" {
 			d.fault(s.String(), "name the TriggerAuthentication with the certificates in authenticationRef", "the scaler requires TLS, and its trigger has none")

@@ -104,9 +104,9 @@ func Check(ctx context.Context, options Options) (Report, error) {
 	d.credentials(ctx)
 	d.rights(ctx)
 	d.operator(ctx)
-	ours := d.scaledJobs(ctx)
-	d.fields(ctx, ours)
-	d.pools(ctx, ours)
+	own := d.scaledJobs(ctx)
+	d.fields(ctx, own)
+	d.pools(ctx, own)
 	d.address(ctx)
 	d.certificate()
 	return d.report, nil

@@ -115,7 +115,7 @@ func (d *doctor) version(subject string, operator *appsv1.Deployment) {
 var podAnnotations = []string{"jobTargetRef", "template", "metadata", "annotations"}
 
 // fields checks what KEDA's CRD lacks of what our ScaledJobs use.
-func (d *doctor) fields(ctx context.Context, ours []ours) {
+func (d *doctor) fields(ctx context.Context, own []ownTrigger) {
 	const subject = "KEDA's CRD of ScaledJobs"
 	has, _, err := apply.NewSchema(d.kube.Discovery()).Fields()
 	if err != nil {
@@ -127,7 +127,7 @@ func (d *doctor) fields(ctx context.Context, ours []ours) {
 		return
 	}
 	unprotected := map[string]bool{}
-	for _, s := range ours {
+	for _, s := range own {
 		if !unprotected[s.namespace] && !d.protects(ctx, s) {
 			unprotected[s.namespace] = true
 			d.fault(subject, "apply the PodDisruptionBudget that render --keda-version 2.15 prints (see docs/compatibility.md)",
@@ -140,7 +140,7 @@ func (d *doctor) fields(ctx context.Context, ours []ours) {
 }
 
 // protects reports whether a PodDisruptionBudget selects a ScaledJob's pods.
-func (d *doctor) protects(ctx context.Context, s ours) bool {
+func (d *doctor) protects(ctx context.Context, s ownTrigger) bool {
 	list, err := d.kube.PolicyV1().PodDisruptionBudgets(s.namespace).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		d.unknown("PodDisruptionBudgets in namespace "+s.namespace, "there is no right to list them")

@@ -22,8 +22,8 @@ var (
 	triggerAuthentications = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "triggerauthentications"}
 )
 
-// ours is a trigger of a ScaledJob that names the scaler.
-type ours struct {
+// ownTrigger is a trigger of a ScaledJob that names the scaler.
+type ownTrigger struct {
 	namespace, name string
 	object          *unstructured.Unstructured
 	metadata        map[string]string
@@ -31,10 +31,10 @@ type ours struct {
 	trigger         *trigger.Trigger // nil if it has mistakes
 }
 
-func (s ours) String() string { return "ScaledJob " + s.namespace + "/" + s.name }
+func (s ownTrigger) String() string { return "ScaledJob " + s.namespace + "/" + s.name }
 
 // scaledJobs checks those with triggers for the scaler, and returns them.
-func (d *doctor) scaledJobs(ctx context.Context) []ours {
+func (d *doctor) scaledJobs(ctx context.Context) []ownTrigger {
 	list, err := d.dynamic.Resource(scaledJobs).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) && len(d.Namespaces) > 0 {
 		list, err = d.inNamespaces(ctx)
@@ -43,7 +43,7 @@ func (d *doctor) scaledJobs(ctx context.Context) []ours {
 		d.fault("ScaledJobs", "install KEDA, or allow the scaler to list ScaledJobs", "%s", err)
 		return nil
 	}
-	var all []ours
+	var all []ownTrigger
 	others := map[string]bool{}
 	for i := range list.Items {
 		found := triggersOf(&list.Items[i])
@@ -57,7 +57,7 @@ func (d *doctor) scaledJobs(ctx context.Context) []ours {
 		}
 	}
 	if len(all) == 0 {
-		d.nobody(others)
+		d.reportNone(others)
 	}
 	asked, known := d.asked(ctx)
 	for i := range all {
@@ -82,7 +82,9 @@ func (d *doctor) inNamespaces(ctx context.Context) (*unstructured.UnstructuredLi
 	return all, nil
 }
 
-func (d *doctor) nobody(others map[string]bool) {
+// reportNone reports that no ScaledJob uses the scaler, and which addresses the
+// triggers have instead.
+func (d *doctor) reportNone(others map[string]bool) {
 	detail := "none has a trigger of type external"
 	if len(others) > 0 {
 		addresses := make([]string, 0, len(others))
@@ -96,7 +98,7 @@ func (d *doctor) nobody(others map[string]bool) {
 }
 
 // triggersOf returns the external triggers of a ScaledJob.
-func triggersOf(object *unstructured.Unstructured) (all []ours) {
+func triggersOf(object *unstructured.Unstructured) (all []ownTrigger) {
 	triggers, _, _ := unstructured.NestedSlice(object.Object, "spec", "triggers")
 	for _, item := range triggers {
 		fields, _ := item.(map[string]any)
@@ -109,7 +111,7 @@ func triggersOf(object *unstructured.Unstructured) (all []ours) {
 		if kind == "ClusterTriggerAuthentication" {
 			authentication = ""
 		}
-		all = append(all, ours{
+		all = append(all, ownTrigger{
 			namespace: object.GetNamespace(), name: object.GetName(), object: object,
 			metadata: metadata, authentication: authentication,
 		})
@@ -118,7 +120,7 @@ func triggersOf(object *unstructured.Unstructured) (all []ours) {
 }
 
 // scaledJob checks one.
-func (d *doctor) scaledJob(ctx context.Context, s *ours) {
+func (d *doctor) scaledJob(ctx context.Context, s *ownTrigger) {
 	before := d.report.Faults
 	if len(d.Namespaces) > 0 && !slices.Contains(d.Namespaces, s.namespace) {
 		d.fault(s.String(), "add the namespace to KUBE_NAMESPACES (kubernetes.namespaces of the chart)",
@@ -160,10 +162,10 @@ func paused(object *unstructured.Unstructured) bool {
 }
 
 // conditions checks what KEDA says of a ScaledJob.
-func (d *doctor) conditions(s *ours) {
+func (d *doctor) conditions(s *ownTrigger) {
 	conditions, _, _ := unstructured.NestedSlice(s.object.Object, "status", "conditions")
 	if len(conditions) == 0 {
-		d.fault(s.String(), "check that KEDA runs and watches this namespace (WATCH_NAMESPACE of its operator)", "KEDA has not looked at it")
+		d.fault(s.String(), "check that KEDA runs and watches this namespace (WATCH_NAMESPACE of its operator)", "KEDA has not reconciled it")
 		return
 	}
 	for _, item := range conditions {
@@ -176,7 +178,7 @@ func (d *doctor) conditions(s *ours) {
 }
 
 // secrets checks that the Secrets exist which the agents' variables refer to.
-func (d *doctor) secrets(ctx context.Context, s *ours) {
+func (d *doctor) secrets(ctx context.Context, s *ownTrigger) {
 	containers, _, _ := unstructured.NestedSlice(s.object.Object, "spec", "jobTargetRef", "template", "spec", "containers")
 	for _, container := range containers {
 		fields, _ := container.(map[string]any)
@@ -193,7 +195,7 @@ func (d *doctor) secrets(ctx context.Context, s *ours) {
 }
 
 // secretKey returns a value of a Secret. What is wrong is reported.
-func (d *doctor) secretKey(ctx context.Context, s *ours, name, key string) []byte {
+func (d *doctor) secretKey(ctx context.Context, s *ownTrigger, name, key string) []byte {
 	secret, err := d.kube.CoreV1().Secrets(s.namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):

@@ -32,7 +32,7 @@ var exceptions = map[explain.Code]party{
 	explain.CodePlaceholder: azureDevOps,
 	explain.CodeMaxReplicas: scaledJobs, explain.CodePaused: scaledJobs, explain.CodeDeleting: scaledJobs,
 	explain.CodeInvalid: scaledJobs, explain.CodeNoScaledJob: scaledJobs,
-	explain.CodeNotAsked: keda, explain.CodeNotCreated: keda,
+	explain.CodeNotPolled: keda, explain.CodeNotCreated: keda,
 	explain.CodePodRefused: kubernetes, explain.CodeUnschedulable: kubernetes, explain.CodeImagePull: kubernetes,
 	explain.CodeNotStarted: kubernetes, explain.CodeKubernetes: kubernetes,
 	explain.CodeBackOff: agent, explain.CodeContainer: agent, explain.CodeNotRegistered: agent, explain.CodeOtherName: agent,

@@ -30,7 +30,7 @@ type poolView struct {
 type scaledJobView struct {
 	explain.ScaledJob
 
-	AskedAt  *moment
+	PolledAt *moment
 	Metric   string
 	Problem  string
 	Fix      string
@@ -100,7 +100,7 @@ func poolViewOf(p *explain.Pool, r *explain.Report, rows int) poolView {
 }
 
 func scaledJobViewOf(s *explain.ScaledJob, now time.Time) scaledJobView {
-	v := scaledJobView{ScaledJob: *s, AskedAt: momentOf(s.AskedAt, now), Metric: "–", Problem: s.Error, IsBroken: s.Broken != nil || s.Error != ""}
+	v := scaledJobView{ScaledJob: *s, PolledAt: momentOf(s.PolledAt, now), Metric: "–", Problem: s.Error, IsBroken: s.Broken != nil || s.Error != ""}
 	if s.Reported != nil {
 		v.Metric = strconv.FormatInt(s.Reported.Value, 10)
 	}

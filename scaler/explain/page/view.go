@@ -111,7 +111,7 @@ func headlineOf(r *explain.Report, problems []problem) headline {
 		first := problems[0].broken
 		h.Broken, h.Party, h.Sentence, h.Fix, h.Since = true, blame(first), first.Sentence, first.Fix, momentOf(first.Since, r.MadeAt)
 	case len(r.Pools) == 0:
-		h.Sentence = "No pool is known yet: KEDA has not asked for a ScaledJob, or nothing matches."
+		h.Sentence = "No pool is known yet: KEDA has not polled a ScaledJob, or nothing matches."
 	case s.Coming > 0:
 		h.Sentence = "Nothing is broken: " + count(s.Coming, "agent") + " on the way."
 	case s.Served > 0:
