@@ -102,20 +102,31 @@ func (c *change) credential(trigger, metadata *yamlv3.Node, path string) {
 	c.tokenIn(authentication)
 }
 
-// tokenIn says how the scaler gets the credential of a TriggerAuthentication.
+// tokenIn says how the scaler gets what a TriggerAuthentication had for KEDA.
 func (c *change) tokenIn(authentication *document) {
+	const token, organization = "personalAccessToken", "organizationURL"
+	found := false
 	for _, ref := range items(find(authentication.root, "spec", "secretTargetRef")) {
-		if text(find(ref, "parameter")) == "personalAccessToken" {
-			c.secret(text(find(ref, "name")), text(find(ref, "key")))
+		switch name, key := text(find(ref, "name")), text(find(ref, "key")); text(find(ref, "parameter")) {
+		case token:
+			c.secret(name, key)
+			found = true
+		case organization:
+			c.decide("the organization's URL is in Secret %s, key %s: set organizationURL if the scaler serves several organizations", name, key)
 		}
 	}
 	if provider := text(find(authentication.root, "spec", "podIdentity", "provider")); strings.HasPrefix(provider, "azure") {
 		c.decide("the scaler's credential: the identity that KEDA used, with the chart organization.auth.kind=workload-identity")
+		found = true
 	}
 	for _, ref := range items(find(authentication.root, "spec", "env")) {
-		if text(find(ref, "parameter")) == "personalAccessToken" {
+		if text(find(ref, "parameter")) == token {
 			c.tokenOf(text(find(ref, "name")))
+			found = true
 		}
+	}
+	if !found {
+		c.decide("the scaler's credential: %s names no Secret with it; create one, and name it with the chart organization.existingSecret", authentication)
 	}
 }
 
