@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +15,10 @@ import (
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/klog/v2"
 
@@ -110,25 +113,39 @@ func (s *site) scaledJob() workload.ScaledJob {
 func (s *site) deploy(job workload.ScaledJob) {
 	s.t.Helper()
 	s.apply(job)
-	s.eventually(func() string {
-		object, err := s.ScaledJob(s.t.Context(), job.Name)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		condition, _ := workload.Condition(object, "Ready")
-		if condition.Status != metav1.ConditionTrue && !keepsUnknown(condition) {
-			return fmt.Sprintf("condition Ready is %+v", condition)
-		}
-		return ""
-	})
+	s.eventually(func() string { return s.notReady(job.Name) })
 	s.polledAgain(3)
 }
 
-// keepsUnknown reports whether the condition may say nothing of the present: KEDA
-// before 2.16 does not reset Ready after an error of a trigger that is over.
-func keepsUnknown(ready metav1.Condition) bool {
-	return ready.Status == metav1.ConditionUnknown &&
-		version.MustParseGeneric(components.KEDAVersion()).LessThan(version.MustParseGeneric("2.16"))
+// notReady is what is missing until KEDA has accepted a ScaledJob, "" afterwards.
+// Before 2.16, the scale loop writes Active together with all other conditions, as it
+// has read them. If it read them before Ready was set, it takes Ready back, and
+// nothing sets it again. KEDA's event stays.
+func (s *site) notReady(name string) string {
+	s.t.Helper()
+	object, err := s.ScaledJob(s.t.Context(), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	condition, _ := workload.Condition(object, "Ready")
+	ready := condition.Status == metav1.ConditionTrue
+	if !ready && version.MustParseGeneric(components.KEDAVersion()).LessThan(version.MustParseGeneric("2.16")) {
+		ready = slices.ContainsFunc(s.eventsOf(object.GetUID()), func(e eventsv1.Event) bool { return e.Reason == "ScaledJobReady" })
+	}
+	if !ready {
+		return fmt.Sprintf("condition Ready is %+v", condition)
+	}
+	return ""
+}
+
+// eventsOf lists the events about an object.
+func (s *site) eventsOf(object types.UID) []eventsv1.Event {
+	s.t.Helper()
+	list, err := s.Kube.EventsV1().Events(s.Namespace).List(s.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool { return e.Regarding.UID != object })
 }
 
 func (s *site) apply(job workload.ScaledJob) {
