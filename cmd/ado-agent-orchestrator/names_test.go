@@ -21,7 +21,7 @@ var foreign = []string{
 	"WATCH_NAMESPACE",                                // KEDA's
 	"NUGET_PACKAGES", "DOCKER_HOST", "BUILDKIT_HOST", // tools in the agent image
 	"AGENT_VERSION", "AGENT_SHA256_AMD64", "AGENT_SHA256_ARM64", "AGENT_PACKAGE", // arguments of the image's build
-	"CONTROL_PLANE_KEDA", "CONTROL_PLANE_CACHE", "NPM_TOKEN", // of tests, and an example
+	"CONTROL_PLANE_KEDA", "CONTROL_PLANE_KUBERNETES", "CONTROL_PLANE_CACHE", "NPM_TOKEN", // of tests, and an example
 	"keda.sh", "ca.crt", "tls.crt", "tls.key", // not values, though they begin like some
 	"--build-arg", "--target", "--once", "--help",
 }

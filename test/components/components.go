@@ -1,8 +1,8 @@
 // Package components builds the programs of the tests' control plane: etcd,
 // the Kubernetes API server and controller manager, and the KEDA operator.
 //
-// etcd and Kubernetes are pinned by modules in separate folders here, since
-// their requirements clash. KEDA can be had in several versions, each built as
+// etcd and the versions of Kubernetes are pinned by modules in separate folders
+// here, since their requirements clash. KEDA can be had in several versions, each built as
 // its authors do: from its own module, with its own go.sum and replacements. The
 // programs are kept in a cache outside the tree, under a key of all that goes
 // into them, so that only the first run builds.
@@ -46,7 +46,8 @@ type Options struct {
 	Progress io.Writer
 }
 
-// Build returns the programs, building those that the cache does not hold yet.
+// Build returns the programs, building those that the cache does not hold yet:
+// Kubernetes in the version of [KubernetesVersion].
 // Processes may call it at the same time: one builds, the others wait.
 func Build(ctx context.Context, options Options) (Programs, error) {
 	source, err := sourceDir()
@@ -57,7 +58,11 @@ func Build(ctx context.Context, options Options) (Programs, error) {
 	if err != nil {
 		return Programs{}, err
 	}
-	modules := []module{etcd(source), kubernetes(source)}
+	cluster, err := kubernetes(source, KubernetesVersion())
+	if err != nil {
+		return Programs{}, err
+	}
+	modules := []module{etcd(source), cluster}
 	if !options.WithoutKEDA {
 		modules = append(modules, release.operator(source))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +24,8 @@ type module struct {
 	folder func(context.Context) (string, error)
 	// link returns more flags for the linker.
 	link func(context.Context) (string, error)
+	// tags are build tags.
+	tags string
 	// workDir is any folder in which the go command can be run.
 	workDir string
 }
@@ -48,31 +51,17 @@ func etcd(source string) module {
 	return pinned(source, "etcd", program{"etcd", "go.etcd.io/etcd/server/v3", "1 minute"})
 }
 
-func kubernetes(source string) module {
-	m := pinned(source, "kubernetes",
-		program{"kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "5 minutes"},
-		program{"kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "1 minute"})
-	// Without it, clients get a version v0.0.0.
-	m.link = func(ctx context.Context) (string, error) {
-		version, err := goCommand(ctx, m.workDir, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
-		if err != nil {
-			return "", err
-		}
-		major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-		minor, _, _ := strings.Cut(rest, ".")
-		const variables = " -X k8s.io/component-base/version."
-		return variables + "gitVersion=" + version + variables + "gitMajor=" + major + variables + "gitMinor=" + minor, nil
-	}
-	return m
-}
-
 // flags are the arguments to go build, without the output and the package.
 func (m module) flags(ctx context.Context) ([]string, error) {
 	link, err := m.link(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w" + link}, nil
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w" + link}
+	if m.tags != "" {
+		flags = append(flags, "-tags="+m.tags)
+	}
+	return flags, nil
 }
 
 // key names a build by all that it is made of.
@@ -120,4 +109,20 @@ func goCommand(ctx context.Context, folder string, args ...string) (string, erro
 		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// downloadModule returns a module's folder in the module cache.
+func downloadModule(ctx context.Context, module, version, sum string) (string, error) {
+	out, err := goCommand(ctx, os.TempDir(), "mod", "download", "-json", module+"@v"+version)
+	if err != nil {
+		return "", err
+	}
+	var downloaded struct{ Dir, Sum string }
+	if err := json.Unmarshal([]byte(out), &downloaded); err != nil {
+		return "", fmt.Errorf("find the folder of %s %s: %w", module, version, err)
+	}
+	if downloaded.Sum != sum {
+		return "", fmt.Errorf("%s %s has checksum %s, want %s", module, version, downloaded.Sum, sum)
+	}
+	return downloaded.Dir, nil
 }

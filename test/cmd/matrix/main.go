@@ -1,6 +1,6 @@
-// Command matrix runs what depends on KEDA's version on each of the versions that
-// are its arguments, and prints a table. With -write it puts the table of all
-// versions into docs/compatibility.md.
+// Command matrix runs what depends on the versions of KEDA and Kubernetes on each of
+// the versions of KEDA that are its arguments, and prints a table. With -write it
+// puts the lines into the table of docs/compatibility.md.
 package main
 
 import (
@@ -11,20 +11,25 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
 
-// promised are the versions that docs/compatibility.md is about.
-var promised = []string{"2.14.1", "2.15.1", "2.16.1", "2.17.3", "2.18.1", "2.19.0", "2.20.2", "2.21.0"}
+// promised are the versions of KEDA that docs/compatibility.md is about, by that of
+// Kubernetes. Older versions of Kubernetes are run with a KEDA of their time.
+var promised = map[string][]string{
+	components.OldestKubernetes: {"2.14.1"},
+	"1.33":                      {"2.17.3"},
+	components.LatestKubernetes: {"2.14.1", "2.15.1", "2.16.1", "2.17.3", "2.18.1", "2.19.0", "2.20.2", "2.21.0"},
+}
 
 func main() {
-	write := flag.Bool("write", false, "put the table into docs/compatibility.md, where versions that are not run keep their line")
+	write := flag.Bool("write", false, "put the lines into docs/compatibility.md, where those that are not run stay")
+	kubernetes := flag.String("kubernetes", components.LatestKubernetes, "the version of Kubernetes, without its patch")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, flag.Args(), *write)
+	err := run(ctx, *kubernetes, flag.Args(), *write)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "matrix:", err)
@@ -32,55 +37,28 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, versions []string, write bool) error {
+func run(ctx context.Context, kubernetes string, versions []string, write bool) error {
+	// Both this process, which builds, and those of go test read it.
+	if err := os.Setenv(components.KubernetesVariable, kubernetes); err != nil {
+		return err
+	}
 	if len(versions) == 0 {
-		versions = promised
+		versions = promised[kubernetes]
 	}
 	var errs []error
-	lines := map[string]string{}
-	for _, version := range versions {
-		if _, err := components.Build(ctx, components.Options{KEDA: version, Progress: os.Stderr}); err != nil {
+	lines := map[pair]string{}
+	for _, keda := range versions {
+		if _, err := components.Build(ctx, components.Options{KEDA: keda, Progress: os.Stderr}); err != nil {
 			return err
 		}
-		results, err := tryAll(ctx, version)
+		on := pair{keda, kubernetes}
+		results, err := tryAll(ctx, on)
 		errs = append(errs, err)
-		lines[version] = line(version, results)
-		fmt.Println(lines[version])
+		lines[on] = line(on, results)
+		fmt.Print(lines[on])
 	}
 	if write {
 		errs = append(errs, writeTable(filepath.Join("..", "docs", "compatibility.md"), lines))
 	}
 	return errors.Join(errs...)
-}
-
-const (
-	begin = "<!-- made by go -C test run ./cmd/matrix -write -->\n"
-	end   = "<!-- /matrix -->"
-)
-
-// writeTable replaces the lines of versions in the table of a file.
-func writeTable(file string, lines map[string]string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(content), begin)
-	old, after, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		return fmt.Errorf("%s has no %q and %q", file, begin, end)
-	}
-	var table strings.Builder
-	table.WriteString(header())
-	for _, version := range promised {
-		now, measured := lines[version]
-		for previous := range strings.Lines(old) {
-			if !measured && strings.HasPrefix(previous, "| "+version+" |") {
-				now = strings.TrimRight(previous, "\n")
-			}
-		}
-		if now != "" {
-			table.WriteString(now + "\n")
-		}
-	}
-	return os.WriteFile(file, []byte(before+begin+table.String()+end+after), 0o600) //nolint:gosec // the path is this repository's
 }

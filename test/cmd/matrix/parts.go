@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
@@ -25,11 +25,11 @@ type part struct {
 }
 
 // parts are in the order of the table; those of one package run at once.
-func parts(version string) []part {
+func parts(keda string) []part {
 	const e2e = "./e2e"
-	escaped := strings.ReplaceAll(version, ".", `\.`)
+	escaped := strings.ReplaceAll(keda, ".", `\.`)
 	return []part{
-		{title: "objects accepted", pkg: "./chart", tests: "^TestOnEveryKEDA$/^" + escaped + "_"},
+		{title: "objects accepted", pkg: "./chart", tests: "^TestOnCluster$|^TestOnEveryKEDA$/^" + escaped + "_"},
 		{title: "`AGENT_POOLS` and `render` fit", pkg: "./apply", tests: "^TestVersions$/^" + escaped + "_"},
 		{title: "migrated manifests", pkg: "./migrate", tests: "."},
 		{title: "exact", pkg: e2e, tests: ".", names: []string{"TestScenarios/ten_jobs"}},
@@ -43,43 +43,21 @@ func parts(version string) []part {
 	}
 }
 
-func header() string {
-	columns := parts("")
-	titles := []string{"KEDA"}
-	for _, p := range columns {
-		titles = append(titles, p.title)
-	}
-	return row(titles) + "\n" + row(slices.Repeat([]string{"---"}, len(titles))) + "\n"
-}
-
-func line(version string, results []bool) string {
-	cells := []string{version}
-	for _, passed := range results {
-		cell := "no"
-		if passed {
-			cell = "yes"
-		}
-		cells = append(cells, cell)
-	}
-	return row(cells)
-}
-
-func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
-
-// tryAll runs all parts on a version. What did not pass is an error as well.
-func tryAll(ctx context.Context, version string) (results []bool, err error) {
+// tryAll runs all parts on two versions. What did not pass is an error as well.
+func tryAll(ctx context.Context, on pair) (results []bool, err error) {
 	outcomes := map[string]outcome{}
 	var errs []error
-	for _, p := range parts(version) {
+	for _, p := range parts(on.keda) {
 		o, ran := outcomes[p.pkg]
 		if !ran {
-			fmt.Fprintf(os.Stderr, "KEDA %s: %s\n", version, p.pkg)
-			o = test(ctx, version, p)
+			began := time.Now()
+			o = test(ctx, on.keda, p)
 			outcomes[p.pkg] = o
+			fmt.Fprintf(os.Stderr, "KEDA %s, Kubernetes %s: %s took %s\n", on.keda, on.kubernetes, p.pkg, time.Since(began).Round(time.Second))
 		}
 		passed := o.passed(p.names)
 		if !passed {
-			errs = append(errs, fmt.Errorf("KEDA %s: %s: did not pass\n%s", version, p.title, o.output))
+			errs = append(errs, fmt.Errorf("KEDA %s, Kubernetes %s: %s: did not pass\n%s", on.keda, on.kubernetes, p.title, o.output))
 		}
 		results = append(results, passed)
 	}
@@ -105,9 +83,9 @@ func (o outcome) passed(names []string) bool {
 	return true
 }
 
-func test(ctx context.Context, version string, p part) outcome {
+func test(ctx context.Context, keda string, p part) outcome {
 	command := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-short", "-timeout=20m", "-run="+p.tests, p.pkg) //nolint:gosec // the arguments are ours
-	command.Env = append(os.Environ(), components.KEDAVariable+"="+version)
+	command.Env = append(os.Environ(), components.KEDAVariable+"="+keda)
 	out, err := command.Output()
 	o := outcome{actions: map[string]string{}}
 	outputs := map[string]string{}
