@@ -94,6 +94,17 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+// TestWithoutPool has a person name the pool that no key names.
+func TestWithoutPool(t *testing.T) {
+	_, reports, err := Migrate([]byte("kind: ScaledJob\nspec: {triggers: [{type: azure-pipelines, metadata: {pool: linux}}]}\n"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := report(reports); !strings.Contains(got, "spec.triggers[0].metadata.poolName: set it, since the trigger names no pool") {
+		t.Errorf("the report is\n%s", got)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for manifests, want := range map[string]string{
 		"":                              "no ScaledJob or ScaledObject has a trigger",

@@ -14,6 +14,9 @@ func (c *change) fromScaledObject() {
 	spec := ensure(c.root, "spec")
 	target := find(spec, "scaleTargetRef")
 	name, kind := text(find(target, "name")), text(find(target, "kind"))
+	if name == "" { // as in KEDA 1
+		name = text(find(target, "deploymentName"))
+	}
 	if kind == "" {
 		kind = "Deployment"
 	}

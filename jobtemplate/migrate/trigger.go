@@ -152,6 +152,7 @@ func (c *change) secret(name, key string) {
 // keys removes those that our scaler does not need, and quotes values, as all
 // must be strings.
 func (c *change) keys(metadata *yamlv3.Node, path string) {
+	c.spelling(metadata, path)
 	for i := 0; i < len(metadata.Content); {
 		key, value := metadata.Content[i].Value, metadata.Content[i+1]
 		if why, keep := c.key(key, text(value)); !keep {
@@ -170,6 +171,22 @@ func (c *change) keys(metadata *yamlv3.Node, path string) {
 	}
 	if find(metadata, "parent") == nil && find(metadata, "demands") != nil {
 		c.decide("%s.demands: means what it meant; capabilities understand demands as Azure DevOps does", path)
+	}
+}
+
+// spelling corrects keys that are known with other capitals: KEDA ignores them.
+func (c *change) spelling(metadata *yamlv3.Node, path string) {
+	for i := 0; i < len(metadata.Content); i += 2 {
+		key := metadata.Content[i]
+		for _, known := range kept {
+			if strings.EqualFold(key.Value, known) && index(metadata, known) < 0 {
+				c.changed("%s.%s: %s, as it is spelt", path, key.Value, known)
+				key.Value = known
+			}
+		}
+	}
+	if find(metadata, "poolName") == nil && find(metadata, "poolID") == nil {
+		c.decide("%s.poolName: set it, since the trigger names no pool", path)
 	}
 }
 
