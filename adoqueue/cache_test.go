@@ -160,7 +160,7 @@ func TestLastSnapshotServesWhileAzureDevOpsFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
 		first := mustSnapshot(t, cache)
 		fake.set(func(f *organizationFake) { f.failWith = func() *http.Response { return reply(503, "") } })
-		for range 29 {
+		for time.Since(first.RequestedAt) < defaultStaleFor-2*time.Second {
 			time.Sleep(time.Second)
 			got := mustSnapshot(t, cache)
 			if len(got.Requests) != 2 || !got.RequestedAt.Equal(first.RequestedAt) {
@@ -170,7 +170,7 @@ func TestLastSnapshotServesWhileAzureDevOpsFails(t *testing.T) {
 				t.Fatalf("Err = %v, want the failure", got.Err)
 			}
 		}
-		time.Sleep(time.Second + time.Nanosecond)
+		time.Sleep(time.Until(first.RequestedAt.Add(defaultStaleFor + time.Nanosecond)))
 		if got, err := cache.Snapshot(t.Context(), linux, time.Second); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("after 30 s: %v, %v, want an error", got, err)
 		}
@@ -202,7 +202,7 @@ func TestSnapshotIsTheSameWhileNothingIsNew(t *testing.T) {
 		fake.set(func(f *organizationFake) { f.failWith = func() *http.Response { return reply(503, "") } })
 		seen := map[*Snapshot]bool{}
 		reasons := map[error]bool{}
-		for range 200 { // 20 s
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 			time.Sleep(100 * time.Millisecond)
 			got := mustSnapshot(t, cache)
 			seen[got], reasons[got.Err] = true, true

@@ -26,7 +26,7 @@ func TestNeverAskedFasterThanMaxAge(t *testing.T) {
 			inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
 				mustSnapshot(t, cache)
 				fake.set(func(f *organizationFake) { f.failWith = fail })
-				for range 600 { // a minute
+				for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 					time.Sleep(100 * time.Millisecond)
 					_, _ = cache.Snapshot(t.Context(), linux, time.Second)
 				}
@@ -133,7 +133,7 @@ func TestDelayIsAboutThePast(t *testing.T) {
 				return reply(200, `{"count":1,"value":[{"id":7,"name":"Linux","requestId":1}]}`, "X-RateLimit-Delay", "300")
 			}
 		})
-		for range 600 { // five minutes
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
 			if got, err := cache.Snapshot(t.Context(), linux, time.Second); err != nil || len(got.Requests) != 1 {
 				t.Fatalf("after %d requests: %v, %v", fake.sent(), got, err)
 			}

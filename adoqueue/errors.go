@@ -44,6 +44,7 @@ type Error struct {
 	kind   error
 	cause  error
 	detail string // the text of cause, safe to show
+	unsent bool   // nothing was sent, since Azure DevOps asks to wait
 }
 
 // Error returns all of it on one line, without secrets.
@@ -88,6 +89,12 @@ func (e *Error) NonRetriable() {}
 func definitive(err error) bool {
 	return errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrForbidden) ||
 		errors.Is(err, ErrPoolNotFound) || errors.Is(err, ErrPoolNotSelfHosted)
+}
+
+// unsent reports whether the request was not sent, since Azure DevOps asks to wait.
+func unsent(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	return ok && failure.unsent
 }
 
 const (

@@ -15,6 +15,8 @@ const (
 	// patience is how long callers wait for a new value while an old one can
 	// serve, from the beginning of its fetch.
 	patience = time.Second
+	// turnPatience is how much of that they wait until the next fetch may begin.
+	turnPatience = patience / 2
 )
 
 // refreshable holds one value that is fetched when somebody needs it: by one
@@ -56,24 +58,49 @@ type fetching struct {
 func (r *refreshable[T]) get(ctx context.Context, maxAge, pace time.Duration) (value T, stale, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.askedAt = time.Now()
-	if r.fresh(maxAge) {
-		return r.value, nil, nil
-	}
-	if r.running == nil && time.Now().Before(r.heldUntil) {
-		return r.fallBack(r.err)
-	}
-	if r.running == nil {
-		r.start(pace)
-	}
-	current := r.running
-	if reason := r.wait(ctx, current); reason != nil {
-		return r.fallBack(reason)
-	}
-	if r.err != nil {
-		return r.fallBack(r.err)
+	asked := time.Now()
+	r.askedAt = asked
+	for !r.fresh(maxAge) {
+		if !r.awaitTurn(ctx, asked) {
+			return r.fallBack(r.err)
+		}
+		if r.running == nil {
+			r.start(pace)
+		}
+		if reason := r.wait(ctx, r.running, asked); reason != nil {
+			return r.fallBack(reason)
+		}
+		if r.err == nil {
+			break // what took long may be old already
+		}
+		if !unsent(r.err) {
+			return r.fallBack(r.err)
+		}
 	}
 	return r.value, nil, nil
+}
+
+// awaitTurn unlocks until a fetch is under way or may begin. It reports false, at
+// once, if that takes too long. Without it a poll that comes just before the end of
+// the back-off would miss the end of an outage.
+func (r *refreshable[T]) awaitTurn(ctx context.Context, asked time.Time) bool {
+	for r.running == nil && time.Now().Before(r.heldUntil) {
+		if r.heldUntil.Sub(asked) > turnPatience {
+			return false
+		}
+		turn := time.NewTimer(time.Until(r.heldUntil))
+		r.mu.Unlock()
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+		}
+		turn.Stop()
+		r.mu.Lock()
+		if ctx.Err() != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // current returns the value that serves now, without waiting: if it is older than
@@ -94,10 +121,14 @@ func (r *refreshable[T]) current(maxAge, pace time.Duration) (value T, ok bool) 
 
 // wait unlocks until the fetch is done. It returns an error if there is a reason
 // not to wait until then.
-func (r *refreshable[T]) wait(ctx context.Context, current *fetching) error {
+func (r *refreshable[T]) wait(ctx context.Context, current *fetching, asked time.Time) error {
 	var enough <-chan time.Time
 	if r.serves() {
-		timer := time.NewTimer(time.Until(current.began.Add(patience)))
+		from := current.began
+		if asked.Before(from) {
+			from = asked
+		}
+		timer := time.NewTimer(time.Until(from.Add(patience)))
 		defer timer.Stop()
 		enough = timer.C
 	}
@@ -162,20 +193,32 @@ func (r *refreshable[T]) start(pace time.Duration) {
 			r.marked, r.markedFor = none, nil
 			return
 		}
-		r.failures++
-		if r.failures == 1 {
+		if r.failingAt.IsZero() {
 			r.failingAt = current.began
 		}
-		r.heldUntil = current.began.Add(pause(err, r.failures, pace))
+		r.hold(current.began, pace)
 	})
 }
 
-// pause returns how long to wait from one failed fetch to the next: what Azure
-// DevOps asks for, else twice as long after each failure in a row.
-func pause(err error, failures int, pace time.Duration) time.Duration {
-	if failure, ok := errors.AsType[*Error](err); ok && failure.RetryAfter > 0 {
-		return max(pace, failure.RetryAfter)
+// hold decides when to fetch again after a failure: when Azure DevOps allows it, or
+// after twice as long as after the failure before.
+func (r *refreshable[T]) hold(began time.Time, pace time.Duration) {
+	failure, ok := errors.AsType[*Error](r.err)
+	if !ok || failure.RetryAfter == 0 {
+		r.failures++
+		r.heldUntil = began.Add(backoff(r.failures, pace))
+		return
 	}
+	// The wait begins with the answer. What was not sent keeps no pace.
+	r.heldUntil = time.Now().Add(failure.RetryAfter)
+	if least := began.Add(pace); !failure.unsent && least.After(r.heldUntil) {
+		r.heldUntil = least
+	}
+}
+
+// backoff returns how long to wait from one failed fetch to the next, after so many
+// in a row.
+func backoff(failures int, pace time.Duration) time.Duration {
 	for failures > 1 && pace < maxBackoff {
 		pace, failures = min(2*pace, maxBackoff), failures-1
 	}

@@ -36,7 +36,7 @@ func (t *throttle) Do(request *policy.Request) (*http.Response, error) {
 	if wait := time.Until(t.heldUntil()); wait > 0 {
 		return nil, &Error{
 			Message: "not sent: Azure DevOps asks to wait " + wait.Round(time.Millisecond).String() + " more",
-			Hint:    hintRetry, RetryAfter: wait, kind: ErrThrottled,
+			Hint:    hintRetry, RetryAfter: wait, kind: ErrThrottled, unsent: true,
 		}
 	}
 	response, err := request.Next()

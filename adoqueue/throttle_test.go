@@ -1,7 +1,6 @@
 package adoqueue
 
 import (
-	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -24,6 +23,13 @@ func TestRetryAfter(t *testing.T) {
 		{"Mon, 05 Jan 2026 07:00:00 GMT", "", 0},
 		{"1e300", "", maxHold},
 		{"86400", "", maxHold},
+		{"99999999999", "", maxHold},
+		{"1e999", "", 0}, // not a number of ours
+		{"+Inf", "", maxHold},
+		{"NaN", "-1e300", 0},
+		{"", "1e300", maxHold},
+		{"Thu, 31 Dec 2999 23:59:59 GMT", "", maxHold},
+		{"Thu, 01 Jan 0001 00:00:00 GMT", "", 0},
 	} {
 		header := http.Header{}
 		header.Set("Retry-After", tt.retryAfter)
@@ -47,27 +53,21 @@ func TestRetryAfterByAnotherClock(t *testing.T) {
 	}
 }
 
-func TestPause(t *testing.T) {
-	plain := errors.New("reset")
-	asked := &Error{RetryAfter: 40 * time.Second}
+func TestBackoff(t *testing.T) {
 	for _, tt := range []struct {
-		err      error
-		failures int
-		pace     time.Duration
-		want     time.Duration
+		failures   int
+		pace, want time.Duration
 	}{
-		{plain, 1, time.Second, time.Second},
-		{plain, 2, 500 * time.Millisecond, time.Second},
-		{plain, 2, time.Second, maxBackoff},
-		{plain, 3, time.Second, maxBackoff},
-		{plain, 4, time.Second, maxBackoff},
-		{plain, 1000, time.Second, maxBackoff},
-		{plain, 1000, time.Minute, time.Minute}, // never more often than the pace
-		{asked, 1, time.Second, 40 * time.Second},
-		{asked, 1, time.Minute, time.Minute},
+		{1, time.Second, time.Second},
+		{2, 500 * time.Millisecond, time.Second},
+		{2, time.Second, maxBackoff},
+		{3, time.Second, maxBackoff},
+		{4, time.Second, maxBackoff},
+		{1000, time.Second, maxBackoff},
+		{1000, time.Minute, time.Minute}, // never more often than the pace
 	} {
-		if got := pause(tt.err, tt.failures, tt.pace); got != tt.want {
-			t.Errorf("pause(%v, %d, %v) = %v, want %v", tt.err, tt.failures, tt.pace, got, tt.want)
+		if got := backoff(tt.failures, tt.pace); got != tt.want {
+			t.Errorf("backoff(%d, %v) = %v, want %v", tt.failures, tt.pace, got, tt.want)
 		}
 	}
 }
