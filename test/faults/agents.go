@@ -91,7 +91,7 @@ func (t *Trial) loses(agent string) {
 // cancelAll cancels a job at each stage: before KEDA asks, while its pod starts,
 // while its agent registers, when it is assigned, and while it runs.
 func cancelAll(ctx context.Context, t *Trial) (func(context.Context) error, error) {
-	ids, err := t.Queue(20, jobTime)
+	ids, err := t.Queue(20, t.Fault.jobTime())
 	if err != nil {
 		return nil, err
 	}

@@ -47,21 +47,28 @@ func throttled() []Fault {
 	delayed := adotest.Fault{Header: http.Header{"X-Ratelimit-Delay": {"3"}}}
 	return []Fault{
 		{Name: "429 with Retry-After: 3", Begin: inject(retryAfter(429, "3")), Hold: 3 * time.Second},
-		{Name: "429 with Retry-After as a date", Begin: untilDate(0), Hold: dateAhead},
-		{Name: "429 with Retry-After as a date, Azure DevOps' clock 10 min ahead", Begin: untilDate(10 * time.Minute), Hold: dateAhead},
-		{Name: "429 with Retry-After as a date, Azure DevOps' clock 10 min behind", Begin: untilDate(-10 * time.Minute), Hold: dateAhead},
+		{Name: "429 with Retry-After as a date", Begin: untilDate(0), Hold: dateHold},
+		{Name: "429 with Retry-After as a date, Azure DevOps' clock 10 min ahead", Begin: untilDate(10 * time.Minute), Hold: dateHold},
+		{Name: "429 with Retry-After as a date, Azure DevOps' clock 10 min behind", Begin: untilDate(-10 * time.Minute), Hold: dateHold},
 		{Name: "429 without Retry-After", Begin: inject(retryAfter(429, ""))},
 		{Name: "429 with Retry-After: soon", Begin: inject(retryAfter(429, "soon"))},
 		{Name: "429 with Retry-After: -1", Begin: inject(retryAfter(429, "-1"))},
+		{Name: "429 with Retry-After: NaN", Begin: inject(retryAfter(429, "NaN"))},
 		{Name: "429 with Retry-After: 1e300, as 5 min", Begin: inject(retryAfter(429, "1e300")), Hold: hugeHold, Long: true},
+		{Name: "429 with Retry-After: 99999999999, as 5 min", Begin: inject(retryAfter(429, "99999999999")), Hold: hugeHold, Long: true},
+		{Name: "429 with Retry-After in the year 2999, as 5 min", Begin: inject(retryAfter(429, "Tue, 31 Dec 2999 23:59:59 GMT")), Hold: hugeHold, Long: true},
 		{Name: "200 with Retry-After: 3", Begin: inject(retryAfter(200, "3")), Hold: 3 * time.Second, Lists: true},
 		{Name: "200 with X-RateLimit-Delay: 3", Begin: inject(delayed), Hold: 3 * time.Second, Lists: true},
 		{Name: "503 with Retry-After: 3", Begin: inject(retryAfter(503, "3")), Hold: 3 * time.Second},
 	}
 }
 
-// dateAhead is how far in the future a Retry-After of the form of a date is.
-const dateAhead = 4 * time.Second
+const (
+	// dateAhead is how far in the future a Retry-After of the form of a date is, and
+	// dateHold the least that is left of it: dates have whole seconds.
+	dateAhead = 4 * time.Second
+	dateHold  = dateAhead - time.Second
+)
 
 // untilDate names the time of the next request by Azure DevOps' clock. It is another
 // one each second.
@@ -107,7 +114,8 @@ func broken() []Fault {
 		{Name: "200 with a list of `{}`", Begin: inject(adotest.Fault{Status: 200, ContentType: "application/json", Body: list})},
 		{Name: "206 with an empty list", Begin: inject(adotest.Fault{Status: 206, ContentType: "application/json", Body: []byte(`{"count":0,"value":[]}`)})},
 		{Name: "answers are cut after 100 bytes", Begin: inject(adotest.Fault{CutAfter: 100})},
-		{Name: "answers take 3 s", Begin: inject(adotest.Fault{Delay: 3 * time.Second})},
+		// Two lists are 4 s apart then: one is requested at KEDA's next poll after the last.
+		{Name: "answers take 3 s", Begin: inject(adotest.Fault{Delay: 3 * time.Second}), JobTime: 6 * time.Second},
 		// The last request before the repair is given up after REQUEST_TIMEOUT.
 		{Name: "answers never come", Begin: inject(adotest.Fault{Delay: time.Hour}), Hold: 10 * time.Second},
 		{Name: "connections are reset", Begin: inject(adotest.Fault{Reset: true})},

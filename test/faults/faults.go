@@ -24,6 +24,8 @@ type Fault struct {
 	// Pause is what KEDA waits for before it connects again, the scaler after Jobs that
 	// fail, or Azure DevOps before it takes a request back from an agent that is gone.
 	Pause time.Duration
+	// JobTime is how long most jobs run, by default usualJobTime.
+	JobTime time.Duration
 	// Lists reports that lists of jobs are answered as usual. All others that come
 	// with an answer of 200 meanwhile are none.
 	Lists bool
@@ -47,6 +49,21 @@ func (f Fault) lasts() time.Duration {
 	}
 	return usualTime
 }
+
+// usualJobTime is longer than the time between two lists, since nobody can know that
+// a job had its Job if no list has it.
+const usualJobTime = 2500 * time.Millisecond
+
+func (f Fault) jobTime() time.Duration {
+	if f.JobTime > 0 {
+		return f.JobTime
+	}
+	return usualJobTime
+}
+
+// outlasting is how long a job runs that is not to end, unseen, before lists are read
+// again.
+func (f Fault) outlasting() time.Duration { return f.lasts() + f.Hold + f.Pause + 4*time.Second }
 
 // All returns the suite.
 func All() []Fault {

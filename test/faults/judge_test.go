@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -52,27 +53,55 @@ func TestWrongZero(t *testing.T) {
 	}
 }
 
-func TestProblems(t *testing.T) {
+func TestMiscounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		result Result
+		want   int
+	}{
+		"none":         {Result{Recovered: time.Hour}, 0},
+		"surplus":      {Result{Surplus: 1}, 1},
+		"lost":         {Result{Lost: 1}, 1},
+		"a wrong zero": {Result{Zeros: []string{"x"}}, 2},
+	} {
+		if got := c.result.Miscounts(); len(got) != c.want {
+			t.Errorf("%s: got %q, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestLate(t *testing.T) {
+	const bound = 5 * time.Second
 	for name, c := range map[string]struct {
 		result Result
 		lag    time.Duration
-		want   int
+		want   bool
 	}{
-		"none":                 {Result{Recovered: recoverWithin}, usualLag, 0},
-		"surplus":              {Result{Surplus: 1}, usualLag, 1},
-		"lost":                 {Result{Lost: 1}, usualLag, 1},
-		"a wrong zero":         {Result{Zeros: []string{"x"}}, usualLag, 2},
-		"late":                 {Result{Recovered: recoverWithin + 1}, 0, 1},
-		"late, as all":         {Result{Recovered: recoverWithin + 3*time.Second}, usualLag + time.Second, 0},
-		"later than all":       {Result{Recovered: recoverWithin + 4*time.Second}, usualLag + time.Second, 1},
-		"within the pause":     {Result{Recovered: recoverWithin + time.Second, Pause: time.Second}, usualLag, 0},
-		"later than the pause": {Result{Recovered: recoverWithin + 2*time.Second, Pause: time.Second}, usualLag, 1},
+		"in time":              {Result{Recovered: bound}, usualLag, false},
+		"late":                 {Result{Recovered: bound + 1}, 0, true},
+		"late, as all":         {Result{Recovered: bound + 3*time.Second}, usualLag + time.Second, false},
+		"later than all":       {Result{Recovered: bound + 4*time.Second}, usualLag + time.Second, true},
+		"within the pause":     {Result{Recovered: bound + time.Second, Pause: time.Second}, usualLag, false},
+		"later than the pause": {Result{Recovered: bound + 2*time.Second, Pause: time.Second}, usualLag, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if got := c.result.Problems(c.lag); len(got) != c.want {
-				t.Errorf("got %q, want %d", got, c.want)
-			}
-		})
+		if got := c.result.Late(bound, c.lag); (got != "") != c.want {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// TestMedian has a fault that was tried three times: the time has a second chance, a
+// miscount of any try has none.
+func TestMedian(t *testing.T) {
+	tries := []Result{{Recovered: 9 * time.Second}, {Recovered: time.Second}, {Recovered: 2 * time.Second}}
+	if got := Median(tries); got.Recovered != 2*time.Second || got.Recovery() != "2.0 s (median of 9.0, 1.0, 2.0)" || len(got.Miscounts()) != 0 {
+		t.Errorf("got %v", got)
+	}
+	for i := range tries {
+		worse := slices.Clone(tries)
+		worse[i].Surplus = 1
+		if got := Median(worse); got.Surplus != 1 || got.Recovered != 2*time.Second || len(got.Measured) != 3 {
+			t.Errorf("a surplus Job in try %d: got %v", i, got)
+		}
 	}
 }
 

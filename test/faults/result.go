@@ -26,6 +26,9 @@ type Result struct {
 	// Recovered is the time from the fault's end until all requests of before had
 	// their Jobs.
 	Recovered time.Duration
+	// Measured are all those times if the fault was tried again; Recovered is their
+	// median then.
+	Measured []time.Duration
 	// Lag is how long the Jobs took of the jobs queued before the fault: what KEDA
 	// and the machine need.
 	Lag time.Duration
@@ -38,25 +41,63 @@ type Result struct {
 
 // String sums it up.
 func (r Result) String() string {
-	return fmt.Sprintf("%d requests, %d Jobs, %d surplus, %d lost, longest wait %.1f s, recovered after %.1f s, %d of %d answers were errors, %d wrong zeros",
-		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovered.Seconds(), r.Errors, r.Answers, len(r.Zeros))
+	return fmt.Sprintf("%d requests, %d Jobs, %d surplus, %d lost, longest wait %.1f s, recovered after %s, %d of %d answers were errors, %d wrong zeros",
+		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovery(), r.Errors, r.Answers, len(r.Zeros))
 }
 
-// Problems returns what must not be. On a machine that has much else to do, where Jobs
-// take longer than usual without a fault too, recovery may take longer.
-func (r Result) Problems(lag time.Duration) []string {
-	var problems []string
-	if r.Surplus != 0 || r.Lost != 0 || len(r.Zeros) > 0 {
-		problems = append(problems, r.String())
+// Recovery is Recovered in words, with all that was measured.
+func (r Result) Recovery() string {
+	text := fmt.Sprintf("%.1f s", r.Recovered.Seconds())
+	if len(r.Measured) == 0 {
+		return text
 	}
-	if bound := recoverWithin + r.Pause + 3*max(0, lag-usualLag); r.Recovered > bound {
-		problems = append(problems, fmt.Sprintf("recovered after %.1f s, want at most %.1f s", r.Recovered.Seconds(), bound.Seconds()))
+	all := make([]string, len(r.Measured))
+	for i, took := range r.Measured {
+		all[i] = fmt.Sprintf("%.1f", took.Seconds())
 	}
-	return append(problems, r.Zeros...)
+	return text + " (median of " + strings.Join(all, ", ") + ")"
+}
+
+// Miscounts returns what must never be, however slow the machine is.
+func (r Result) Miscounts() []string {
+	if r.Surplus == 0 && r.Lost == 0 && len(r.Zeros) == 0 {
+		return nil
+	}
+	return append([]string{r.String()}, r.Zeros...)
+}
+
+// Late returns what is wrong with the time to recover, or "". On a machine that has
+// much else to do, where Jobs take longer than usual without a fault too, recovery may
+// take longer.
+func (r Result) Late(within, lag time.Duration) string {
+	bound := within + r.Pause + 3*max(0, lag-usualLag)
+	if r.Recovered <= bound {
+		return ""
+	}
+	return fmt.Sprintf("recovered after %s, want at most %.1f s", r.Recovery(), bound.Seconds())
+}
+
+// Median is the result of a fault that was tried several times: the median of the
+// times, and otherwise the worst.
+func Median(tries []Result) Result {
+	all := tries[0]
+	all.Measured = nil
+	for _, r := range tries {
+		all.Measured = append(all.Measured, r.Recovered)
+	}
+	for _, r := range tries[1:] {
+		if len(all.Miscounts()) == 0 && len(r.Miscounts()) > 0 {
+			r.Measured = all.Measured
+			all = r
+		}
+	}
+	all.Recovered = slices.Sorted(slices.Values(all.Measured))[len(all.Measured)/2]
+	return all
 }
 
 const (
-	recoverWithin = 5 * time.Second
+	// RecoverWithin is how long a recovery may take.
+	RecoverWithin = 5 * time.Second
 	// usualLag is KEDA's polling interval and half a second for the Jobs.
 	usualLag = 2500 * time.Millisecond
 	// onTheWay is how long after its job was cancelled a Job may still be made: the

@@ -77,7 +77,7 @@ func (t *Trial) load(ctx context.Context, load Load) error {
 		if err := bench.Sleep(ctx, time.Until(begin.Add(at))); err != nil {
 			return err
 		}
-		if _, err := t.Queue(1, jobTime+time.Duration(random.Int64N(int64(jobTime)))); err != nil {
+		if _, err := t.Queue(1, usualJobTime+time.Duration(random.Int64N(int64(usualJobTime)))); err != nil {
 			return err
 		}
 	}

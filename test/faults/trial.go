@@ -16,9 +16,6 @@ const (
 	scaledJob = "build"
 	// patience bounds each wait, on a machine that has much else to do.
 	patience = 3 * time.Minute
-	// jobTime is how long most jobs take: longer than the time between two lists,
-	// since nobody can know that a job had its Job if no list has it.
-	jobTime = 2500 * time.Millisecond
 )
 
 // Trial is a fault that is tried.
@@ -62,14 +59,14 @@ func (l *Lab) Try(ctx context.Context, f Fault) (result Result, err error) {
 
 // run queues jobs before, during and after the fault.
 func (t *Trial) run(ctx context.Context) error {
-	running, err := t.Queue(2, t.Fault.lasts()+4*time.Second)
+	running, err := t.Queue(2, t.Fault.outlasting())
 	if err != nil {
 		return err
 	}
 	if err := t.await(ctx, running, adotest.Running); err != nil {
 		return err
 	}
-	if _, err := t.Queue(1, jobTime); err != nil {
+	if _, err := t.Queue(1, t.Fault.jobTime()); err != nil {
 		return err
 	}
 	t.begin = time.Now()
@@ -85,7 +82,7 @@ func (t *Trial) run(ctx context.Context) error {
 	if err := t.hold(ctx); err != nil {
 		return err
 	}
-	if _, err := t.Queue(2, jobTime); err != nil {
+	if _, err := t.Queue(2, t.Fault.jobTime()); err != nil {
 		return err
 	}
 	if err := t.await(ctx, t.requests, adotest.Finished); err != nil {
@@ -103,7 +100,7 @@ func (t *Trial) during(ctx context.Context) error {
 		if err := bench.Sleep(ctx, step.pause); err != nil {
 			return err
 		}
-		if _, err := t.Queue(step.jobs, jobTime); err != nil {
+		if _, err := t.Queue(step.jobs, t.Fault.jobTime()); err != nil {
 			return err
 		}
 	}

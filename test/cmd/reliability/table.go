@@ -55,6 +55,6 @@ func table(rows map[string]string) string {
 }
 
 func row(r faults.Result) string {
-	return fmt.Sprintf("| %s | %d | %d | %d | %d | %.1f s | %.1f s |\n",
-		r.Fault, r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovered.Seconds())
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %.1f s | %s |\n",
+		r.Fault, r.Requests, r.Jobs, r.Surplus, r.Lost, r.Longest.Seconds(), r.Recovery())
 }
