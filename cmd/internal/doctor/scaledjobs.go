@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,10 +159,13 @@ func (d *doctor) organizationURLs() []adoqueue.OrganizationURL {
 
 func paused(object *unstructured.Unstructured) bool {
 	value, found := object.GetAnnotations()["autoscaling.keda.sh/paused"]
-	return found && value != "false"
+	yes, err := strconv.ParseBool(value)
+	return found && (yes || err != nil) // as KEDA reads it
 }
 
-// conditions checks what KEDA says of a ScaledJob.
+// conditions checks what KEDA says of a ScaledJob. Unknown is no fault: before 2.16,
+// KEDA may take Ready back without a reason, and keeps it Unknown after an error that
+// is over. What causes it is found by other checks.
 func (d *doctor) conditions(s *ownTrigger) {
 	conditions, _, _ := unstructured.NestedSlice(s.object.Object, "status", "conditions")
 	if len(conditions) == 0 {
@@ -170,9 +174,15 @@ func (d *doctor) conditions(s *ownTrigger) {
 	}
 	for _, item := range conditions {
 		condition, _ := item.(map[string]any)
-		if condition["type"] == "Ready" && condition["status"] != "True" && !paused(s.object) {
-			d.fault(s.String(), "kubectl describe it: its events have the reason",
-				"KEDA's condition Ready is %v: %v (%v)", condition["status"], condition["message"], condition["reason"])
+		if condition["type"] != "Ready" || paused(s.object) {
+			continue
+		}
+		detail := fmt.Sprintf("KEDA's condition Ready is %v: %v (%v)", condition["status"], condition["message"], condition["reason"])
+		switch {
+		case condition["status"] == "False":
+			d.fault(s.String(), "kubectl describe it: its events have the reason", "%s", detail)
+		case condition["status"] == "Unknown" && condition["reason"] != nil:
+			d.unknown(s.String(), "%s; before 2.16, KEDA does not set it again when the error is over", detail)
 		}
 	}
 }
