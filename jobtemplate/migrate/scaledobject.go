@@ -54,6 +54,9 @@ func (c *change) ofWorkload(name, kind string) *yamlv3.Node {
 	}
 	workload.needless = "its pods are those of ScaledJob " + c.name() + " now; delete it when its agents have finished"
 	c.changed("spec.jobTargetRef: the pods of %s %s, in place of scaleTargetRef", kind, name)
+	if find(template, "metadata") != nil {
+		c.decide("spec.jobTargetRef.template.metadata: remove it if kubectl rejects it; KEDA before 2.16 may not have it (docs/compatibility.md)")
+	}
 	return clone(template)
 }
 
