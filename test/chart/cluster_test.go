@@ -143,6 +143,7 @@ func TestOnCluster(t *testing.T) {
 		t.Run("rights/"+test.name, func(t *testing.T) { newCluster(t, plane.Config()).rights(test) })
 	}
 	t.Run("any value", func(t *testing.T) { newCluster(t, plane.Config()).anyValue() })
+	t.Run("restarts by authorities", func(t *testing.T) { newCluster(t, plane.Config()).restartsByAuthorities() })
 	t.Run("KEDA is found", func(t *testing.T) { newCluster(t, plane.Config()).findsKEDA() })
 }
 
