@@ -185,18 +185,31 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 			add(view, "batch", "jobs", "END_IDLE", "delete")
 		}
 	}
-	home := []string{own}
+	return append(rights, s.rightsToObjects(own)...)
+}
+
+// rightsToObjects are those that may be restricted to one namespace, and mostly to
+// one object.
+func (s settings) rightsToObjects(own string) (rights []doctor.Right) {
+	add := func(namespace, group, resource, name, feature string, verbs ...string) {
+		for _, verb := range verbs {
+			r := doctor.Right{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name, For: feature}
+			if verb == "create" {
+				r.Name = "" // creation cannot be restricted to a name
+			}
+			rights = append(rights, r)
+		}
+	}
 	if s.housekeeper.pools() && strings.TrimSpace(s.housekeeper.owner) == "" {
-		add(home, "", "namespaces", "PLACEHOLDERS and OFFLINE_AGENTS without HOUSEKEEPING_OWNER", "get")
+		add(own, "", "namespaces", own, "PLACEHOLDERS and OFFLINE_AGENTS without HOUSEKEEPING_OWNER", "get")
 	}
 	if s.Election == on {
-		add(home, "coordination.k8s.io", "leases", "LEADER_ELECTION", "get", "create", "update")
+		add(own, "coordination.k8s.io", "leases", s.leaseName(), "LEADER_ELECTION", "get", "create", "update")
 	}
 	if s.scaledJobs != nil {
-		agents := []string{s.agents.namespace}
-		add(agents, "keda.sh", "scaledjobs", "AGENT_POOLS", "list", "create", "patch", "delete")
+		add(s.agents.namespace, "keda.sh", "scaledjobs", "", "AGENT_POOLS", "list", "create", "patch", "delete")
 		if s.agents.token != nil {
-			add(agents, "", "secrets", "the agents' token", "create", "patch")
+			add(s.agents.namespace, "", "secrets", s.agents.pools[0].Token.Name, "the agents' token", "create", "patch")
 		}
 	}
 	return rights

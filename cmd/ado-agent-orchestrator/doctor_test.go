@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 )
 
 // TestDoctorRefusesSettings requires the same problems as of serve.
@@ -47,5 +49,20 @@ func TestDoctorKnowsOptionalRights(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, optional); diff != "" {
 		t.Errorf("optional rights (-want +got):\n%s", diff)
+	}
+}
+
+// TestDoctorNamesObjects has doctor ask for rights as the chart grants them: to one
+// object only, where the scaler needs no other.
+func TestDoctorNamesObjects(t *testing.T) {
+	s := settings{view: viewFlags{Kube: off}, housekeeper: housekeeper{Settings: housekeeping.Settings{Placeholders: true}}}
+	s.LeaseName, s.Election = "scaler", on
+	got := map[string]string{}
+	for _, right := range s.rights("home") {
+		got[right.Verb+" "+right.Resource] = right.Name
+	}
+	want := map[string]string{"get namespaces": "home", "get leases": "scaler", "create leases": "", "update leases": "scaler"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names of objects (-want +got):\n%s", diff)
 	}
 }

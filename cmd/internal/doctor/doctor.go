@@ -53,6 +53,8 @@ type Organization struct {
 // Right is one that a feature needs in Kubernetes.
 type Right struct {
 	Verb, Group, Resource, Namespace string
+	// Name restricts the right to one object; "" is all of them.
+	Name string
 	// For is the feature.
 	For string
 	// Without is what happens without an optional right, "" if it is required.

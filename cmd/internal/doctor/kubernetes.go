@@ -24,7 +24,7 @@ func (d *doctor) rights(ctx context.Context) {
 		r := &d.Rights[i]
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: r.Namespace, Verb: r.Verb, Group: r.Group, Resource: r.Resource,
+				Namespace: r.Namespace, Verb: r.Verb, Group: r.Group, Resource: r.Resource, Name: r.Name,
 			},
 		}}
 		answer, err := d.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
@@ -57,6 +57,9 @@ func (r *Right) refused() string {
 	resource := r.Resource
 	if r.Group != "" {
 		resource += "." + r.Group
+	}
+	if r.Name != "" {
+		resource += " " + r.Name
 	}
 	return fmt.Sprintf("%s may not %s %s", where, r.Verb, resource)
 }

@@ -20,7 +20,7 @@ func TestRights(t *testing.T) {
 			t.Error(err)
 		}
 		asked := review.Spec.ResourceAttributes
-		review.Status.Allowed = asked.Resource != "pods" && asked.Resource != "secrets"
+		review.Status.Allowed = asked.Resource != "pods" && asked.Resource != "secrets" && asked.Resource != "leases" || asked.Name == "own"
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(&review)
 	}))
@@ -30,16 +30,18 @@ func TestRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		resource, without string
-		want              Status
-		text              string
+		resource, name, without string
+		want                    Status
+		text                    string
 	}{
-		{"jobs", "", OK, "have all they need"},
-		{"secrets", "", Fault, "in namespace ado may not list secrets, which tests requires"},
-		{"pods", "there is less", OK, "in namespace ado may not list pods, which is for tests: without it there is less"},
+		{"leases", "own", "", OK, "have all they need"},
+		{"leases", "other", "", Fault, "in namespace ado may not list leases other, which tests requires"},
+		{"jobs", "", "", OK, "have all they need"},
+		{"secrets", "", "", Fault, "in namespace ado may not list secrets, which tests requires"},
+		{"pods", "", "there is less", OK, "in namespace ado may not list pods, which is for tests: without it there is less"},
 	} {
 		d := &doctor{kube: kube, Options: Options{Rights: []Right{
-			{Verb: "list", Resource: tt.resource, Namespace: "ado", For: "tests", Without: tt.without},
+			{Verb: "list", Resource: tt.resource, Name: tt.name, Namespace: "ado", For: "tests", Without: tt.without},
 		}}}
 		d.rights(t.Context())
 		found := d.report.Findings
