@@ -184,6 +184,13 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 		if s.housekeeper.EndIdle {
 			add(view, "batch", "jobs", "END_IDLE", "delete")
 		}
+		if s.housekeeper.AnnotateJobs {
+			optional := len(rights)
+			add(view, "batch", "jobs", "ANNOTATE_JOBS", "patch")
+			for i := range rights[optional:] {
+				rights[optional+i].Without = "Jobs are not annotated with their runs"
+			}
+		}
 	}
 	return append(rights, s.rightsToObjects(own)...)
 }

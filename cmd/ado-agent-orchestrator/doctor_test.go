@@ -37,13 +37,13 @@ func TestMetricsURL(t *testing.T) {
 // without too.
 func TestDoctorKnowsOptionalRights(t *testing.T) {
 	optional := map[string]bool{}
-	s := settings{view: viewFlags{Kube: on, KubeNamespaces: []string{"ado"}}}
+	s := settings{view: viewFlags{Kube: on, KubeNamespaces: []string{"ado"}}, housekeeper: (&housekeepingFlags{}).housekeeper(true)}
 	for _, right := range s.rights("home") {
 		if right.Without != "" {
 			optional[right.Verb+" "+right.Resource+" in "+right.Namespace] = true
 		}
 	}
-	want := map[string]bool{}
+	want := map[string]bool{"patch jobs in ado": true}
 	for _, resource := range []string{"pods", "scaledobjects", "events"} {
 		want["list "+resource+" in ado"], want["watch "+resource+" in ado"] = true, true
 	}

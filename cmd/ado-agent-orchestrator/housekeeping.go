@@ -39,10 +39,10 @@ type housekeeper struct {
 	owner string
 }
 
-func (f *housekeepingFlags) housekeeper() housekeeper {
+func (f *housekeepingFlags) housekeeper(annotateJobs bool) housekeeper {
 	return housekeeper{owner: f.Owner, Settings: housekeeping.Settings{
 		Placeholders: f.Placeholders, OfflineAgents: f.OfflineAgents, Grace: f.OfflineAfter,
-		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, EndIdle: f.EndIdle, DryRun: f.DryRun,
+		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, EndIdle: f.EndIdle, AnnotateJobs: annotateJobs, DryRun: f.DryRun,
 	}}
 }
 
@@ -79,12 +79,12 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
 	if p.view == nil {
-		if h.pools() || h.EndIdle {
-			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE require a view of Kubernetes: set KUBE=on to get the reason")
+		if h.pools() || h.EndIdle || h.AnnotateJobs {
+			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS, END_IDLE and ANNOTATE_JOBS require a view of Kubernetes: set KUBE=on to get the reason")
 		}
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
-	if !h.pools() && h.StuckAfter == 0 && !h.EndIdle {
+	if !h.pools() && h.StuckAfter == 0 && !h.EndIdle && !h.AnnotateJobs {
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
 	config, err := kubernetesClientConfig()
@@ -104,6 +104,7 @@ func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	return housekeeping.New(housekeeping.Options{
 		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(p.decisions),
 		Cluster: p.view, Pods: housekeeping.KubernetesPods{Client: kube}, Idle: p.decisions,
+		Held: p.decisions, Jobs: housekeeping.KubernetesJobs{Client: kube},
 		Metrics: housekeeping.NewMetrics(p.registry), Logger: p.logger,
 	}), nil
 }

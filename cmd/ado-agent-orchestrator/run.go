@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/standalone"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
@@ -141,6 +143,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	p.explainer.Register(registry, s.AcceptableWait)
+	p.housekeeping = housekeeping.NewMetrics(registry)
 	if s.once {
 		return p.once(ctx)
 	}
@@ -178,6 +181,10 @@ type passer struct {
 	remember   time.Duration
 	engine     engine.Options
 	standalone standalone.Options
+
+	annotateJobs bool
+	jobs         housekeeping.Jobs
+	housekeeping *housekeeping.Metrics
 }
 
 func (s standaloneSettings) passer(config *rest.Config, all opened, logger *zap.Logger) (*passer, error) {
@@ -201,49 +208,60 @@ func (s standaloneSettings) passer(config *rest.Config, all opened, logger *zap.
 			// The first pass finds the pool, then its jobs, and creates Jobs.
 			Timeout: 3 * s.Timeout, Logger: logger,
 		},
+		annotateJobs: s.AnnotateJobs, jobs: housekeeping.KubernetesJobs{Client: kube},
 	}, nil
 }
 
+// working is what keeps agents once Kubernetes can be reached.
+type working struct {
+	runner *standalone.Runner
+	keeper *housekeeping.Keeper
+	stop   func()
+}
+
 // start prepares the namespace and the Secret, follows Jobs and returns what makes
-// passes, and a function that stops it all.
-func (p *passer) start(ctx context.Context) (runner *standalone.Runner, stop func(), err error) {
+// passes.
+func (p *passer) start(ctx context.Context) (working, error) {
 	ctx, cancel := context.WithTimeout(ctx, viewTimeout)
 	defer cancel()
 	if err := p.applier.Prepare(ctx); err != nil {
-		return nil, nil, err
+		return working{}, err
 	}
 	view, err := fleet.Start(ctx, p.config, fleet.Options{
 		Namespaces: []string{p.namespace}, JobLabel: jobtemplate.PoolLabel, ScaledJobs: p.scaledJobs, RememberFor: p.remember,
 	})
 	if err != nil {
-		return nil, nil, err
+		return working{}, err
 	}
 	deciding, running := p.engine, p.standalone
 	deciding.Cluster, running.Cluster = view, view
 	running.Engine = engine.New(deciding)
 	p.explainer.Explain(running.Engine, view)
-	return standalone.New(running), func() {
+	keeper := housekeeping.New(housekeeping.Options{
+		Settings: housekeeping.Settings{AnnotateJobs: p.annotateJobs}, Cluster: view,
+		Held: running.Engine, Jobs: p.jobs, Metrics: p.housekeeping, Logger: running.Logger,
+	})
+	return working{standalone.New(running), keeper, func() {
 		running.Engine.Close()
 		view.Stop()
-	}, nil
+	}}, nil
 }
 
 func (p *passer) once(ctx context.Context) error {
-	runner, stop, err := p.start(ctx)
+	s, err := p.start(ctx)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	return runner.Pass(ctx)
+	defer s.stop()
+	return s.runner.Pass(ctx)
 }
 
 // run makes passes until ctx ends; a start that fails is retried.
 func (p *passer) run(ctx context.Context) {
-	var runner *standalone.Runner
-	var stop func()
+	var s working
 	err := wait.PollUntilContextCancel(ctx, startRetryInterval, true, func(ctx context.Context) (bool, error) {
 		var err error
-		if runner, stop, err = p.start(ctx); err != nil && ctx.Err() == nil {
+		if s, err = p.start(ctx); err != nil && ctx.Err() == nil {
 			p.standalone.Logger.Error("starting agents failed; it is retried automatically", zap.Error(err))
 		}
 		return err == nil, nil
@@ -251,14 +269,12 @@ func (p *passer) run(ctx context.Context) {
 	if err != nil {
 		return // ctx has ended
 	}
-	defer stop()
-	preparing := make(chan struct{})
-	go func() {
-		defer close(preparing)
-		wait.UntilWithContext(ctx, p.prepare, prepareInterval)
-	}()
-	runner.Run(ctx)
-	<-preparing
+	defer s.stop()
+	var besides sync.WaitGroup
+	besides.Go(func() { wait.UntilWithContext(ctx, p.prepare, prepareInterval) })
+	besides.Go(func() { s.keeper.Run(ctx) })
+	s.runner.Run(ctx)
+	besides.Wait()
 }
 
 func (p *passer) prepare(ctx context.Context) {

@@ -34,6 +34,7 @@ type commonFlags struct {
 	Timeout        time.Duration `name:"request-timeout" env:"REQUEST_TIMEOUT" group:"azure-devops" default:"10s" min:"100ms" max:"5m" help:"Timeout of a request to Azure DevOps."`
 	AcceptableWait time.Duration `name:"acceptable-wait" env:"ACCEPTABLE_WAIT" group:"azure-devops" default:"5m" min:"1s" help:"Time that a job may wait for an agent before the metrics count it as late."`
 	ParallelJobs   bool          `name:"cap-by-parallel-jobs" env:"CAP_BY_PARALLEL_JOBS" group:"azure-devops" default:"false" help:"Start no more agents than the organization's parallel jobs allow, over all of its pools. It applies to count exact and to run, and takes one more request to Azure DevOps for each list of jobs."`
+	AnnotateJobs   bool          `name:"annotate-jobs" env:"ANNOTATE_JOBS" group:"housekeeping" default:"false" help:"Once an agent has a job, add the pipeline, the run and its URL to the annotations of the Kubernetes Job, so that cost tools can group by them. Requires the right to patch Jobs."`
 
 	LeaseName string `name:"lease-name" env:"LEASE_NAME" group:"kubernetes" placeholder:"NAME" unset:"made from organizations and pools" help:"Lease by which replicas elect their leader. Give it a name to restrict the right to it."`
 	Election  string `name:"leader-election" env:"LEADER_ELECTION" group:"kubernetes" default:"auto" enum:"auto,on,off" help:"With several replicas, let only the leader write to Kubernetes and to pools: on, off, or auto, which is on if the process may write leases."`
@@ -172,7 +173,7 @@ func (f *serveFlags) settings() (settings, error) {
 		},
 		keda: f.KEDA, view: f.View,
 		scalerAddress: f.ScaledJobs.Address,
-		housekeeper:   f.Housekeeping.housekeeper(), viewRetryInterval: viewRetryInterval,
+		housekeeper:   f.Housekeeping.housekeeper(f.Common.AnnotateJobs), viewRetryInterval: viewRetryInterval,
 	}
 	if len(f.Agents.Pools) == 0 {
 		return s, nil

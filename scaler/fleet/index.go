@@ -161,7 +161,7 @@ func (x *Index) put(job Job, forgetAt time.Time) bool {
 		x.owners[job.UID] = key
 	}
 	same := e.job.equal(&job)
-	if !same || !e.forgetAt.Equal(forgetAt) {
+	if !same || e.job.Annotated != job.Annotated || !e.forgetAt.Equal(forgetAt) {
 		e.job, e.forgetAt, set.list = job, forgetAt, nil
 	}
 	x.sweep() // after its pods have been found

@@ -23,6 +23,9 @@ type Job struct {
 	// Launcher reports whether its agent is our launcher's, which leaves its pool
 	// without losing a job when the Job is deleted.
 	Launcher bool
+	// Annotated reports whether it names the run that it holds a job of; see
+	// PipelineAnnotation. Nothing is decided by it.
+	Annotated bool
 	// IdleTimeout is after how long without a job the agent ends, 0 if it waits
 	// for as long as it takes, or that is unknown.
 	IdleTimeout time.Duration
@@ -61,6 +64,7 @@ func jobOf(job *batchv1.Job, label string) Job {
 		UID: string(job.UID), Namespace: job.Namespace, Name: job.Name, ScaledJob: job.Labels[label],
 		Created: job.CreationTimestamp.Time, Launcher: job.Labels[launcherLabel] != "", IdleTimeout: idleTimeoutOf(&job.Spec.Template.Spec),
 	}
+	_, j.Annotated = job.Annotations[PipelineAnnotation]
 	for _, condition := range job.Status.Conditions {
 		failed := condition.Type == batchv1.JobFailed
 		if (failed || condition.Type == batchv1.JobComplete) && condition.Status == corev1.ConditionTrue {
@@ -69,6 +73,10 @@ func jobOf(job *batchv1.Job, label string) Job {
 	}
 	return j
 }
+
+// PipelineAnnotation names the pipeline whose job a Job's agent has run; with it come
+// the annotations of the run.
+const PipelineAnnotation = "ado-agent-orchestrator.io/pipeline"
 
 // launcherLabel marks the Jobs whose agents are started by our launcher.
 const launcherLabel = "ado-agent-orchestrator.io/launcher"

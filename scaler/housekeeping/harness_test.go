@@ -33,6 +33,8 @@ type world struct {
 	ado      *adotest.Server
 	settings housekeeping.Settings
 	pods     housekeeping.Pods
+	held     housekeeping.Held
+	jobsAPI  housekeeping.Jobs
 	registry *prometheus.Registry
 	logs     *observer.ObservedLogs
 	logger   *zap.Logger
@@ -80,7 +82,7 @@ func (w *world) keep(ctx context.Context) (stop func()) {
 	w.registry = prometheus.NewRegistry()
 	keeper := housekeeping.New(housekeeping.Options{
 		Settings: w.settings, Owner: owner, Organizations: map[string]*adoqueue.Client{w.ado.URL(): w.client()},
-		Members: w.Members, Cluster: w, Pods: w.pods,
+		Members: w.Members, Cluster: w, Pods: w.pods, Held: w.held, Jobs: w.jobsAPI,
 		Metrics: housekeeping.NewMetrics(w.registry), Logger: w.logger,
 	})
 	ended := make(chan struct{})

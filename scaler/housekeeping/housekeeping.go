@@ -56,6 +56,9 @@ type Settings struct {
 	// EndIdle deletes Jobs of our launcher whose agents wait for a job that others
 	// are there for: after a period of the schedule, and those that were replaced.
 	EndIdle bool
+	// AnnotateJobs adds the pipeline and the run to a Job once its agent holds a
+	// request.
+	AnnotateJobs bool
 	// DryRun only reports what would be done.
 	DryRun bool
 }
@@ -118,7 +121,11 @@ type Options struct {
 	// it.
 	Pods Pods
 	// Idle returns the ScaledJobs that keep idle agents. Settings.EndIdle requires it.
-	Idle    Idle
+	Idle Idle
+	// Held returns the Jobs to annotate, and Jobs annotates them.
+	// Settings.AnnotateJobs requires both.
+	Held    Held
+	Jobs    Jobs
 	Metrics *Metrics
 	Logger  *zap.Logger
 }
@@ -155,6 +162,10 @@ func (k *Keeper) Run(ctx context.Context) {
 	if k.options.Settings.EndIdle {
 		a := newIdleAgents(k)
 		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, a.reconcile, idleInterval) })
+	}
+	if k.options.Settings.AnnotateJobs {
+		a := newAnnotator(k)
+		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, a.reconcile, annotateInterval) })
 	}
 	running.Wait()
 	k.options.Metrics.clearStuck()

@@ -2,6 +2,8 @@ package housekeeping
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +21,9 @@ import (
 // failedCreate is the reason of the Job controller's event about a pod that it
 // cannot create because of a quota or an admission rule.
 const failedCreate = "FailedCreate"
+
+// fieldManager is who changes Jobs, as Kubernetes keeps it.
+const fieldManager = "ado-agent-orchestrator"
 
 // namesPerList bounds the length of a label selector.
 const namesPerList = 50
@@ -105,6 +110,30 @@ func (k KubernetesPods) Delete(ctx context.Context, job fleet.Job) error {
 		return nil
 	}
 	return failure(err, "delete Job "+job.Namespace+"/"+job.Name)
+}
+
+// KubernetesJobs implements Jobs. It needs permission to patch Jobs.
+type KubernetesJobs struct{ Client kubernetes.Interface }
+
+// Annotate adds annotations to a Job. It ignores one that is gone or has been replaced
+// by another of the same name.
+func (k KubernetesJobs) Annotate(ctx context.Context, job fleet.Job, annotations map[string]string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": job.UID, "annotations": annotations}})
+	if err != nil {
+		return err
+	}
+	_, err = k.Client.BatchV1().Jobs(job.Namespace).Patch(ctx, job.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err == nil || apierrors.IsNotFound(err) || isReplaced(err) {
+		return nil
+	}
+	return failure(err, "annotate Job "+job.Namespace+"/"+job.Name)
+}
+
+// isReplaced reports whether a patch was refused because its UID is not the object's.
+func isReplaced(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && status.ErrStatus.Details != nil &&
+		slices.ContainsFunc(status.ErrStatus.Details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" })
 }
 
 // failure adds the operation and, if it is forbidden, what to do.

@@ -24,7 +24,7 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ado_agent_orchestrator_housekeeping_actions_total",
-			Help: "Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle.",
+			Help: "Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle, annotate_job.",
 		}, []string{"organization", "pool", "action", "outcome"}),
 		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ado_agent_orchestrator_stuck_jobs",

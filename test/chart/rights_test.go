@@ -50,6 +50,7 @@ var rights = []rightsCase{
 	{"owned", `housekeeping: {offlineAgents: true, owner: me, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("owned")), "builds": nil}},
 	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"ending", `housekeeping: {endIdle: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("ending"), []string{"delete jobs.batch"}), "builds": nil}},
+	{"annotating", `housekeeping: {annotateJobs: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("annotating"), []string{"patch jobs.batch"}), "builds": nil}},
 	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
 }
 

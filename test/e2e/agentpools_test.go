@@ -33,7 +33,7 @@ func agentPools(t *testing.T, b *bench.Bench) {
 		return ""
 	})
 	s.polledAgain(3 * len(pools))
-	ids := s.queueIn(pools, 2)
+	ids := s.queueIn(pools, 2, time.Second)
 	s.finished(ids)
 	for _, job := range s.jobs() {
 		checkJob(t, &job)
@@ -83,7 +83,7 @@ func isolatedPools(t *testing.T, b *bench.Bench) {
 		return ""
 	})
 	s.polledAgain(3 * len(pools))
-	ids := s.queueIn(pools, 1)
+	ids := s.queueIn(pools, 1, time.Second)
 	s.finished(ids)
 	for _, job := range s.jobs() {
 		pod := job.Spec.Template.Spec

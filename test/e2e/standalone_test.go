@@ -68,11 +68,11 @@ func newPools(t *testing.T, b *bench.Bench) (s *site, older []string) {
 }
 
 // queueIn queues jobs in each pool.
-func (s *site) queueIn(pools []string, n int) (ids []int64) {
+func (s *site) queueIn(pools []string, n int, duration time.Duration) (ids []int64) {
 	s.t.Helper()
 	for _, pool := range pools {
 		for range n {
-			id, err := s.Azure.Queue(pool, adotest.Job{Duration: time.Second})
+			id, err := s.Azure.Queue(pool, adotest.Job{Duration: duration})
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func (p *program) end(t *testing.T) string {
 func olderEnvironment(t *testing.T, b *bench.Bench) {
 	s, older := newPools(t, b)
 	p := start(t, b, append(older, "JOB_TTL=3s")...)
-	ids := s.queueIn(pools, 3)
+	ids := s.queueIn(pools, 3, time.Second)
 	made := map[string]bool{}
 	s.eventually(func() string {
 		for _, job := range s.jobs() {
@@ -199,7 +199,7 @@ func cronJob(t *testing.T, b *bench.Bench) {
 			},
 		}}},
 	}}
-	ids := s.queueIn(pools, 2)
+	ids := s.queueIn(pools, 2, time.Second)
 	if _, err := s.Kube.BatchV1().CronJobs(s.Namespace).Create(t.Context(), cron, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -217,20 +217,26 @@ func cronJob(t *testing.T, b *bench.Bench) {
 	}
 }
 
-// replicas has two of the program work side by side, and the leader go.
+// replicas has two of the program work side by side, and the leader go. Jobs take
+// longer than the leader's pause between two looks at what to annotate.
 func replicas(t *testing.T, b *bench.Bench) {
 	s, older := newPools(t, b)
 	running := map[string]*program{}
 	for range 2 {
-		p := start(t, b, append(older, "LEADER_ELECTION=on")...)
+		p := start(t, b, append(older, "LEADER_ELECTION=on", "ANNOTATE_JOBS=true")...)
 		running[strconv.Itoa(p.Process.Pid)] = p
 	}
-	s.finished(s.queueIn(pools, 2))
+	s.finished(s.queueIn(pools, 2, 4*time.Second))
 	leader := running[s.leader(running)]
 	leader.end(t)
-	s.finished(s.queueIn(pools, 1))
+	s.finished(s.queueIn(pools, 1, 4*time.Second))
 	if n := len(s.jobs()); n != 3*len(pools) {
 		t.Errorf("%d Jobs for %d requests", n, 3*len(pools))
+	}
+	for _, job := range s.jobs() {
+		if job.Annotations["ado-agent-orchestrator.io/run-url"] == "" {
+			t.Errorf("Job %s has the annotations %v", job.Name, job.Annotations)
+		}
 	}
 	for _, p := range running {
 		if p != leader {

@@ -183,6 +183,11 @@ type report struct {
 		Requests   []struct {
 			ID       int64
 			Progress string
+			Pipeline string
+			Run      string
+			RunID    int64
+			URL      string
+			Job      string
 			Broken   *broken
 			Chain    []struct {
 				Step, Status string

@@ -3,6 +3,7 @@ package housekeeping_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -64,6 +66,7 @@ func TestKubernetesPods(t *testing.T) {
 	expect(t, pods, "strict", strict, "refused ContainerCreating")
 	deletion(t, pods, kube, strict[0])
 
+	annotation(t, kube, jobs[0])
 	deletion(t, pods, kube, jobs[1])
 	expect(t, pods, "ado", jobs, "creating ContainerCreating", "node Unschedulable")
 
@@ -80,8 +83,42 @@ func TestKubernetesPods(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "grant the service account this permission") {
 		t.Errorf("without permissions: %v", err)
 	}
+	err = housekeeping.KubernetesJobs{Client: nobody.Client}.Annotate(t.Context(), jobs[0], map[string]string{"a": "b"})
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the service account this permission") {
+		t.Errorf("without permissions: %v", err)
+	}
 	if err := nobody.Delete(t.Context(), jobs[0]); err == nil || !strings.Contains(err.Error(), "grant the service account this permission") {
 		t.Errorf("without permissions: %v", err)
+	}
+}
+
+// annotation annotates a Job, and checks that another UID and a name that is gone
+// change nothing, and that all else stays as it was.
+func annotation(t *testing.T, kube kubernetes.Interface, job fleet.Job) {
+	t.Helper()
+	api := kube.BatchV1().Jobs(job.Namespace)
+	before, err := api.Get(t.Context(), job.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, gone := job, job
+	other.UID, gone.Name = "another", "gone"
+	for _, j := range []fleet.Job{job, other, gone} {
+		if err := (housekeeping.KubernetesJobs{Client: kube}).Annotate(t.Context(), j, map[string]string{"example.com/of": j.UID}); err != nil {
+			t.Error(err)
+		}
+	}
+	after, err := api.Get(t.Context(), job.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := maps.Clone(before.Annotations)
+	if want == nil {
+		want = map[string]string{}
+	}
+	want["example.com/of"] = job.UID
+	if !maps.Equal(after.Annotations, want) || !equality.Semantic.DeepEqual(after.Spec, before.Spec) || !maps.Equal(after.Labels, before.Labels) {
+		t.Errorf("the Job was\n%+v\nand is\n%+v", before, after)
 	}
 }
 

@@ -106,7 +106,7 @@ namespace: {{ include "ado.namespace" .root | quote }}
 {{- /* Whether there is housekeeping to do: true or nothing. */ -}}
 {{- define "ado.housekeeping" -}}
 {{- $h := .Values.housekeeping -}}
-{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle (ne $h.stuckAfter "0")) -}}
+{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle $h.annotateJobs (ne $h.stuckAfter "0")) -}}
 true
 {{- end -}}
 {{- end -}}

@@ -75,6 +75,8 @@
   value: {{ .deleteStuck | quote }}
 - name: END_IDLE
   value: {{ .endIdle | quote }}
+- name: ANNOTATE_JOBS
+  value: {{ .annotateJobs | quote }}
 - name: HOUSEKEEPING_DRY_RUN
   value: {{ .dryRun | quote }}
 {{- with .owner }}
