@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/safetext"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 )
@@ -20,7 +22,7 @@ type explainCommand struct {
 	ScaledJob string `name:"scaledjob" placeholder:"NAME" help:"Show this ScaledJob and its jobs only, as NAME or NAMESPACE/NAME."`
 
 	Output   string        `name:"output" short:"o" enum:"table,wide,json" default:"table" help:"Format: table; wide, with the way of each job and the last decisions; or json, as docs/status-json.md describes it."`
-	Watch    bool          `name:"watch" short:"w" help:"Show it again and again until interrupted."`
+	Watch    bool          `name:"watch" short:"w" help:"Show it again and again until interrupted. A report that fails is tried again."`
 	Interval time.Duration `name:"interval" default:"2s" min:"100ms" help:"Pause between two times with --watch."`
 	Limit    int           `name:"limit" default:"1000" min:"1" max:"10000" help:"Maximum jobs, decisions and ScaledJobs to show."`
 
@@ -39,33 +41,64 @@ type exitError struct{ code int }
 
 func (exitError) Error() string { return "some jobs cannot be served" }
 
+// errInterrupted is the end of a command that was interrupted before it had a report.
+var errInterrupted = errors.New("interrupted before the scaler answered")
+
 // Run shows the report.
 func (c *explainCommand) Run(ctx context.Context, o outputs) error {
-	source, err := c.source(ctx)
-	if err != nil {
+	var from reportSource
+	defer func() { from.close() }()
+	if c.Watch {
+		return c.watch(ctx, &from, o)
+	}
+	report, err := c.report(ctx, &from)
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return err
 	}
-	defer source.close()
-	terminal := false
-	if f, ok := o.out.(*os.File); ok {
-		terminal = isCharacterDevice(f)
+	if err := c.show(o.out, &report, false); err != nil {
+		return err
 	}
+	return verdictOn(&report)
+}
+
+// verdictOn returns how the command ends after a report.
+func verdictOn(report *explain.Report) error {
+	if report.OK() {
+		return nil
+	}
+	return errStopped
+}
+
+// watch shows reports until ctx ends. One that fails is tried again: a scaler that is
+// being replaced is away for a moment.
+func (c *explainCommand) watch(ctx context.Context, from *reportSource, o outputs) error {
+	f, isFile := o.out.(*os.File)
+	clearing := isFile && isCharacterDevice(f)
+	answered, end := false, errInterrupted
 	for {
-		report, err := c.report(ctx, source)
-		if err == nil {
-			err = c.show(o.out, &report, terminal && c.Watch)
-		}
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !c.Watch || !pause(ctx, c.Interval) {
-			if report.OK() {
-				return nil
+		report, err := c.report(ctx, from)
+		switch {
+		case ctx.Err() != nil:
+			return end
+		case err != nil:
+			if !answered {
+				end = err
 			}
-			return errStopped
+			if clearing { // what it shows is not true any more
+				fmt.Fprint(o.out, clearScreen)
+			}
+			fmt.Fprintf(o.log, "%s %s; trying again\n", time.Now().UTC().Format(time.TimeOnly+"Z"), safetext.Error(err))
+		default:
+			if err := c.show(o.out, &report, clearing); err != nil {
+				return err
+			}
+			answered, end = true, verdictOn(&report)
+		}
+		if !pause(ctx, c.Interval) {
+			return end
 		}
 	}
 }
@@ -92,10 +125,23 @@ func (c *explainCommand) filter() explain.Filter {
 	}
 }
 
-func (c *explainCommand) report(ctx context.Context, from reportSource) (explain.Report, error) {
+// report returns one report. The scaler is looked for if it is not known, or if a
+// replica did not answer: another pod may have taken its place.
+func (c *explainCommand) report(ctx context.Context, from *reportSource) (explain.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	return from.report(ctx, c.filter())
+	if len(from.addresses) == 0 {
+		found, err := c.source(ctx)
+		if err != nil {
+			return explain.Report{}, err
+		}
+		*from = found
+	}
+	report, complete, err := from.report(ctx, c.filter())
+	if !complete {
+		from.close()
+	}
+	return report, err
 }
 
 // clearScreen moves the cursor of a terminal to its upper left and clears the rest.

@@ -32,26 +32,32 @@ const (
 	httpPortName    = "http"
 )
 
-// reportSource is where reports come from: one or several replicas of a scaler.
+// reportSource is where reports come from: one or several replicas of a scaler. The
+// zero value is none.
 type reportSource struct {
 	addresses []string
-	close     func()
+	stop      chan struct{} // ends what leads to the addresses; nil if nothing does
+}
+
+// close makes the source the zero value.
+func (s *reportSource) close() {
+	if s.stop != nil {
+		close(s.stop)
+	}
+	*s = reportSource{}
 }
 
 // source finds the scaler.
 func (c *explainCommand) source(ctx context.Context) (reportSource, error) {
-	local := reportSource{close: func() {}}
 	switch {
 	case c.Address != "":
-		local.addresses = []string{string(c.Address)}
-		return local, nil
+		return reportSource{addresses: []string{string(c.Address)}}, nil
 	case os.Getenv("KUBERNETES_SERVICE_HOST") != "":
 		address, ok := localAddress(string(c.HTTPAddr))
 		if !ok {
-			return local, fmt.Errorf("HTTP_ADDR %s names no port; use --address", c.HTTPAddr)
+			return reportSource{}, fmt.Errorf("HTTP_ADDR %s names no port; use --address", c.HTTPAddr)
 		}
-		local.addresses = []string{address}
-		return local, nil
+		return reportSource{addresses: []string{address}}, nil
 	default:
 		return c.forwarded(ctx)
 	}
@@ -70,8 +76,8 @@ func localAddress(address string) (local string, ok bool) {
 }
 
 // report returns the report of the replica that KEDA asks: the one that has read
-// Azure DevOps last.
-func (s reportSource) report(ctx context.Context, f explain.Filter) (explain.Report, error) {
+// Azure DevOps last. It is complete if all replicas have answered.
+func (s *reportSource) report(ctx context.Context, f explain.Filter) (r explain.Report, complete bool, err error) {
 	var best *explain.Report
 	var failures []error
 	for _, address := range s.addresses {
@@ -85,9 +91,9 @@ func (s reportSource) report(ctx context.Context, f explain.Filter) (explain.Rep
 		}
 	}
 	if best == nil {
-		return explain.Report{}, errors.Join(failures...)
+		return explain.Report{}, false, errors.Join(failures...)
 	}
-	return *best, nil
+	return *best, len(failures) == 0, nil
 }
 
 func lastRead(r *explain.Report) (last int64) {
@@ -136,11 +142,10 @@ func (c *explainCommand) forwarded(ctx context.Context) (reportSource, error) {
 	if err != nil {
 		return reportSource{}, err
 	}
-	stop := make(chan struct{})
-	s := reportSource{close: func() { close(stop) }}
+	s := reportSource{stop: make(chan struct{})}
 	var failures []error // of pods that are about to end, mostly
 	for i := range pods {
-		address, err := forward(ctx, config, &pods[i], stop)
+		address, err := forward(ctx, config, &pods[i], s.stop)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("reach pod %s/%s: %w", pods[i].Namespace, pods[i].Name, err))
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -141,6 +142,79 @@ func TestExplainWatch(t *testing.T) {
 	}
 	if n := strings.Count(out.buffer.String(), "\n"); n != 3 {
 		t.Errorf("%d lines", n)
+	}
+}
+
+// TestExplainWatchSurvives has the scaler fail before, between and after good reports.
+// What it prints for programs stays one report a line.
+func TestExplainWatchSurvives(t *testing.T) {
+	good := func(stopped int) string {
+		content, err := json.Marshal(explain.Report{SchemaVersion: explain.SchemaVersion, Summary: explain.Summary{Stopped: stopped}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	for name, test := range map[string]struct {
+		answers []string // one after the other; "" is a failure
+		code    int
+	}{
+		"between":   {[]string{"", good(1), "", "", good(0)}, 0},
+		"at last":   {[]string{good(0), good(1), ""}, 3},
+		"recovered": {[]string{good(1), good(0), ""}, 0},
+		"always":    {[]string{"", ""}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			answers := test.answers
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if len(answers) == 0 {
+					cancel()
+					return
+				}
+				answer := answers[0]
+				answers = answers[1:]
+				if answer == "" {
+					http.Error(w, "restarting", http.StatusServiceUnavailable)
+					return
+				}
+				fmt.Fprint(w, answer)
+			}))
+			defer server.Close()
+			var out, log bytes.Buffer
+			args := []string{"explain", "--address", strings.TrimPrefix(server.URL, "http://"), "-o", "json", "--watch", "--interval", "100ms"}
+			if code := runUntil(ctx, args, outputs{out: &out, log: &log}); code != test.code {
+				t.Errorf("exit code %d, want %d: %s", code, test.code, &log)
+			}
+			failures := 0
+			for _, answer := range test.answers {
+				if answer == "" {
+					failures++
+				}
+			}
+			if n := strings.Count(log.String(), "503 Service Unavailable: restarting; trying again\n"); n != failures {
+				t.Errorf("%d failures shown of %d: %s", n, failures, &log)
+			}
+			if n := strings.Count(out.String(), "\n"); n != len(test.answers)-failures {
+				t.Errorf("%d lines of reports: %s", n, &out)
+			}
+		})
+	}
+}
+
+// TestExplainInterrupted does not end as if all jobs were served.
+func TestExplainInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	var out, log bytes.Buffer
+	code := runUntil(ctx, []string{"explain", "--address", strings.TrimPrefix(server.URL, "http://")}, outputs{out: &out, log: &log})
+	if code != 1 || !strings.Contains(log.String(), "interrupted before the scaler answered") {
+		t.Errorf("exit code %d: %s", code, &log)
 	}
 }
 

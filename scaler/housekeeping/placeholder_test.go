@@ -52,7 +52,7 @@ func TestScaleFromEmpty(t *testing.T) {
 			t.Errorf("%d lines in the log, want 3", n)
 		}
 		want := fmt.Sprintf(`
-# HELP ado_agent_orchestrator_housekeeping_actions_total Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle.
+# HELP ado_agent_orchestrator_housekeeping_actions_total Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle, annotate_job.
 # TYPE ado_agent_orchestrator_housekeeping_actions_total counter
 ado_agent_orchestrator_housekeeping_actions_total{action="add_placeholder",organization=%q,outcome="done",pool="linux"} 3
 `, w.ado.URL())
