@@ -21,10 +21,10 @@ type reportTable struct {
 
 func (t *reportTable) text(r *explain.Report) string {
 	t.now = r.MadeAt
-	switch {
-	case !r.KubernetesInView:
-		fmt.Fprintln(&t.out, "the scaler does not watch Kubernetes (KUBE): it counts requests alone and can explain nothing")
-	case len(r.Pools) == 0 && len(r.Unpooled) == 0:
+	if !r.KubernetesInView {
+		fmt.Fprintln(&t.out, "the scaler does not watch Kubernetes (KUBE): it counts requests alone, and knows nothing of Jobs and agents")
+	}
+	if len(r.Pools) == 0 && len(r.Unpooled) == 0 {
 		fmt.Fprintf(&t.out, "nothing is known of this; the scaler started %s ago and remembers jobs for an hour\n", t.ago(r.Since))
 	}
 	for i := range r.Organizations {
@@ -43,6 +43,9 @@ func (t *reportTable) text(r *explain.Report) string {
 
 // organization shows what is unusual about one.
 func (t *reportTable) organization(o *explain.Organization) {
+	if o.Error != "" {
+		fmt.Fprintf(&t.out, "%s cannot be read (for %s): %s\n", o.URL, t.ago(o.FailingSince), o.Error)
+	}
 	if !o.ThrottledUntil.IsZero() {
 		fmt.Fprintf(&t.out, "%s throttles the scaler until %s\n", o.URL, o.ThrottledUntil.UTC().Format(time.TimeOnly+"Z"))
 	}
@@ -58,6 +61,7 @@ func (t *reportTable) pool(p *explain.Pool) {
 	}
 	fmt.Fprintf(&t.out, "POOL %s (%s), %s\n", cmp.Or(p.Name, strconv.Itoa(p.ID)), p.Organization, read)
 	t.broken("  ", p.Broken)
+	t.callers(p)
 	t.scaledJobs(p)
 	t.requests(p)
 	if t.decisions {
@@ -79,6 +83,25 @@ func (t *reportTable) broken(indent string, b *explain.Broken) {
 		since = " (for " + t.ago(b.Since) + ")"
 	}
 	fmt.Fprintf(&t.out, "%s! %s%s\n%s  fix: %s\n", indent, b.Sentence, since, indent, b.Fix)
+}
+
+// callers shows who got metrics that are not exact, and why.
+func (t *reportTable) callers(p *explain.Pool) {
+	if p.Inexact == nil {
+		return
+	}
+	fmt.Fprintf(&t.out, "  not exact: %s\n    fix: %s\n", p.Inexact.Sentence, p.Inexact.Fix)
+	columns := t.columns()
+	fmt.Fprintln(columns, "  ASKED BY\tCOUNT\tMETRIC\tASKED")
+	for i := range p.Counted {
+		c := &p.Counted[i]
+		by := c.Count
+		if c.Asked != "" {
+			by += " instead of " + c.Asked
+		}
+		fmt.Fprintf(columns, "  %s/%s\t%s\t%d\t%s\n", c.Namespace, c.Name, by, c.Value, t.ago(c.PolledAt))
+	}
+	_ = columns.Flush() // to memory
 }
 
 func (t *reportTable) scaledJobs(p *explain.Pool) {

@@ -66,6 +66,39 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainInexact shows what is known without a view of Kubernetes, and ends with 3 if
+// Azure DevOps cannot be read.
+func TestExplainInexact(t *testing.T) {
+	address, _ := reporter(t, func(r *explain.Report) {
+		r.KubernetesInView = false
+		r.Organizations[0].Error = "list pools: 401 Unauthorized"
+		r.Pools[0].ScaledJobs, r.Pools[0].Decisions = nil, nil
+		r.Pools[0].Inexact = &explain.Inexact{Sentence: "the counts are of requests alone", Fix: "set KUBE=on"}
+		r.Pools[0].Counted = []explain.Caller{{Namespace: "ado", Name: "build", Count: "owned", Asked: "exact", Value: 4, PolledAt: r.MadeAt}}
+	})
+	var out, log bytes.Buffer
+	if code := runUntil(t.Context(), []string{"explain", "--address", address}, outputs{out: &out, log: &log}); code != 3 {
+		t.Errorf("exit code %d: %s", code, &log)
+	}
+	for _, want := range []string{
+		"the scaler does not watch Kubernetes (KUBE): it counts requests alone, and knows nothing of Jobs and agents\n",
+		"https://dev.azure.com/contoso cannot be read (for -): list pools: 401 Unauthorized\n",
+		"  not exact: the counts are of requests alone\n    fix: set KUBE=on\n",
+		"  ASKED BY    COUNT                    METRIC   ASKED\n  ado/build   owned instead of exact   4        0s\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, &out)
+		}
+	}
+	none, _ := reporter(t, func(r *explain.Report) {
+		r.Pools, r.Summary, r.Organizations[0].Error = nil, explain.Summary{}, "list pools: 401 Unauthorized"
+	})
+	out.Reset()
+	if code := runUntil(t.Context(), []string{"explain", "--address", none}, outputs{out: &out, log: &log}); code != 3 || !strings.Contains(out.String(), "401 Unauthorized") {
+		t.Errorf("without pools: exit code %d: %s", code, &out)
+	}
+}
+
 // TestExplainQuery passes on what to show, and ends with 0 if all is well.
 func TestExplainQuery(t *testing.T) {
 	address, asked := reporter(t, func(r *explain.Report) { r.Summary.Stopped = 0 })

@@ -80,7 +80,9 @@ func (e *Engine) answer(ctx context.Context, m *member, r Request) (Answer, erro
 		return e.answerMember(ctx, m, r)
 	}
 	if s := e.scaledObject(r.Key, r.Metadata); s != nil {
-		return e.answerObject(ctx, s, r)
+		c, err := e.answerObject(ctx, s, r)
+		e.counted(c)
+		return c.Answer, err
 	}
 	a, err := e.answerUnknownCaller(ctx, r)
 	if err == nil {
@@ -144,7 +146,17 @@ func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan
 			return a, nil
 		}
 	}
-	return answerAlone(t, snapshot, key), nil
+	a := answerAlone(t, snapshot, key)
+	e.counted(Counted{Key: key, InView: e.InView(key), Trigger: t, Snapshot: snapshot, Answer: a})
+	return a, nil
+}
+
+// counted notifies the observer, unless nothing was counted.
+func (e *Engine) counted(c Counted) {
+	if e.options.Observer != nil && c.Snapshot != nil {
+		c.Organization, c.At = c.Trigger.Organization, time.Now()
+		e.options.Observer.Counted(c)
+	}
 }
 
 // answerAlone returns what a trigger gets that has no part in a decision.

@@ -91,22 +91,22 @@ func (e *Engine) parseObject(metadata map[string]string) (*trigger.Trigger, erro
 }
 
 // answerObject answers for a ScaledObject in view.
-func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Request) (Answer, error) {
+func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Request) (Counted, error) {
 	t, err := e.parseObject(r.Metadata)
 	if err != nil {
-		return Answer{}, err
+		return Counted{}, err
 	}
 	if i := triggerOf(s, r.Metadata); i >= 0 && s.Triggers[i].MetricType == "Value" {
-		return Answer{}, &ConfigError{"the ScaledObject cannot work: metricType Value makes the autoscaler multiply the metric " +
+		return Counted{}, &ConfigError{"the ScaledObject cannot work: metricType Value makes the autoscaler multiply the metric " +
 			"by the number of replicas; leave it out, which means AverageValue"}
 	}
 	if t.Count.Name == trigger.Scheduled.Name {
-		return answerScheduled(t), nil
+		return Counted{Answer: answerScheduled(t)}, nil
 	}
 	o := e.organizations[t.Organization]
 	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
 	if err != nil {
-		return Answer{}, err
+		return Counted{}, err
 	}
 	a := Answer{Pool: snapshot.Pool.Name, Asked: t.Count.Name, Used: t.Count.Name}
 	if t.Count.Name == trigger.Queued.Name {
@@ -116,7 +116,7 @@ func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Requ
 		a.Value = e.agentsWithWork(s, t, o, snapshot)
 	}
 	a.Active = a.Value > t.Activation
-	return a, nil
+	return Counted{Key: r.Key, Object: true, InView: true, Trigger: t, Snapshot: snapshot, Answer: a}, nil
 }
 
 // agentsWithWork returns how many agents a ScaledObject needs: one for each

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
@@ -14,8 +15,24 @@ type Observer interface {
 	// Decided is called with each new decision, with those about a pool one after
 	// another. The decision must not be changed.
 	Decided(d *Decision)
+	// Counted is called when KEDA got an answer that was counted from a pool's requests
+	// alone.
+	Counted(c Counted)
 	// Answered is called when a driver got the answer for a ScaledJob in view.
 	Answered(key plan.Key, at time.Time)
+}
+
+// Counted is an answer that has no part in a decision.
+type Counted struct {
+	Key plan.Key
+	// Object reports that a ScaledObject in view asked, and InView that it or a
+	// ScaledJob of that name is in view.
+	Object, InView bool
+	Organization   adoqueue.OrganizationURL
+	Trigger        *trigger.Trigger
+	Snapshot       *adoqueue.Snapshot
+	Answer         Answer
+	At             time.Time
 }
 
 // Block is why a ScaledJob gets no new Jobs.

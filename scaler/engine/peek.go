@@ -22,8 +22,8 @@ func (e *Engine) Peek(ctx context.Context, r Request) (a Answer, note string, er
 	case m != nil && !m.gone && m.sends(r.Metadata):
 		return e.peekMember(ctx, m, r)
 	case e.scaledObject(r.Key, r.Metadata) != nil:
-		a, err = e.answerObject(ctx, e.scaledObject(r.Key, r.Metadata), r)
-		return a, "", err
+		c, err := e.answerObject(ctx, e.scaledObject(r.Key, r.Metadata), r)
+		return c.Answer, "", err
 	case m != nil && !m.gone:
 		note = "the ScaledJob has other metadata"
 	case e.options.Cluster != nil:

@@ -160,13 +160,16 @@ func (s *scaledJobView) blocked() *Broken {
 	return b
 }
 
+// fixOfAsking is what to do if KEDA does not ask.
+const fixOfAsking = "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
+	"The command doctor checks both"
+
 // notAsked explains a ScaledJob that KEDA does not poll.
 func (s *scaledJobView) notAsked() *Broken {
 	b := &Broken{
 		Step: StepReported, Code: CodeNotPolled,
 		Sentence: fmt.Sprintf("KEDA has not asked about ScaledJob %s since this scaler started or the ScaledJob changed", s.key),
-		Fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
-			"The command doctor checks both",
+		Fix:      fixOfAsking,
 	}
 	if s.member == nil {
 		return b

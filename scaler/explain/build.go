@@ -40,7 +40,8 @@ type builder struct {
 type poolBuilder struct {
 	organization adoqueue.OrganizationURL
 	pool         adoqueue.Pool
-	history      poolCopy // without last if no decision was made
+	history      poolCopy     // without last if no decision was made
+	counted      *countedCopy // nil if nothing was counted from requests alone
 	members      []engine.MemberState
 	view         poolView
 	scaledJobs   map[plan.Key]*scaledJobView
@@ -56,6 +57,9 @@ func (b *builder) addOrganization(o ServedOrganization) {
 		s := o.Reader.Status()
 		b.status[o.URL] = s
 		added.Requests, added.DelayedSeconds, added.CredentialExpires = s.Requests, s.Delayed.Seconds(), s.CredentialExpires
+		if s.Directory.Err != nil {
+			added.Error, added.FailingSince = cause(s.Directory.Err), s.Directory.FailingSince
+		}
 		if s.ThrottledUntil.After(b.now) {
 			added.ThrottledUntil = s.ThrottledUntil
 		}
@@ -64,7 +68,7 @@ func (b *builder) addOrganization(o ServedOrganization) {
 }
 
 // addPools finds the pools of the report, with their ScaledJobs.
-func (b *builder) addPools(histories []poolCopy, members []engine.MemberState) {
+func (b *builder) addPools(histories []poolCopy, counted []countedCopy, members []engine.MemberState) {
 	var all []*poolBuilder
 	for _, h := range histories {
 		all = append(all, &poolBuilder{organization: h.key.organization, pool: h.last.Snapshot.Pool, history: h})
@@ -89,7 +93,7 @@ func (b *builder) addPools(histories []poolCopy, members []engine.MemberState) {
 		}
 		all[at].members = append(all[at].members, m)
 	}
-	for _, p := range all {
+	for _, p := range b.addCounted(all, counted) {
 		if p.followed(b.now) && b.filter.hasPool(p.pool.ID, p.pool.Name) {
 			b.pools = append(b.pools, p)
 		}
@@ -99,14 +103,14 @@ func (b *builder) addPools(histories []poolCopy, members []engine.MemberState) {
 // followed reports whether anything is known of the pool still. Nobody follows one
 // that no ScaledJob names any more: what became of its unfinished requests is unknown.
 func (p *poolBuilder) followed(now time.Time) bool {
-	if len(p.members) > 0 {
+	if len(p.members) > 0 || p.history.last == nil {
 		return true
 	}
 	age := now.Sub(p.history.last.MadeAt)
 	if age > shownFor {
 		p.history.unfinished, p.history.omitted = nil, 0
 	}
-	return age <= keepFor
+	return age <= keepFor || p.counted != nil
 }
 
 // named reports whether triggers name the pool so.
@@ -195,12 +199,13 @@ func (b *builder) addPool(p *poolBuilder) {
 	if p.view.reading.Err != nil {
 		made.AzureDevOps.Error = cause(p.view.reading.Err)
 	}
-	made.Broken = cmp.Or(p.view.broken(b.now), p.unasked(b.now), p.view.withoutAgents())
+	made.Broken = cmp.Or(p.view.broken(b.now), p.unasked(b.now), p.uncounted(b.now), p.view.withoutAgents())
+	b.addCallers(p, &made)
 	b.addRequests(p, &made)
 	b.addScaledJobs(p, &made)
 	made.Decisions = append(made.Decisions, p.history.decisions...)
 	made.Omitted.Decisions = p.history.kept - len(made.Decisions)
-	found := len(made.Requests) > 0 || !b.filter.particular() && (b.filter.ScaledJob == "" || len(made.ScaledJobs) > 0)
+	found := len(made.Requests) > 0 || !b.filter.particular() && (b.filter.ScaledJob == "" || len(made.ScaledJobs)+len(made.Counted) > 0)
 	if !found && made.Broken == nil {
 		return
 	}

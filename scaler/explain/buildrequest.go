@@ -41,6 +41,10 @@ type foundRequest struct {
 func (b *builder) unfinishedOf(p *poolBuilder, made *Pool) []foundRequest {
 	var requests []foundRequest
 	stages := map[Step]*Stage{}
+	if p.onlyCounted() {
+		requests = b.countedRequests(p, stages)
+		p.history.unfinished, p.history.omitted = nil, 0
+	}
 	for i := range p.history.unfinished {
 		rec := &p.history.unfinished[i]
 		request, verdict := &p.history.last.Snapshot.Requests[rec.index], &p.history.last.Plan.Requests[rec.index]

@@ -86,6 +86,9 @@ func (x *Explainer) explained() ([]engine.MemberState, Cluster) {
 // Decided implements engine.Observer.
 func (x *Explainer) Decided(d *engine.Decision) { x.history.decided(d) }
 
+// Counted implements engine.Observer.
+func (x *Explainer) Counted(c engine.Counted) { x.history.counted(c) }
+
 // Answered implements engine.Observer.
 func (x *Explainer) Answered(key plan.Key, at time.Time) { x.history.answered(key, at) }
 
@@ -104,7 +107,7 @@ func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 	for _, o := range x.options.Organizations {
 		b.addOrganization(o)
 	}
-	b.addPools(x.history.copy(&b.filter), members)
+	b.addPools(x.history.copy(&b.filter), x.history.countedOf(&b.filter, now), members)
 	b.shareOut()
 	ctx, cancel := context.WithTimeout(ctx, agentsTimeout)
 	defer cancel()

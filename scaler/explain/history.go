@@ -35,6 +35,8 @@ type history struct {
 	records  int
 	// awaiting are the pools in which records wait for KEDA to ask about a ScaledJob.
 	awaiting map[plan.Key]*poolHistory
+	// countedPools are those of which metrics were counted from requests alone.
+	countedPools map[poolKey]*countedPool
 }
 
 // finished names a finished request.

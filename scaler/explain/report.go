@@ -43,6 +43,10 @@ type Organization struct {
 	// ThrottledUntil is until when nothing is sent because Azure DevOps asks for
 	// that, zero if it does not.
 	ThrottledUntil time.Time `json:"throttledUntil,omitzero"`
+	// Error is why its list of pools could not be read last, "" if it could, and
+	// FailingSince when that began.
+	Error        string    `json:"error,omitempty"`
+	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
 // Pool is one agent pool.
@@ -55,7 +59,11 @@ type Pool struct {
 	Stages []Stage `json:"stages"`
 	// Broken is what concerns the pool as a whole, such as Azure DevOps not being
 	// readable.
-	Broken     *Broken     `json:"broken,omitempty"`
+	Broken *Broken `json:"broken,omitempty"`
+	// Inexact is why metrics of the pool are not exact, nil if all are; Counted are those
+	// who got them.
+	Inexact    *Inexact    `json:"inexact,omitempty"`
+	Counted    []Caller    `json:"counted,omitempty"`
 	ScaledJobs []ScaledJob `json:"scaledJobs"`
 	// Requests are broken ones first, then unfinished ones, then finished ones; within
 	// each the oldest first.
@@ -82,6 +90,26 @@ type AzureDevOps struct {
 	// the first of these failures was.
 	Error        string    `json:"error,omitempty"`
 	FailingSince time.Time `json:"failingSince,omitzero"`
+}
+
+// Inexact is why metrics of a pool count requests alone, and what to do.
+type Inexact struct {
+	Sentence string `json:"sentence"`
+	Fix      string `json:"fix"`
+}
+
+// Caller is a ScaledJob or ScaledObject whose metric was counted from a pool's requests
+// alone.
+type Caller struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Count is how the metric was made, and Asked the count that the trigger asks for if
+	// that is another.
+	Count string `json:"count"`
+	Asked string `json:"asked,omitempty"`
+	// Value is the metric, and PolledAt when it was asked for last.
+	Value    int64     `json:"value"`
+	PolledAt time.Time `json:"polledAt"`
 }
 
 // Stage is one step with the unfinished requests that have reached it and no later
@@ -170,7 +198,7 @@ type Request struct {
 	// Progress sums up the rest.
 	Progress Progress `json:"progress"`
 	// Outcome is who serves it, by the last decision: "unserved", "waiting Job", "new
-	// Job", "busy Job", "other agent" or "other shard".
+	// Job", "busy Job", "other agent" or "other shard"; "not known" without a decision.
 	Outcome string `json:"outcome"`
 	// ScaledJob is namespace/name of the one that it is counted for, and Job and Agent
 	// are those that serve it, or are expected to.
@@ -336,6 +364,15 @@ type Summary struct {
 // OK reports whether all requests are served or being served, and every pool can be
 // read.
 func (r *Report) OK() bool {
+	known := map[string]bool{}
+	for i := range r.Pools {
+		known[r.Pools[i].Organization] = true
+	}
+	for i := range r.Organizations {
+		if o := &r.Organizations[i]; o.Error != "" && !known[o.URL] {
+			return false
+		}
+	}
 	for i := range r.Pools {
 		if r.Pools[i].Broken != nil {
 			return false

@@ -16,6 +16,8 @@ type poolView struct {
 	LastRead, FailingSince     *moment
 	Error                      string
 	Counts                     string
+	Inexact                    *explain.Inexact
+	Callers                    []callerView
 	ScaledJobs                 []scaledJobView
 	Requests                   []requestView
 	Decisions                  []decisionView
@@ -24,6 +26,13 @@ type poolView struct {
 	MoreDecisions              int
 	Waits                      *waitsView
 	Supply                     *supplyView
+}
+
+// callerView is a row about somebody whose metric is not exact.
+type callerView struct {
+	explain.Caller
+
+	PolledAt *moment
 }
 
 // scaledJobView is a row about a ScaledJob.
@@ -76,6 +85,10 @@ func poolViewOf(p *explain.Pool, r *explain.Report, rows int) poolView {
 		Anchor: anchor(p), Name: nameOf(p), Organization: p.Organization, ID: p.ID,
 		LastRead: momentOf(p.AzureDevOps.LastRead, now), FailingSince: momentOf(p.AzureDevOps.FailingSince, now),
 		Error: p.AzureDevOps.Error, Waits: waitsOf(p, windowOf(r)), Supply: supplyOf(p, windowOf(r)),
+	}
+	v.Inexact = p.Inexact
+	for i := range p.Counted {
+		v.Callers = append(v.Callers, callerView{p.Counted[i], momentOf(p.Counted[i].PolledAt, now)})
 	}
 	if len(p.Decisions) > 0 {
 		d := &p.Decisions[0]

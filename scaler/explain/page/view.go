@@ -63,6 +63,7 @@ type organizationView struct {
 	explain.Organization
 
 	Expires, ThrottledUntil *moment
+	FailingSince            *moment
 	ExpiresSoon             bool
 	Delayed                 string
 }
@@ -79,7 +80,10 @@ func viewOf(r *explain.Report, filter explain.Filter) *view {
 	}
 	v.Title = "all is well"
 	if v.Headline.Broken {
-		v.Title = string(v.Headline.Party) + ": " + string(problems[0].broken.Step)
+		v.Title = string(v.Headline.Party)
+		if len(problems) > 0 {
+			v.Title += ": " + string(problems[0].broken.Step)
+		}
 	}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		v.Problems = append(v.Problems, problemViewOf(p, r.MadeAt))
@@ -110,6 +114,8 @@ func headlineOf(r *explain.Report, problems []problem) headline {
 	case len(problems) > 0:
 		first := problems[0].broken
 		h.Broken, h.Party, h.Sentence, h.Fix, h.Since = true, blame(first), first.Sentence, first.Fix, momentOf(first.Since, r.MadeAt)
+	case !r.OK():
+		h.Broken, h.Party, h.Sentence, h.Fix = true, azureDevOps, "Azure DevOps cannot be read: no list of pools has come yet.", "see the organization below"
 	case len(r.Pools) == 0:
 		h.Sentence = "No pool is known yet: KEDA has not polled a ScaledJob, or nothing matches."
 	case s.Coming > 0:
@@ -139,8 +145,9 @@ func problemViewOf(p problem, now time.Time) problemView {
 func organizationViewOf(o *explain.Organization, now time.Time) organizationView {
 	return organizationView{
 		Organization: *o, Expires: momentOf(o.CredentialExpires, now), ThrottledUntil: momentOf(o.ThrottledUntil, now),
-		ExpiresSoon: !o.CredentialExpires.IsZero() && o.CredentialExpires.Sub(now) < expiresSoon,
-		Delayed:     duration(time.Duration(o.DelayedSeconds * float64(time.Second))),
+		FailingSince: momentOf(o.FailingSince, now),
+		ExpiresSoon:  !o.CredentialExpires.IsZero() && o.CredentialExpires.Sub(now) < expiresSoon,
+		Delayed:      duration(time.Duration(o.DelayedSeconds * float64(time.Second))),
 	}
 }
 
