@@ -76,6 +76,6 @@ func (s commonSettings) showStatus(web *webServer, explainer *explain.Explainer)
 	}
 	status := http.NewServeMux()
 	status.Handle("GET "+explain.Path, explainer)
-	status.Handle("/", page.New(explainer, page.Options{Compare: s.compare}))
+	status.Handle("/", page.New(explainer, page.Options{Compare: s.compare, Turns: explainer.Turns()}))
 	web.setStatus(status)
 }

@@ -30,7 +30,8 @@ func (h *history) counted(c engine.Counted) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key, p := range h.countedPools {
-		if p.forget(c.At); len(p.callers) == 0 {
+		p.forget(c.At)
+		if len(p.callers) == 0 {
 			delete(h.countedPools, key)
 		}
 	}

@@ -51,16 +51,16 @@ func brief(p *explain.Pool) string {
 	}
 	for i := range p.Requests {
 		r := &p.Requests[i]
-		line := fmt.Sprintf("%d %s %s %s:", r.ID, r.Progress, r.ScaledJob, r.Outcome)
+		words := []string{fmt.Sprintf("%d %s %s %s:", r.ID, r.Progress, r.ScaledJob, r.Outcome)}
 		for _, l := range r.Chain {
 			if l.Status != explain.Pending {
-				line += fmt.Sprintf(" %s %s,", l.Step, l.Status)
+				words = append(words, fmt.Sprintf("%s %s,", l.Step, l.Status))
 			}
 		}
 		if r.Broken != nil {
-			line += " " + r.Broken.Sentence
+			words = append(words, r.Broken.Sentence)
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/limit"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
@@ -52,8 +53,9 @@ type Explainer struct {
 	options Options
 	started time.Time
 	history history
-	// turn is held while an answer over HTTP is made.
-	turn chan struct{}
+	// turns are taken to make answers over HTTP: a large one takes several times its
+	// size, and anybody may ask.
+	turns *limit.Turns
 
 	mu      sync.Mutex
 	engine  Engine  // nil before Explain
@@ -62,8 +64,12 @@ type Explainer struct {
 
 // New returns an Explainer, to be the Observer of an engine, which Explain names.
 func New(options Options) *Explainer {
-	return &Explainer{options: options, started: time.Now(), turn: make(chan struct{}, 1)}
+	return &Explainer{options: options, started: time.Now(), turns: limit.NewTurns()}
 }
+
+// Turns returns the turns in which answers over HTTP are made, for others that make some
+// from Reports.
+func (x *Explainer) Turns() *limit.Turns { return x.turns }
 
 // Explain sets the engine that the Explainer observes, and the view of Kubernetes,
 // nil if there is none.

@@ -35,15 +35,13 @@ func (x *Explainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) //nolint:gosec // JSON with its type, not HTML; a reader that has left misses nothing
 }
 
-// marshal makes one answer at a time: a large one takes several times its size, and
-// anybody may ask.
+// marshal makes one answer at a time.
 func (x *Explainer) marshal(ctx context.Context, f Filter) ([]byte, error) {
-	select {
-	case x.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	done, err := x.turns.Take(ctx)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-x.turn }()
+	defer done()
 	return json.Marshal(x.Report(ctx, f))
 }
 

@@ -15,11 +15,13 @@ import (
 	"net/url"
 	"path"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/limit"
 )
 
 // securityPolicy allows what this package serves and nothing else, so that a name
@@ -51,6 +53,8 @@ type Reporter interface {
 type Options struct {
 	// Compare returns what runs side by side; nil leaves the comparison out.
 	Compare func() []Contender
+	// Turns are those of the Reporter, nil if it has none.
+	Turns *limit.Turns
 }
 
 // Handler serves the page and the files that it consists of, at the root of a
@@ -61,8 +65,7 @@ type Handler struct {
 	mux      *http.ServeMux
 	version  string // changes with the files, so that an open page notices
 
-	turn chan struct{} // held by whoever renders
-	last rendered
+	last atomic.Pointer[rendered]
 }
 
 // rendered is a page that was made for a query.
@@ -74,7 +77,10 @@ type rendered struct {
 
 // New returns a handler that shows what the reporter reports.
 func New(reporter Reporter, options Options) *Handler {
-	h := &Handler{reporter: reporter, options: options, mux: http.NewServeMux(), turn: make(chan struct{}, 1)}
+	h := &Handler{reporter: reporter, options: options, mux: http.NewServeMux()}
+	if h.options.Turns == nil {
+		h.options.Turns = limit.NewTurns()
+	}
 	version := sha256.New()
 	for _, name := range []string{"page.css", "page.js", "icon.svg"} {
 		content, err := assets.ReadFile(name)
@@ -130,15 +136,17 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 // render makes one page at a time, and returns the last one as long as it is new.
 // Since others get it too, it is finished even if whoever asked leaves.
 func (h *Handler) render(ctx context.Context, filter explain.Filter) ([]byte, error) {
-	select {
-	case h.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { <-h.turn }()
 	query := fmt.Sprintf("%+q", []string{filter.Pool, filter.Run, filter.ScaledJob, strconv.FormatInt(filter.Request, 10)})
-	if h.last.query == query && time.Since(h.last.at) < reuseFor {
-		return h.last.body, nil
+	if body, ok := h.rendered(query); ok {
+		return body, nil
+	}
+	done, err := h.options.Turns.Take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if body, ok := h.rendered(query); ok { // meanwhile
+		return body, nil
 	}
 	report := h.reporter.Report(context.WithoutCancel(ctx), filter)
 	view := viewOf(&report, filter)
@@ -150,8 +158,18 @@ func (h *Handler) render(ctx context.Context, filter explain.Filter) ([]byte, er
 	if err := layout.Execute(&body, view); err != nil {
 		return nil, fmt.Errorf("render the page: %w", err)
 	}
-	h.last = rendered{query: query, at: time.Now(), body: printable(body.Bytes())}
-	return h.last.body, nil
+	last := &rendered{query: query, at: time.Now(), body: printable(body.Bytes())}
+	h.last.Store(last)
+	return last.body, nil
+}
+
+// rendered returns the last page if it is new and was made for this query.
+func (h *Handler) rendered(query string) (body []byte, ok bool) {
+	last := h.last.Load()
+	if last == nil || last.query != query || time.Since(last.at) >= reuseFor {
+		return nil, false
+	}
+	return last.body, true
 }
 
 // printable removes what could hide text, or turn it around, whichever field of a
