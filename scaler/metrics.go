@@ -1,9 +1,6 @@
 package scaler
 
 import (
-	"slices"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
@@ -29,49 +26,17 @@ func (m *Metrics) answered(a engine.Answer) {
 	}
 }
 
-var (
-	scaledJobLabels = []string{"namespace", "name"}
-
-	metricValue = prometheus.NewDesc("ado_agent_orchestrator_metric_value",
-		"The value that KEDA last got for a ScaledJob and a pool.", append(slices.Clone(scaledJobLabels), "pool"), nil)
-	backoffUntil = prometheus.NewDesc("ado_agent_orchestrator_backoff_until_timestamp_seconds",
-		"Until when a ScaledJob gets no new Jobs, since its last ones failed before accepting work; 0 if it is not held back.",
-		scaledJobLabels, nil)
-	startFailures = prometheus.NewDesc("ado_agent_orchestrator_consecutive_start_failures",
-		"How often Jobs of a ScaledJob failed before accepting work since one of them took a job; 0 an hour after the last time. "+
-			"Jobs that fail together count once.",
-		scaledJobLabels, nil)
-)
-
-// failuresFor is how long failures are shown. A ScaledJob with work tries again
-// every few minutes; one without would show them forever.
-const failuresFor = time.Hour
+var metricValue = prometheus.NewDesc("ado_agent_orchestrator_metric_value",
+	"The value that KEDA last got for a ScaledJob and a pool.", []string{"namespace", "name", "pool"}, nil)
 
 // collector shows what the engine has in view at the time of a scrape, so that
 // there is no series of a ScaledJob that is gone.
 type collector struct{ engine *engine.Engine }
 
-func (c collector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- metricValue
-	descs <- backoffUntil
-	descs <- startFailures
-}
+func (c collector) Describe(descs chan<- *prometheus.Desc) { descs <- metricValue }
 
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
-	now := time.Now()
 	for _, s := range c.engine.Statuses() {
-		gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
-			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, append([]string{s.Key.Namespace, s.Key.Name}, labels...)...)
-		}
-		failures, until := s.Backoff.Failures, 0.0
-		if now.Before(s.Backoff.Until) {
-			until = float64(s.Backoff.Until.Unix())
-		}
-		if now.Sub(s.Backoff.Until) > failuresFor {
-			failures = 0
-		}
-		gauge(metricValue, float64(s.Answer.Value), s.Answer.Pool)
-		gauge(backoffUntil, until)
-		gauge(startFailures, float64(failures))
+		metrics <- prometheus.MustNewConstMetric(metricValue, prometheus.GaugeValue, float64(s.Answer.Value), s.Key.Namespace, s.Key.Name, s.Answer.Pool)
 	}
 }

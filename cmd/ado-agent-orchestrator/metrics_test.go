@@ -89,6 +89,14 @@ func registerAll(t *testing.T, registry prometheus.Registerer) {
 	newWebServer(registry, prometheus.NewRegistry(), zap.NewNop())
 }
 
+// registerRun registers the metrics of run.
+func registerRun(registry prometheus.Registerer) {
+	adoqueue.NewMetrics(registry)
+	housekeeping.NewActionMetrics(registry)
+	explain.New(explain.Options{}).Register(registry, time.Minute)
+	newWebServer(registry, prometheus.NewRegistry(), zap.NewNop())
+}
+
 // TestDocumentedMetrics keeps the table of the metrics.
 func TestDocumentedMetrics(t *testing.T) {
 	known := &described{descs: map[string]string{}}
@@ -98,6 +106,21 @@ func TestDocumentedMetrics(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(known.descs)) {
 		fmt.Fprintf(&table, "| `%s` | %s |\n", name, known.descs[name])
 	}
+	ofRun := &described{descs: map[string]string{}}
+	registerRun(ofRun)
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(known.descs)) {
+		if _, ok := ofRun.descs[name]; !ok {
+			bare, _, _ := strings.Cut(name, "{")
+			missing = append(missing, "`"+bare+"`")
+		}
+	}
+	for name, help := range ofRun.descs {
+		if known.descs[name] != help {
+			t.Errorf("run has %s, and serve has not, or says something else of it", name)
+		}
+	}
+	fmt.Fprintf(&table, "\n`run`, which works without KEDA, exposes these except for %s.\n", strings.Join(missing, ", "))
 	content, err := os.ReadFile(metricsPage)
 	if err != nil {
 		t.Fatal(err)

@@ -143,7 +143,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	p.explainer.Register(registry, s.AcceptableWait)
-	p.housekeeping = housekeeping.NewMetrics(registry)
+	p.housekeeping = housekeeping.NewActionMetrics(registry)
 	if s.once {
 		return p.once(ctx)
 	}

@@ -40,8 +40,6 @@ type Status struct {
 	// error has no answer.
 	Answer   Answer
 	Answered time.Time
-	// Backoff is zero if the last Jobs of the ScaledJob did not fail.
-	Backoff Backoff
 }
 
 // statusFor is how long an answer counts as the present one.
@@ -58,11 +56,6 @@ func (e *Engine) Statuses() []Status {
 		m.polls.mu.Unlock()
 		if time.Since(s.Answered) > statusFor || m.gone || m.trigger == nil {
 			continue
-		}
-		if p := e.pools[refOf(m.trigger)]; p != nil {
-			if d := p.current.Load(); d != nil {
-				s.Backoff = d.Backoffs[key]
-			}
 		}
 		statuses = append(statuses, s)
 	}

@@ -20,7 +20,17 @@ var (
 		"Agents whose pods run and that wait for a job. Requires the right to watch pods.", []string{"namespace", "name"}, nil)
 	idleAgentsWanted = prometheus.NewDesc("ado_agent_orchestrator_idle_agents_wanted",
 		"Agents that are to wait for jobs beyond those that queued jobs need (minIdle and its schedule).", []string{"namespace", "name"}, nil)
+	backoffUntil = prometheus.NewDesc("ado_agent_orchestrator_backoff_until_timestamp_seconds",
+		"Until when a ScaledJob gets no new Jobs, since its last ones failed before accepting work; 0 if it is not held back.",
+		[]string{"namespace", "name"}, nil)
+	startFailures = prometheus.NewDesc("ado_agent_orchestrator_consecutive_start_failures",
+		"How often Jobs of a ScaledJob failed before accepting work since one of them took a job; 0 an hour after the last time. "+
+			"Jobs that fail together count once.", []string{"namespace", "name"}, nil)
 )
+
+// failuresFor is how long failures are shown. A ScaledJob with work tries again every
+// few minutes; one without would show them forever.
+const failuresFor = time.Hour
 
 // reasons are why a request is not served.
 var reasons = []Code{
@@ -45,6 +55,8 @@ func (c collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- unservedRequests
 	descs <- idleAgentsNow
 	descs <- idleAgentsWanted
+	descs <- backoffUntil
+	descs <- startFailures
 }
 
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
@@ -63,7 +75,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			shown[name] = true
 			collectRequests(d, metrics)
 		}
-		collectIdle(d, inView, metrics)
+		collectScaledJobs(d, inView, metrics)
 	}
 }
 
@@ -84,17 +96,27 @@ func collectRequests(d *engine.Decision, metrics chan<- prometheus.Metric) {
 	}
 }
 
-// collectIdle shows the idle agents of the ScaledJobs in view, and takes each out of
-// inView: one that changes its pool, or whose pool only KEDA knows, has a part in
+// collectScaledJobs shows the idle agents and the back-off of the ScaledJobs in view, and
+// takes each out of inView: one that changes its pool, or whose pool only KEDA knows, has a part in
 // several decisions, and a series that is sent twice makes the whole scrape fail.
-func collectIdle(d *engine.Decision, inView map[plan.Key]bool, metrics chan<- prometheus.Metric) {
-	idle := idleAgents(d)
+func collectScaledJobs(d *engine.Decision, inView map[plan.Key]bool, metrics chan<- prometheus.Metric) {
+	idle, now := idleAgents(d), time.Now()
 	for i := range d.Groups {
 		key := d.Groups[i].Key
 		if inView[key] {
 			delete(inView, key)
 			metrics <- gauge(idleAgentsNow, idle[key], key.Namespace, key.Name)
 			metrics <- gauge(idleAgentsWanted, d.Plan.Groups[key].Idle, key.Namespace, key.Name)
+			back := d.Backoffs[key]
+			failures, until := back.Failures, 0
+			if now.Before(back.Until) {
+				until = int(back.Until.Unix())
+			}
+			if now.Sub(back.Until) > failuresFor {
+				failures = 0
+			}
+			metrics <- gauge(backoffUntil, until, key.Namespace, key.Name)
+			metrics <- gauge(startFailures, failures, key.Namespace, key.Name)
 		}
 	}
 }

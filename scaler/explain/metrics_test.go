@@ -237,3 +237,34 @@ func decisionWith(url adoqueue.OrganizationURL, of adoqueue.Pool, key plan.Key, 
 	}
 	return d
 }
+
+// TestMetricsOfFailures counts the Jobs in a row that fail before they take a job, until
+// an hour after the last one.
+func TestMetricsOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, registry := newMeasuredWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(7, "docker")
+		failed := func(ago time.Duration) {
+			w.index.SetJob(fleet.Job{
+				UID: "1", Namespace: "ado", Name: "build-bcdfg", ScaledJob: "build", Failed: true,
+				Created: time.Now().Add(-ago - time.Second), Ended: time.Now().Add(-ago),
+			})
+		}
+		for _, step := range []struct {
+			ago      time.Duration
+			failures float64
+			held     bool
+		}{{2 * time.Hour, 0, false}, {time.Minute, 2, false}, {4 * time.Second, 3, true}} {
+			failed(step.ago)
+			w.poll(build)
+			failures, until := measured(t, registry, "consecutive_start_failures"), measured(t, registry, "backoff_until_timestamp_seconds")
+			if failures["build"] != step.failures || (until["build"] > float64(time.Now().Unix())) != step.held {
+				t.Errorf("%v after a failure there are %v, held back until %v", step.ago, failures, until)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		w.poll(build)
+		wantMeasured(t, registry, "consecutive_start_failures", map[string]float64{"build": 0})
+	})
+}

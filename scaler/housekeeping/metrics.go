@@ -19,19 +19,25 @@ type Metrics struct {
 	stuck   *prometheus.GaugeVec
 }
 
+// NewActionMetrics returns Metrics of actions alone that it has registered, for a Keeper
+// that looks for no stuck Jobs.
+func NewActionMetrics(registerer prometheus.Registerer) *Metrics {
+	m := &Metrics{actions: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ado_agent_orchestrator_housekeeping_actions_total",
+		Help: "Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle, annotate_job.",
+	}, []string{"organization", "pool", "action", "outcome"})}
+	registerer.MustRegister(m.actions)
+	return m
+}
+
 // NewMetrics returns Metrics that it has registered.
 func NewMetrics(registerer prometheus.Registerer) *Metrics {
-	m := &Metrics{
-		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ado_agent_orchestrator_housekeeping_actions_total",
-			Help: "Housekeeping actions: add_placeholder, update_placeholder, model_placeholder, remove_placeholder, mark_agent, remove_agent, delete_job, end_idle, annotate_job.",
-		}, []string{"organization", "pool", "action", "outcome"}),
-		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "ado_agent_orchestrator_stuck_jobs",
-			Help: "Jobs whose pods have not started within STUCK_AFTER, by reason.",
-		}, []string{"namespace", "name", "reason"}),
-	}
-	registerer.MustRegister(m.actions, m.stuck)
+	m := NewActionMetrics(registerer)
+	m.stuck = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "ado_agent_orchestrator_stuck_jobs",
+		Help: "Jobs whose pods have not started within STUCK_AFTER, by reason.",
+	}, []string{"namespace", "name", "reason"})
+	registerer.MustRegister(m.stuck)
 	return m
 }
 
@@ -43,7 +49,7 @@ func (m *Metrics) countAction(organization, pool, action, outcome string) {
 
 // setStuck replaces the numbers of stuck Jobs.
 func (m *Metrics) setStuck(counts map[stuckKey]int) {
-	if m == nil {
+	if m == nil || m.stuck == nil {
 		return
 	}
 	m.stuck.Reset()
