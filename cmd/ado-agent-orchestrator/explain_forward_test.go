@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,18 +31,7 @@ import (
 func TestExplainThroughAPIServer(t *testing.T) {
 	idle, _ := reporter(t, func(r *explain.Report) { r.Pools, r.Summary = nil, explain.Summary{} })
 	asked, _ := reporter(t, func(*explain.Report) {})
-	api := httptest.NewServer(forwardingServer(t, map[string]string{"scaler-idle": idle, "scaler-asked": asked, "scaler-ended": asked}))
-	t.Cleanup(api.Close)
-	config := clientcmdapi.NewConfig()
-	config.Clusters["c"] = &clientcmdapi.Cluster{Server: api.URL}
-	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", Namespace: "default"}
-	config.CurrentContext = "c"
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("KUBECONFIG", kubeconfig)
-	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	useCluster(t, forwardingServer(t, map[string]string{"scaler-idle": idle, "scaler-asked": asked, "scaler-ended": asked}))
 
 	for _, tt := range []struct {
 		args []string
@@ -57,6 +48,54 @@ func TestExplainThroughAPIServer(t *testing.T) {
 			t.Errorf("%v: exit code %d: %s%s", tt.args, code, &out, &log)
 		}
 	}
+}
+
+// TestExplainWatchFindsNewPod goes on with the pod that takes the place of the one which
+// it has watched.
+func TestExplainWatchFindsNewPod(t *testing.T) {
+	fresh, _ := reporter(t, func(r *explain.Report) { r.Pools[0].Name = "new" })
+	var cluster atomic.Pointer[http.Handler]
+	setPod := func(name, address string) {
+		handler := forwardingServer(t, map[string]string{name: address})
+		cluster.Store(&handler)
+	}
+	replaced := false
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if replaced {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		replaced = true
+		setPod("scaler-new", fresh)
+		_ = json.NewEncoder(w).Encode(explain.Report{SchemaVersion: explain.SchemaVersion})
+	}))
+	t.Cleanup(old.Close)
+	setPod("scaler-old", strings.TrimPrefix(old.URL, "http://"))
+	useCluster(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*cluster.Load()).ServeHTTP(w, r) }))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, log := &enough{lines: 2, end: cancel}, bytes.Buffer{}
+	code := runUntil(ctx, []string{"explain", "-o", "json", "--watch", "--interval", "100ms"}, outputs{out: out, log: &log})
+	if code != 3 || strings.Count(log.String(), "stopping; trying again") != 1 || !strings.Contains(out.buffer.String(), `"name":"new"`) {
+		t.Errorf("exit code %d: %s%s", code, &out.buffer, &log)
+	}
+}
+
+// useCluster makes an API server the cluster that commands find.
+func useCluster(t *testing.T, handler http.Handler) {
+	t.Helper()
+	api := httptest.NewServer(handler)
+	t.Cleanup(api.Close)
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: api.URL}
+	config.Contexts["c"] = &clientcmdapi.Context{Cluster: "c", Namespace: "default"}
+	config.CurrentContext = "c"
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", kubeconfig)
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 }
 
 // forwardingServer is an API server that has the pods of a scaler in namespace ado, with the addresses that their

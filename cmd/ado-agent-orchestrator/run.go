@@ -196,7 +196,9 @@ func (s standaloneSettings) passer(config *rest.Config, all opened, logger *zap.
 	if err != nil {
 		return nil, err
 	}
-	explainer := explain.New(all.explained(nil))
+	explained := all.explained(nil)
+	explained.Standalone = true
+	explainer := explain.New(explained)
 	return &passer{
 		config: config, explainer: explainer, applier: applier, scaledJobs: s.scaledJobs, namespace: s.agents.namespace, remember: s.rememberFor(),
 		engine: engine.Options{

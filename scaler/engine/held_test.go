@@ -49,9 +49,14 @@ func TestHeld(t *testing.T) {
 			index.SetScaledJob(fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: name}, map[string]string{"scalerAddress": "scaler:9090", "poolName": name}))
 		}
 		jobs := []fleet.Job{
-			{Name: "linux-bcdfg"}, {Name: "linux-named"}, {Name: "linux-ended", Ended: now.Add(-30 * time.Second)},
-			{Name: "linux-older", Ended: now.Add(-2 * time.Minute)}, {Name: "linux-known", Annotated: true}, {Name: "linux-waits"},
-			{Name: "windows-known", Annotated: true}, {Name: "broken-bcdfg"},
+			{Name: "linux-bcdfg"},
+			{Name: "linux-named"},
+			{Name: "linux-ended", Ended: now.Add(-30 * time.Second)},
+			{Name: "linux-older", Ended: now.Add(-2 * time.Minute)},
+			{Name: "linux-known", Annotated: true},
+			{Name: "linux-waits"},
+			{Name: "windows-known", Annotated: true},
+			{Name: "broken-bcdfg"},
 		}
 		for i := range jobs {
 			jobs[i].UID, jobs[i].Namespace, jobs[i].Created = jobs[i].Name, "ado", now.Add(time.Duration(i)*time.Second)

@@ -242,6 +242,13 @@ func (v *view) brokenCreation() *Broken {
 	patience := max(createdWithin*v.interval(), leastPatience)
 	late := !v.reported.IsZero() && v.now.Sub(v.reported) > patience
 	refused := !v.reported.IsZero() && ready.Reason == "KEDAJobCreateFailed"
+	if late && v.pool.standalone {
+		return &Broken{
+			Step: StepJob, Code: CodeRefused, Since: v.reported,
+			Sentence: fmt.Sprintf("a Job of %s has been missing since %s, and none could be created", s.key, clock(v.reported)),
+			Fix:      "see the log of this program: mostly a quota on Jobs, an admission webhook or a missing right keeps it from creating them",
+		}
+	}
 	if late || refused {
 		b := &Broken{
 			Step: StepJob, Code: CodeNotCreated, Since: v.reported,

@@ -218,6 +218,12 @@ func TestFirstBroken(t *testing.T) {
 			fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		},
+		"run can create nothing": {
+			view: counted(plan.ByNewJob, func(v *view) { v.reported, v.pool.standalone = at(11*time.Second), true }),
+			step: StepJob, code: CodeRefused,
+			sentence: "a Job of ado/build has been missing since 11:59:49Z, and none could be created",
+			fix:      "see the log of this program: mostly a quota on Jobs, an admission webhook or a missing right keeps it from creating them",
+		},
 		"KEDA says why it creates nothing": {
 			view: counted(plan.ByNewJob, func(v *view) {
 				v.reported = at(time.Second)

@@ -216,6 +216,7 @@ func (b *builder) addPool(p *poolBuilder) {
 func (b *builder) look(p *poolBuilder) {
 	status := b.status[p.organization]
 	p.view.name, p.view.throttledUntil, p.view.podsInView = p.pool.Name, status.ThrottledUntil, b.report.PodsInView
+	p.view.standalone = b.options.Standalone
 	p.view.reading = status.Pools[p.pool.ID]
 	if p.view.reading.At.IsZero() && p.view.reading.Err == nil {
 		p.view.reading.Err, p.view.reading.FailingSince = status.Directory.Err, status.Directory.FailingSince

@@ -45,6 +45,8 @@ type Options struct {
 	Organizations []ServedOrganization
 	// PlaceholderName is as in the engine's options.
 	PlaceholderName func(adoqueue.Capabilities) string
+	// Standalone reports that this program creates Jobs itself, and no KEDA.
+	Standalone bool
 }
 
 // Explainer remembers what an engine decides, and reports it. It is safe for

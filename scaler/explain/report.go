@@ -299,6 +299,7 @@ const (
 	CodeInvalid       Code = "scaled-job-invalid"
 	CodeNotPolled     Code = "not-polled"
 	CodeNotCreated    Code = "job-not-created"
+	CodeRefused       Code = "job-refused"
 	CodePodRefused    Code = "pod-refused"
 	CodeUnschedulable Code = "unschedulable"
 	CodeImagePull     Code = "image-pull"

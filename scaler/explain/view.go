@@ -42,6 +42,7 @@ type poolView struct {
 	throttledUntil time.Time
 	scaledJobs     int
 	podsInView     bool
+	standalone     bool  // there is no KEDA
 	outOfDate      error // of the view of Kubernetes
 	// agents are those that are registered, by name in lower case; nil if that is
 	// unknown.

@@ -20,8 +20,12 @@ func TestTurnsTakeHalfOfTheTime(t *testing.T) {
 		var flood sync.WaitGroup
 		start := time.Now()
 		for i := range 50 {
-			ctx, leave := context.WithCancel(t.Context())
+			ctx, leave := context.WithTimeout(t.Context(), time.Hour)
+			if i%2 == 1 {
+				time.AfterFunc(50*time.Millisecond, leave)
+			}
 			flood.Go(func() {
+				defer leave()
 				end, err := turns.Take(ctx)
 				if err != nil {
 					return
@@ -32,10 +36,6 @@ func TestTurnsTakeHalfOfTheTime(t *testing.T) {
 				working.Add(-1)
 				done.Add(1)
 			})
-			if i%2 == 1 {
-				time.AfterFunc(50*time.Millisecond, leave)
-			}
-			defer leave()
 		}
 		flood.Wait()
 		n := time.Duration(done.Load())
@@ -48,9 +48,10 @@ func TestTurnsTakeHalfOfTheTime(t *testing.T) {
 		if _, err := turns.Take(ctx); err == nil {
 			t.Error("there was no pause")
 		}
+		left := time.Now()
 		end, err := turns.Take(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		if rest := time.Since(left); err != nil || rest != 90*time.Millisecond {
+			t.Fatalf("the rest of the pause of 100 ms was %v, %v", rest, err)
 		}
 		time.Sleep(time.Hour)
 		end()

@@ -44,6 +44,11 @@ func TestServed(t *testing.T) {
 
 	r, _ := p.explain("--request", strconv.FormatInt(id, 10))
 	shown := r.Pools[0].Requests[0]
+	for _, run := range []string{shown.Run, strconv.FormatInt(shown.RunID, 10)} {
+		if r, _ := p.explain("--run", run); len(r.Pools) != 1 || len(r.Pools[0].Requests) != 1 || r.Pools[0].Requests[0].ID != id {
+			t.Errorf("run %s shows %+v", run, r)
+		}
+	}
 	job, err := p.Kube.BatchV1().Jobs(p.Namespace).Get(t.Context(), shown.Job, metav1.GetOptions{})
 	p.must(err)
 	const prefix = "ado-agent-orchestrator.io/"

@@ -33,7 +33,7 @@ var exceptions = map[explain.Code]party{
 	explain.CodeMaxReplicas: scaledJobs, explain.CodePaused: scaledJobs, explain.CodeDeleting: scaledJobs,
 	explain.CodeInvalid: scaledJobs, explain.CodeNoScaledJob: scaledJobs,
 	explain.CodeNotPolled: keda, explain.CodeNotCreated: keda,
-	explain.CodePodRefused: kubernetes, explain.CodeUnschedulable: kubernetes, explain.CodeImagePull: kubernetes,
+	explain.CodeRefused: kubernetes, explain.CodePodRefused: kubernetes, explain.CodeUnschedulable: kubernetes, explain.CodeImagePull: kubernetes,
 	explain.CodeNotStarted: kubernetes, explain.CodeKubernetes: kubernetes,
 	explain.CodeBackOff: agent, explain.CodeContainer: agent, explain.CodeNotRegistered: agent, explain.CodeOtherName: agent,
 	explain.CodeTaken: agent,
