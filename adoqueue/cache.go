@@ -43,6 +43,8 @@ type Cache struct {
 	mu    sync.Mutex
 	lists map[int]*refreshable[*Snapshot] // by the id of a pool that exists
 	sizes map[int]int                     // of their snapshots, in bytes
+	// preferred are the pools of callers that are; see Preferred.
+	preferred map[int]bool
 	// agents are the lists of those whom somebody has wanted to know, by id of the
 	// pool.
 	agents map[int]*refreshable[[]Agent]
@@ -52,7 +54,7 @@ type Cache struct {
 func NewCache(client *Client, options CacheOptions) *Cache {
 	options.StaleFor = cmp.Or(options.StaleFor, defaultStaleFor)
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
-	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}, agents: map[int]*refreshable[[]Agent]{}}
+	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}, preferred: map[int]bool{}, agents: map[int]*refreshable[[]Agent]{}}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
 	// The next snapshot has to come before the last one is too old to serve.
 	client.throttle.slowDownAtMost(options.StaleFor / 2)
@@ -99,7 +101,7 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	snapshot, _, err := c.list(pool).get(ctx, maxAge, maxAge)
+	snapshot, _, err := c.list(pool, IsPreferred(ctx)).get(ctx, maxAge, maxAge)
 	if errors.Is(err, ErrPoolNotFound) {
 		// It is gone; one of the same name may take its place.
 		c.pools.recheck()
@@ -114,9 +116,12 @@ func (c *Cache) ParallelJobs(ctx context.Context, maxAge time.Duration) (Paralle
 	return jobs, err
 }
 
-func (c *Cache) list(pool Pool) *refreshable[*Snapshot] {
+func (c *Cache) list(pool Pool, preferred bool) *refreshable[*Snapshot] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if preferred {
+		c.preferred[pool.ID] = true
+	}
 	if known, ok := c.lists[pool.ID]; ok {
 		return known
 	}
@@ -137,7 +142,7 @@ func withReason(s *Snapshot, reason error) *Snapshot {
 }
 
 func (c *Cache) read(pool Pool) (*Snapshot, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, c.options.Timeout)
+	ctx, cancel := context.WithTimeout(withWeight(c.ctx, c.weightOf(pool)), c.options.Timeout)
 	defer cancel()
 	sent := time.Now()
 	requests, size, err := c.client.jobRequests(ctx, pool)
@@ -148,6 +153,20 @@ func (c *Cache) read(pool Pool) (*Snapshot, error) {
 		return nil, err
 	}
 	return &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}, nil
+}
+
+// weightOf returns how much it matters to read a pool.
+func (c *Cache) weightOf(pool Pool) weight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch _, answered := c.sizes[pool.ID]; {
+	case c.preferred[pool.ID]:
+		return preferred
+	case answered:
+		return ordinary
+	default:
+		return first
+	}
 }
 
 // keep reports an error if a new snapshot of a pool does not fit beside those of
@@ -185,6 +204,7 @@ func (c *Cache) removeIdle() {
 		if list.idleSince(deadline) {
 			delete(c.lists, id)
 			delete(c.sizes, id)
+			delete(c.preferred, id)
 		}
 	}
 }

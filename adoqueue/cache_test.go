@@ -22,6 +22,7 @@ type organizationFake struct {
 	more         string // other pools
 	queued       int
 	delay        time.Duration
+	stuck        string                // lists of pools whose path has this do not answer, unless ""
 	failWith     func() *http.Response // nil: succeed
 	gone         bool                  // the list of requests answers 404, that of pools does not
 	sentAt       []time.Time           // of requests for the list of requests
@@ -39,6 +40,9 @@ func (f *organizationFake) Do(request *http.Request) (*http.Response, error) {
 		f.lookups++
 	}
 	delay, fail := f.delay, f.failWith
+	if f.stuck != "" && strings.Contains(request.URL.Path, f.stuck) {
+		delay = time.Hour
+	}
 	if f.gone && list {
 		fail = func() *http.Response { return reply(http.StatusNotFound, "") }
 	}

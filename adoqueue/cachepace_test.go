@@ -145,35 +145,104 @@ func TestDelayIsAboutThePast(t *testing.T) {
 	})
 }
 
+// manyPools adds pools that exist and have not been asked for yet.
+func (f *organizationFake) manyPools(n int) {
+	for i := range n {
+		f.more += fmt.Sprintf(`,{"id":%d,"name":"pool-%d"}`, 100+i, i)
+	}
+}
+
+// pollAll asks for pools that nobody has asked for before, all at once.
+func pollAll(ctx context.Context, t *testing.T, cache *Cache, pools int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range pools {
+		wg.Go(func() {
+			start := time.Now()
+			_, err := cache.Snapshot(ctx, PoolRef{ID: 100 + i}, time.Second)
+			if !errors.Is(err, ErrUnavailable) || time.Since(start) > 3*time.Second {
+				t.Errorf("after %v: %v", time.Since(start), err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestRequestsInFlightAreBounded polls many pools of an organization that hardly
-// answers.
+// answers: those that never have, those of callers nobody knows, and those of
+// ScaledJobs.
 func TestRequestsInFlightAreBounded(t *testing.T) {
-	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
-		for i := range 1000 {
-			fake.more += fmt.Sprintf(`,{"id":%d,"name":"pool-%d"}`, 100+i, i)
-		}
-		mustSnapshot(t, cache)
-		fake.set(func(f *organizationFake) { f.delay, f.mostInFlight = time.Hour, 0 })
-		var wg sync.WaitGroup
-		for i := range 1000 {
-			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	for name, c := range map[string]struct {
+		mark     func(context.Context) context.Context
+		answered bool
+		want     int
+	}{
+		"never answered": {want: maxFirst},
+		"answered once":  {answered: true, want: maxOrdinary},
+		"preferred":      {mark: Preferred, want: maxInFlight},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+				fake.manyPools(1000)
+				mustSnapshot(t, cache)
+				ctx := t.Context()
+				if c.mark != nil {
+					ctx = c.mark(ctx)
+				}
+				if c.answered {
+					for i := range 1000 {
+						_, _ = cache.Snapshot(ctx, PoolRef{ID: 100 + i}, time.Second)
+					}
+					time.Sleep(defaultStaleFor) // they do not serve any more
+				}
+				fake.set(func(f *organizationFake) { f.delay, f.mostInFlight = time.Hour, 0 })
+				bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 				defer cancel()
-				start := time.Now()
-				_, err := cache.Snapshot(ctx, PoolRef{ID: 100 + i}, time.Second)
-				if !errors.Is(err, ErrUnavailable) || time.Since(start) > 3*time.Second {
-					t.Errorf("after %v: %v", time.Since(start), err)
+				pollAll(bounded, t, cache, 1000)
+				if fake.mostInFlight != c.want {
+					t.Errorf("%d requests in flight, want %d", fake.mostInFlight, c.want)
+				}
+				fake.set(func(f *organizationFake) { f.delay = 0 })
+				time.Sleep(defaultTimeout)
+				if _, err := cache.Snapshot(t.Context(), PoolRef{ID: 555}, time.Second); err != nil {
+					t.Errorf("afterwards: %v", err)
 				}
 			})
-		}
-		wg.Wait()
-		if fake.mostInFlight != maxInFlight {
-			t.Errorf("%d requests in flight, want %d", fake.mostInFlight, maxInFlight)
-		}
-		fake.set(func(f *organizationFake) { f.delay = 0 })
-		time.Sleep(defaultTimeout)
-		if _, err := cache.Snapshot(t.Context(), PoolRef{ID: 555}, time.Second); err != nil {
-			t.Errorf("afterwards: %v", err)
-		}
-	})
+		})
+	}
+}
+
+// TestSlowPoolsHoldNoOther has pools that do not answer take all turns they can get.
+func TestSlowPoolsHoldNoOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		answered bool // once, before
+		mark     func(context.Context) context.Context
+	}{
+		"never answered, beside one that has": {false, func(ctx context.Context) context.Context { return ctx }},
+		"answered once, beside a preferred":   {true, Preferred},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+				fake.manyPools(100)
+				mustSnapshot(t, cache)
+				if c.answered {
+					for i := range 100 {
+						_, _ = cache.Snapshot(t.Context(), PoolRef{ID: 100 + i}, time.Second)
+					}
+					time.Sleep(defaultStaleFor)
+				}
+				fake.set(func(f *organizationFake) { f.stuck = "/pools/1" })
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				for range 10 {
+					pollAll(ctx, t, cache, 100)
+					time.Sleep(time.Second)
+					got, err := cache.Snapshot(c.mark(t.Context()), linux, time.Second)
+					if err != nil || got.Err != nil {
+						t.Fatalf("beside slow pools: %v, %v", got, err)
+					}
+				}
+			})
+		})
+	}
 }

@@ -58,11 +58,11 @@ func TestWaitForTheNextTryEnds(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		mustSnapshot(t, cache)
 		fake.set(func(f *organizationFake) { f.failWith, f.delay = nil, time.Hour })
-		time.Sleep(600 * time.Millisecond)
+		time.Sleep(900 * time.Millisecond)
 		began := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if got, err := cache.Snapshot(ctx, linux, time.Second); err != nil || got.Err == nil || time.Since(began) != 100*time.Millisecond {
+		if got, err := cache.Snapshot(ctx, linux, time.Second); err != nil || got.Err == nil || time.Since(began) != 50*time.Millisecond {
 			t.Errorf("after %v: %+v, %v", time.Since(began), got, err)
 		}
 		began = time.Now()
@@ -90,7 +90,7 @@ func TestWaitOfAnotherPoolIsExact(t *testing.T) {
 		mustSnapshot(t, cache)
 		answered := time.Now()
 		fake.set(func(f *organizationFake) { f.failWith = nil })
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(2900 * time.Millisecond)
 		for _, pool := range []PoolRef{windows, linux} {
 			got, err := cache.Snapshot(t.Context(), pool, time.Second)
 			if err != nil || got.Err != nil || got.RequestedAt.Sub(answered) > 3*time.Second+200*time.Millisecond {

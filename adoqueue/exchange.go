@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// maxInFlight bounds the requests of a client that are under way at once.
-	maxInFlight = 8
 	// maxLarge bounds how many answers with large items are decoded at once.
 	maxLarge = 2
 	// maxTries bounds how often the HTTP library itself sends or connects for
@@ -49,7 +47,7 @@ var errTooManyTries = fmt.Errorf("the connection was closed or refused %d times"
 // request in flight is free when its body is closed.
 type boundedTransport struct {
 	next    policy.Transporter
-	slots   *semaphore.Weighted // of requests in flight
+	slots   slots
 	large   *semaphore.Weighted // of answers with large items
 	metrics clientMetrics
 }
@@ -73,7 +71,7 @@ func (t tokenTransport) Do(request *http.Request) (*http.Response, error) {
 func newBoundedTransport(next policy.Transporter, metrics clientMetrics) *boundedTransport {
 	return &boundedTransport{
 		next: next, metrics: metrics,
-		slots: semaphore.NewWeighted(maxInFlight), large: semaphore.NewWeighted(maxLarge),
+		slots: newSlots(), large: semaphore.NewWeighted(maxLarge),
 	}
 }
 
@@ -81,16 +79,17 @@ func newBoundedTransport(next policy.Transporter, metrics clientMetrics) *bounde
 func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 	exchange := exchangeOf(request.Context())
 	exchange.authorization = request.Header.Get("Authorization")
-	if err := t.slots.Acquire(request.Context(), 1); err != nil {
+	free, err := t.slots.acquire(request.Context())
+	if err != nil {
 		return nil, &Error{
-			Message: fmt.Sprintf("not sent: %d requests to this organization are in flight", maxInFlight),
+			Message: "not sent: too many requests to this organization are in flight",
 			Hint:    hintRetry, kind: ErrUnavailable, cause: err,
 		}
 	}
 	ctx, cancel := context.WithTimeout(request.Context(), maxExchange)
 	release := sync.OnceFunc(func() {
 		cancel()
-		t.slots.Release(1)
+		free()
 	})
 	tries := &tries{}
 	ctx = tries.watch(ctx)

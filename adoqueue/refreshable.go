@@ -15,8 +15,8 @@ const (
 	// patience is how long callers wait for a new value while an old one can
 	// serve, from the beginning of its fetch.
 	patience = time.Second
-	// turnPatience is how much of that they wait until the next fetch may begin.
-	turnPatience = patience / 2
+	// turnPatience is how long callers wait until the next fetch may begin.
+	turnPatience = 200 * time.Millisecond
 )
 
 // refreshable holds one value that is fetched when somebody needs it: by one

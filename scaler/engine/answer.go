@@ -131,6 +131,9 @@ func (e *Engine) answerTrigger(ctx context.Context, t *trigger.Trigger, key plan
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
 	defer cancel()
+	if m := e.member(key); m != nil && m.trigger == t {
+		ctx = adoqueue.Preferred(ctx)
+	}
 	o := e.organizations[t.Organization]
 	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
 	if err != nil {
@@ -233,7 +236,7 @@ func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapsh
 	}
 	m.polls.asked(time.Now())
 	o := e.organizations[m.trigger.Organization]
-	if snapshot, err = o.queue.Snapshot(ctx, m.trigger.Pool, e.options.MaxAge); err != nil {
+	if snapshot, err = o.queue.Snapshot(adoqueue.Preferred(ctx), m.trigger.Pool, e.options.MaxAge); err != nil {
 		return 0, nil, err
 	}
 	d, err := e.decide(ctx, e.poolOf(o, snapshot.Pool), snapshot)

@@ -104,7 +104,7 @@ func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Requ
 		return Counted{Answer: answerScheduled(t)}, nil
 	}
 	o := e.organizations[t.Organization]
-	snapshot, err := o.queue.Snapshot(ctx, t.Pool, e.options.MaxAge)
+	snapshot, err := o.queue.Snapshot(adoqueue.Preferred(ctx), t.Pool, e.options.MaxAge)
 	if err != nil {
 		return Counted{}, err
 	}
