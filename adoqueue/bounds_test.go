@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/memtest"
 )
@@ -178,6 +179,24 @@ func TestPoolsTogetherAreBounded(t *testing.T) {
 			t.Error("a pool that fitted does not fit any more")
 		}
 	})
+}
+
+// TestExpectedRequestsTakeLess reads a list of about as many requests as the last.
+func TestExpectedRequestsTakeLess(t *testing.T) {
+	var list bytes.Buffer
+	const n = 5000
+	manyRequests(&list, n)
+	read := func(expected int) uint64 {
+		return memtest.Allocated(func() {
+			if got, _, err := decodeJobRequests(bytes.NewReader(list.Bytes()), expected); err != nil || len(got) != n {
+				t.Errorf("%d requests, %v", len(got), err)
+			}
+		})
+	}
+	read(0) // what is allocated once
+	if unknown, known := read(0), read(n-100); known > unknown-n*uint64(unsafe.Sizeof(JobRequest{})) {
+		t.Errorf("%d KiB for as many as expected, %d KiB if nothing is", known>>10, unknown>>10)
+	}
 }
 
 // manyRequests writes a list of n requests as Azure DevOps writes them, with

@@ -145,7 +145,7 @@ func (c *Cache) read(pool Pool) (*Snapshot, error) {
 	ctx, cancel := context.WithTimeout(withWeight(c.ctx, c.weightOf(pool)), c.options.Timeout)
 	defer cancel()
 	sent := time.Now()
-	requests, size, err := c.client.jobRequests(ctx, pool)
+	requests, size, err := c.client.jobRequests(ctx, pool, c.expected(pool))
 	if err == nil {
 		err = c.keep(pool, size)
 	}
@@ -153,6 +153,18 @@ func (c *Cache) read(pool Pool) (*Snapshot, error) {
 		return nil, err
 	}
 	return &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}, nil
+}
+
+// expected returns how many requests the last list of a pool had.
+func (c *Cache) expected(pool Pool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list := c.lists[pool.ID]; list != nil {
+		if last, _ := list.last(); last != nil {
+			return len(last.Requests)
+		}
+	}
+	return 0
 }
 
 // weightOf returns how much it matters to read a pool.

@@ -277,7 +277,7 @@ func BenchmarkDecode1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, _, err := decodeJobRequests(bytes.NewReader(body)); err != nil || len(got) != len(list) {
+		if got, _, err := decodeJobRequests(bytes.NewReader(body), 0); err != nil || len(got) != len(list) {
 			b.Fatal(len(got), err)
 		}
 	}

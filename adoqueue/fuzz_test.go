@@ -63,7 +63,7 @@ func FuzzJobRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var requests []JobRequest
 		var err error
-		withinMemory(t, len(body), func() { requests, _, err = decodeJobRequests(bytes.NewReader(body)) })
+		withinMemory(t, len(body), func() { requests, _, err = decodeJobRequests(bytes.NewReader(body), 0) })
 		if err != nil && len(requests) > 0 {
 			t.Errorf("both requests and the error %v", err)
 		}

@@ -21,19 +21,20 @@ import (
 // It requests no finished ones (completedRequestCount=0) and sets no $top,
 // which would cut the list at 200 and leave out matchedAgents.
 func (c *Client) JobRequests(ctx context.Context, pool Pool) ([]JobRequest, error) {
-	requests, _, err := c.jobRequests(ctx, pool)
+	requests, _, err := c.jobRequests(ctx, pool, 0)
 	return requests, err
 }
 
-// jobRequests also returns how much memory the requests take.
-func (c *Client) jobRequests(ctx context.Context, pool Pool) (requests []JobRequest, size int, err error) {
+// jobRequests also returns how much memory the requests take. About as many as
+// expected are read without taking more than that meanwhile.
+func (c *Client) jobRequests(ctx context.Context, pool Pool, expected int) (requests []JobRequest, size int, err error) {
 	q := call{
 		name: "jobrequests", operation: "list job requests of " + pool.String(),
 		query: url.Values{"completedRequestCount": {"0"}},
 		path:  []string{"_apis", "distributedtask", "pools", strconv.Itoa(pool.ID), "jobrequests"},
 	}
 	err = c.do(ctx, q, func(body io.Reader) error {
-		requests, size, err = decodeJobRequests(body)
+		requests, size, err = decodeJobRequests(body, expected)
 		return err
 	})
 	if err != nil {
@@ -54,9 +55,10 @@ const (
 
 // decodeJobRequests returns the unfinished requests of a list, oldest first, and
 // how much memory they take.
-func decodeJobRequests(body io.Reader) (requests []JobRequest, size int, err error) {
+func decodeJobRequests(body io.Reader, expected int) (requests []JobRequest, size int, err error) {
 	list := requestList{
-		position: map[int64]int{},
+		requests: make([]JobRequest, 0, expected+expected/16),
+		position: make(map[int64]int, expected),
 		shared:   newShared(),
 	}
 	if err := decodeList(body, list.add); err != nil {

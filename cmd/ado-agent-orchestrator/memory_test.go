@@ -9,6 +9,21 @@ import (
 	"testing"
 )
 
+// TestGarbageIsBounded reads the part of garbage from the metrics.
+func TestGarbageIsBounded(t *testing.T) {
+	env := []string{"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=x", "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0", "KUBE=off"}
+	for set, want := range map[string]string{"": "50", "GOGC=80": "80"} {
+		p := started(t, program(t, append(env, set), "serve"))
+		_, line, _ := strings.Cut(p.get(t, "/metrics"), "\ngo_gc_gogc_percent ")
+		if value, _, _ := strings.Cut(line, "\n"); value != want {
+			t.Errorf("%q: GOGC is %s, want %s", set, value, want)
+		}
+		if exit, log := p.stop(t); exit != 0 {
+			t.Errorf("exit %d:\n%s", exit, log)
+		}
+	}
+}
+
 // TestMemoryLimitFollowsTheContainer runs the program in a separate cgroup.
 func TestMemoryLimitFollowsTheContainer(t *testing.T) {
 	const limit = 256 << 20
