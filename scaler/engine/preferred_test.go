@@ -34,16 +34,16 @@ func TestScaledJobsInViewArePreferred(t *testing.T) {
 	other := buildMetadata()
 	other["poolName"] = "windows"
 	for _, c := range []struct {
-		name     string
-		question Question
-		want     bool
+		name    string
+		request Request
+		want    bool
 	}{
-		{"a ScaledJob in view", Question{Key: buildKey, Metadata: buildMetadata(), Half: Whole}, true},
-		{"its name for another pool", Question{Key: buildKey, Metadata: other, Half: Whole}, false},
-		{"its pool under another name", Question{Key: plan.Key{Namespace: "attacker", Name: "x"}, Metadata: buildMetadata(), Half: Whole}, false},
+		{"a ScaledJob in view", Request{Key: buildKey, Metadata: buildMetadata(), Half: Whole}, true},
+		{"its name for another pool", Request{Key: buildKey, Metadata: other, Half: Whole}, false},
+		{"its pool under another name", Request{Key: plan.Key{Namespace: "attacker", Name: "x"}, Metadata: buildMetadata(), Half: Whole}, false},
 	} {
 		preferred = false
-		if _, err := r.engine.Answer(t.Context(), c.question); err != nil {
+		if _, err := r.engine.Answer(t.Context(), c.request); err != nil {
 			t.Fatal(err)
 		}
 		if preferred != c.want {
