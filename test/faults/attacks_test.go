@@ -1,6 +1,4 @@
-// Package faults_test does to the scaler, as a process, what callers and broken
-// parts can do to it.
-package faults_test
+package faults
 
 import (
 	"bytes"
@@ -23,7 +21,9 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/attack"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
 )
@@ -78,28 +78,45 @@ func TestAttacks(t *testing.T) {
 	}
 	for i, a := range attack.All {
 		t.Run(a.Name, func(t *testing.T) {
-			ado := adotest.Serve(t, adotest.Options{AllowUnmatched: true})
-			ado.AddPool(adotest.Pool{Name: "Linux"})
-			for range 5 {
-				if _, err := ado.Queue("Linux", adotest.Job{}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p := start(t, programs.Scaler, ado.URL())
-			k := &keda{addr: p.scaler.Addr}
-			ctx, cancel := context.WithTimeout(t.Context(), *attackFor)
-			defer cancel()
-			var work sync.WaitGroup
-			work.Go(func() { k.poll(ctx, t) })
-			work.Go(func() { p.watch(ctx) })
-			work.Go(func() {
+			ado, _ := organization(t)
+			p := start(t, programs.Scaler, "ORG_URL="+ado.URL())
+			attackBy(t, p, &keda{addr: p.scaler.Addr}, func(ctx context.Context, t *testing.T) {
 				attackWith(ctx, t, a.Name, p.scaler.Addr, p.scaler.HTTPAddr, fmt.Sprintf("127.0.0.%d", 2+i))
 			})
-			work.Wait()
-			p.check(t)
-			k.check(t)
 		})
 	}
+}
+
+// organization has five jobs in the pool that KEDA polls.
+func organization(t *testing.T) (ado *adotest.Server, linux int) {
+	t.Helper()
+	ado = adotest.Serve(t, adotest.Options{AllowUnmatched: true})
+	linux = ado.AddPool(adotest.Pool{Name: "Linux"})
+	for range 5 {
+		if _, err := ado.Queue("Linux", adotest.Job{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ado, linux
+}
+
+// attackBy checks the scaler and KEDA's answers while an attack lasts. It begins with
+// KEDA's first answer.
+func attackBy(t *testing.T, p *process, k *keda, during func(context.Context, *testing.T)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), *attackFor)
+	defer cancel()
+	first := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() { k.poll(ctx, t, first) })
+	work.Go(func() { p.watch(ctx) })
+	work.Go(func() {
+		<-first
+		during(ctx, t)
+	})
+	work.Wait()
+	p.check(t)
+	k.check(t)
 }
 
 // process is a scaler that is watched.
@@ -110,14 +127,14 @@ type process struct {
 	log      bytes.Buffer
 }
 
-func start(t *testing.T, program, organization string) *process {
+func start(t *testing.T, program string, env ...string) *process {
 	t.Helper()
 	p := &process{}
-	scaler, err := bench.StartScaler(program, []string{
-		"ORG_URL=" + organization, "ORG_PAT=adotest-pat", "KUBE=off",
+	scaler, err := bench.StartScaler(program, append(env,
+		"ORG_PAT=adotest-pat", "KUBE=off",
 		// As in the container: 90 % of its limit.
-		"GOMEMLIMIT=" + strconv.Itoa(memoryLimit*9/10),
-	}, &p.log)
+		"GOMEMLIMIT="+strconv.Itoa(memoryLimit*9/10),
+	), &p.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +154,8 @@ func (p *process) watch(ctx context.Context) {
 // memory returns the resident size in bytes, and one that no bound allows if the
 // process is gone.
 func (p *process) memory() int {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
-	for line := range strings.Lines(string(status)) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
 			kilobytes, _ := strconv.Atoi(fields[1])
 			return kilobytes << 10
@@ -179,9 +196,15 @@ type keda struct {
 	addr      string
 	latencies []time.Duration
 	failures  []error
+
+	outage bool // calls may fail, since all of the organization does not answer
+	failed int  // of those
 }
 
-func (k *keda) poll(ctx context.Context, t *testing.T) {
+// poll closes first after the first answer, or its failure.
+func (k *keda) poll(ctx context.Context, t *testing.T, first chan struct{}) {
+	begin := sync.OnceFunc(func() { close(first) })
+	defer begin()
 	conn, err := grpc.NewClient(k.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Error(err)
@@ -192,16 +215,19 @@ func (k *keda) poll(ctx context.Context, t *testing.T) {
 	ref := &externalscaler.ScaledObjectRef{Name: "build", Namespace: "ado", ScalerMetadata: map[string]string{"poolName": "Linux"}}
 	for ctx.Err() == nil {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		begin := time.Now()
+		sent := time.Now()
 		answer, err := client.GetMetrics(bounded, &externalscaler.GetMetricsRequest{ScaledObjectRef: ref})
 		cancel()
 		if err == nil && answer.GetMetricValues()[0].GetMetricValue() != 5 {
 			err = fmt.Errorf("the metric is %v", answer.GetMetricValues())
 		}
-		if err != nil {
+		begin()
+		if k.outage && status.Code(err) == codes.Unavailable {
+			k.failed++
+		} else if err != nil {
 			k.failures = append(k.failures, err)
 		}
-		k.latencies = append(k.latencies, time.Since(begin))
+		k.latencies = append(k.latencies, time.Since(sent))
 		wait(ctx, 20*time.Millisecond)
 	}
 }
@@ -219,7 +245,7 @@ func (k *keda) check(t *testing.T) {
 	if *attackFor >= 10*time.Second && p99 > maxLatency {
 		t.Errorf("KEDA's p99 is %v, want at most %v", p99, maxLatency)
 	}
-	t.Logf("%d calls of KEDA, p50 %v, p99 %v", len(k.latencies), k.latencies[len(k.latencies)/2].Round(time.Millisecond), p99.Round(time.Millisecond))
+	t.Logf("%d calls of KEDA, %d without an answer, p50 %v, p99 %v", len(k.latencies), k.failed, k.latencies[len(k.latencies)/2].Round(time.Millisecond), p99.Round(time.Millisecond))
 }
 
 func wait(ctx context.Context, d time.Duration) {
