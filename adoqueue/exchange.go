@@ -102,6 +102,9 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 		t.metrics.count(exchange.operation, 0)
 	}
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errTooManyTries) {
+			err = errTooManyTries // else it would look as if the caller had gone
+		}
 		release()
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -84,6 +85,27 @@ func TestServerThatSaysGoAway(t *testing.T) {
 		t.Errorf("%d connections and %v counted requests, want %d", n, counted, maxTries)
 	}
 	transport.CloseIdleConnections()
+}
+
+// connecting is an HTTP library that connects until its request's context ends.
+type connecting struct{}
+
+func (connecting) Do(request *http.Request) (*http.Response, error) {
+	for request.Context().Err() == nil {
+		httptrace.ContextClientTrace(request.Context()).GetConn("")
+	}
+	return nil, request.Context().Err()
+}
+
+// TestTooManyTriesAreNoCancelledCall has requests that are ended because of their tries.
+func TestTooManyTriesAreNoCancelledCall(t *testing.T) {
+	client, err := NewClient(parseURL(t, "https://dev.azure.com/contoso"), PAT(secret), Options{HTTPClient: connecting{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.JobRequests(once(t.Context()), Pool{ID: 1}); !errors.Is(err, ErrUnavailable) || !errors.Is(err, errTooManyTries) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, errTooManyTries)
+	}
 }
 
 // TestRetriesAreCounted covers the retries of azcore.
