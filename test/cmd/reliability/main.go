@@ -82,7 +82,7 @@ func tryAll(ctx context.Context, s settings) (err error) {
 	began := time.Now()
 	failed := s.try(ctx, lab, chosen, results)
 	fmt.Fprintf(os.Stderr, "%d faults in %.0f s\n", len(chosen), time.Since(began).Seconds())
-	failed = errors.Join(failed, s.tryLateAgain(ctx, lab, chosen, results))
+	failed = errors.Join(failed, s.tryLateAgain(chosen, results, func(f faults.Fault) (faults.Result, error) { return tryOne(ctx, lab, f) }))
 	results = tried(results)
 	return errors.Join(failed, s.print(results), s.problems(results))
 }
@@ -140,7 +140,7 @@ const moreTries = 2
 
 // tryLateAgain tries those faults again, alone, that had no other problem than the
 // time: it may be that of the machine. The median counts.
-func (s settings) tryLateAgain(ctx context.Context, lab *faults.Lab, chosen []faults.Fault, results []faults.Result) error {
+func (s settings) tryLateAgain(chosen []faults.Fault, results []faults.Result, try func(faults.Fault) (faults.Result, error)) error {
 	lag := faults.Lag(tried(results))
 	for i := range results {
 		if results[i].Fault == "" || len(results[i].Miscounts()) > 0 || results[i].Late(s.within, lag) == "" {
@@ -148,7 +148,7 @@ func (s settings) tryLateAgain(ctx context.Context, lab *faults.Lab, chosen []fa
 		}
 		tries := []faults.Result{results[i]}
 		for range moreTries {
-			again, err := tryOne(ctx, lab, chosen[i])
+			again, err := try(chosen[i])
 			if err != nil {
 				return err
 			}
