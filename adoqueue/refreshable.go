@@ -16,7 +16,7 @@ const (
 	// serve, from the beginning of its fetch.
 	patience = time.Second
 	// turnPatience is how long callers wait until the next fetch may begin.
-	turnPatience = 200 * time.Millisecond
+	turnPatience = 100 * time.Millisecond
 )
 
 // refreshable holds one value that is fetched when somebody needs it: by one
