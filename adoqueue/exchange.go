@@ -91,6 +91,8 @@ func (t *boundedTransport) Do(request *http.Request) (*http.Response, error) {
 		cancel()
 		free()
 	})
+	// An answer that comes together with the end of its time is closed by nobody.
+	context.AfterFunc(ctx, release)
 	tries := &tries{}
 	ctx = tries.watch(ctx)
 	request = request.Clone(ctx)
