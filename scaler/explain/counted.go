@@ -29,12 +29,7 @@ type countedPool struct {
 func (h *history) counted(c engine.Counted) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for key, p := range h.countedPools {
-		p.forget(c.At)
-		if len(p.callers) == 0 {
-			delete(h.countedPools, key)
-		}
-	}
+	h.sweepCounted(c.At)
 	key := poolKey{c.Organization, c.Snapshot.Pool.ID}
 	p := h.countedPools[key]
 	if p == nil {
@@ -49,6 +44,23 @@ func (h *history) counted(c engine.Counted) {
 		delete(p.callers, slices.MinFunc(slices.Collect(maps.Values(p.callers)), byAge).Key)
 	}
 	p.callers[c.Key] = c
+}
+
+// sweepCounted drops what is too old, once in a while: answers are many.
+func (h *history) sweepCounted(now time.Time) {
+	if now.Sub(h.countedSwept) < shownFor {
+		return
+	}
+	h.countedSwept = now
+	for key, p := range h.countedPools {
+		p.forget(now)
+		switch {
+		case len(p.callers) == 0:
+			delete(h.countedPools, key)
+		case now.Sub(slices.MaxFunc(slices.Collect(maps.Values(p.callers)), byAge).At) > shownFor:
+			p.snapshot = &adoqueue.Snapshot{Pool: p.snapshot.Pool} // its requests are not shown any more
+		}
+	}
 }
 
 func byAge(a, b engine.Counted) int { return cmp.Or(a.At.Compare(b.At), compareKeys(a.Key, b.Key)) }

@@ -37,6 +37,7 @@ type history struct {
 	awaiting map[plan.Key]*poolHistory
 	// countedPools are those of which metrics were counted from requests alone.
 	countedPools map[poolKey]*countedPool
+	countedSwept time.Time
 }
 
 // finished names a finished request.

@@ -66,3 +66,24 @@ func largeDecision(url adoqueue.OrganizationURL) *engine.Decision {
 	}
 	return d
 }
+
+// BenchmarkCounted takes in answers for 1,000 ScaledJobs of 100 pools that are counted
+// from requests alone.
+func BenchmarkCounted(b *testing.B) {
+	x, url := explain.New(explain.Options{}), organization(b)
+	snapshots := make([]*adoqueue.Snapshot, 100)
+	for i := range snapshots {
+		snapshots[i] = &adoqueue.Snapshot{Pool: adoqueue.Pool{ID: i + 1, Name: strconv.Itoa(i)}}
+	}
+	keys := make([]plan.Key, 1000)
+	for i := range keys {
+		keys[i] = plan.Key{Namespace: "ado", Name: fmt.Sprintf("build-%d", i)}
+	}
+	at, i := time.Now(), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		at = at.Add(5 * time.Millisecond)
+		x.Counted(engine.Counted{Key: keys[i%1000], Organization: url, Snapshot: snapshots[i%100], At: at})
+		i++
+	}
+}

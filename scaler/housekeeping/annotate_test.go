@@ -56,6 +56,13 @@ func (h *heldJobs) set(err, unreadable error) {
 	h.err, h.unreadable = err, unreadable
 }
 
+// seen returns how many patches there were, and how many Jobs are annotated.
+func (h *heldJobs) seen() (patches, annotated int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.patches, len(h.annotations)
+}
+
 func annotateBubble(t *testing.T, requests []adoqueue.JobRequest, test func(*testing.T, *world, *heldJobs)) {
 	t.Helper()
 	url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
@@ -142,17 +149,17 @@ func TestAnnotateJobsFails(t *testing.T) {
 		pass(15 * time.Second)
 		h.set(errors.New("the API server is away"), errors.New("Azure DevOps is away"))
 		pass(5 * time.Second)
-		if h.patches != 2 || w.logs.Len() != 1 {
-			t.Errorf("%d attempts, logged %v", h.patches, w.logs.All())
+		if patches, _ := h.seen(); patches != 2 || w.logs.Len() != 1 {
+			t.Errorf("%d attempts, logged %v", patches, w.logs.All())
 		}
 		h.set(nil, nil)
 		pass(5 * time.Second)
-		if h.patches != 2 {
-			t.Errorf("an attempt %d before its time", h.patches)
+		if patches, _ := h.seen(); patches != 2 {
+			t.Errorf("an attempt %d before its time", patches)
 		}
 		pass(time.Minute)
-		if h.patches != 3 || len(h.annotations) != 1 {
-			t.Errorf("%d attempts, %d annotated", h.patches, len(h.annotations))
+		if patches, annotated := h.seen(); patches != 3 || annotated != 1 {
+			t.Errorf("%d attempts, %d annotated", patches, annotated)
 		}
 	})
 }
