@@ -188,6 +188,7 @@ type report struct {
 			RunID    int64
 			URL      string
 			Job      string
+			Agent    string
 			Broken   *broken
 			Chain    []struct {
 				Step, Status string
