@@ -118,9 +118,9 @@ func (s *site) deploy(job workload.ScaledJob) {
 }
 
 // notReady is what is missing until KEDA has accepted a ScaledJob, "" afterwards.
-// Before 2.16, the scale loop writes Active together with all other conditions, as it
-// has read them. If it read them before Ready was set, it takes Ready back, and
-// nothing sets it again. KEDA's event stays.
+// Before 2.16, nothing sets Ready again once it is Unknown. A poll that fails makes it
+// so, such as one of a loop that the next reconcile cancels, and so does a loop that
+// writes back the conditions which it read before Ready was set. KEDA's event stays.
 func (s *site) notReady(name string) string {
 	s.t.Helper()
 	object, err := s.ScaledJob(s.t.Context(), name)
