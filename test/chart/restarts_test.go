@@ -46,9 +46,9 @@ organizations:
 // restartsByAuthorities changes the ConfigMap of certificate authorities, which the
 // scaler reads at its start.
 func (c *cluster) restartsByAuthorities() {
-	maps := c.kube.CoreV1().ConfigMaps("ado")
+	configMaps := c.kube.CoreV1().ConfigMaps("ado")
 	authorities := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "company-ca"}, Data: map[string]string{"ca.crt": "a", "other": "a"}}
-	if _, err := maps.Create(c.t.Context(), authorities, metav1.CreateOptions{}); err != nil {
+	if _, err := configMaps.Create(c.t.Context(), authorities, metav1.CreateOptions{}); err != nil {
 		c.t.Fatal(err)
 	}
 	sums := func() string {
@@ -60,7 +60,7 @@ func (c *cluster) restartsByAuthorities() {
 		restarts bool
 	}{{"other", false}, {"ca.crt", true}} {
 		authorities.Data[change.key] = "b"
-		if _, err := maps.Update(c.t.Context(), authorities, metav1.UpdateOptions{}); err != nil {
+		if _, err := configMaps.Update(c.t.Context(), authorities, metav1.UpdateOptions{}); err != nil {
 			c.t.Fatal(err)
 		}
 		if after := sums(); before == "" || (after != before) != change.restarts {
