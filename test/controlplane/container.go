@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -58,3 +60,23 @@ func (p *pod) command(spec corev1.Container) ([]string, error) {
 }
 
 var errUnsupported = errors.New("not supported by this kubelet")
+
+// lookPath finds a program in the PATH of an environment.
+func lookPath(program string, env []string) (string, error) {
+	if strings.Contains(program, "/") {
+		return program, nil
+	}
+	for _, variable := range slices.Backward(env) {
+		list, found := strings.CutPrefix(variable, "PATH=")
+		if !found {
+			continue
+		}
+		for _, dir := range filepath.SplitList(list) {
+			if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+				return path, nil
+			}
+		}
+		break
+	}
+	return "", fmt.Errorf("no program %s in the container's PATH", program)
+}

@@ -25,6 +25,10 @@ type KubeletOptions struct {
 	Entrypoints map[string][]string
 	// Env is added to the environment of every container, as in os.Environ.
 	Env []string
+	// Serve registers the node, so that kubectl's exec, logs and port-forward work.
+	Serve bool
+	// Ports are the addresses at which processes listen in place of ports of pods.
+	Ports map[int32]string
 }
 
 // Kubelet plays the scheduler, the only node, and the container runtime: it
@@ -69,6 +73,12 @@ func (c *ControlPlane) StartKubelet(ctx context.Context, options KubeletOptions)
 	if err := k.watch(ctx); err != nil {
 		k.Stop()
 		return nil, fmt.Errorf("start a kubelet: %w", err)
+	}
+	if options.Serve {
+		if err := k.serve(ctx); err != nil {
+			k.Stop()
+			return nil, fmt.Errorf("serve a node: %w", err)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
