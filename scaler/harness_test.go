@@ -175,7 +175,7 @@ func (b *bench) metric(ctx context.Context, r *externalscaler.ScaledObjectRef) (
 // time.
 func (b *bench) settle(t *testing.T, r *externalscaler.ScaledObjectRef, want float64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var last any
 	for {

@@ -113,7 +113,7 @@ func TestSIGTERMDuringJob(t *testing.T) {
 		result      string
 	}{
 		{"it ends in time", "1m", 2 * time.Second, false, "succeeded"},
-		{"it does not", "4s", time.Hour, false, "canceled"},
+		{"it does not", "24s", time.Hour, false, "canceled"},
 		{"nobody wants to wait", "1h", time.Hour, true, "canceled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

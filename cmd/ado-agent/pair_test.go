@@ -124,7 +124,7 @@ func TestPairSIGTERM(t *testing.T) {
 		result      string
 	}{
 		{"a job that ends in time", "1m", 2 * time.Second, false, "succeeded"},
-		{"a job that does not", "4s", time.Hour, false, "canceled"},
+		{"a job that does not", "24s", time.Hour, false, "canceled"},
 		{"a job that nobody wants to wait for", "1h", time.Hour, true, "canceled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -150,7 +150,7 @@ func (p *process) exits(code int, texts ...string) {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(40 * time.Second):
+	case <-time.After(3 * time.Minute):
 		p.t.Fatal("it does not end")
 	}
 	if got := p.command.ProcessState.ExitCode(); got != code {
@@ -178,7 +178,7 @@ func (p *process) hasJob() bool {
 // eventually waits for what other processes do.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
