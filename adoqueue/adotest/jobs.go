@@ -131,9 +131,6 @@ type request struct {
 	cancelled   bool          // the agent has received, or will receive, the cancellation
 	timers      []*time.Timer // of an agent that the stand-in plays
 	lock        *time.Timer   // fires when the lock lapses
-
-	matched []*agent // valid for the pool's generation
-	matchAt int
 }
 
 func (q *request) state() State {
@@ -196,18 +193,7 @@ func (s *Server) Retry(id int64) (newID int64, err error) {
 }
 
 // matches are the registered agents that could run the job.
-func (q *request) matches() []*agent {
-	if q.matchAt != q.pool.generation {
-		q.matchAt, q.matched = q.pool.generation, nil
-		demands := parseDemands(q.job.Demands)
-		for _, a := range q.pool.agents {
-			if meets(a.capabilities(), demands) {
-				q.matched = append(q.matched, a)
-			}
-		}
-	}
-	return q.matched
-}
+func (q *request) matches() []*agent { return q.pool.matching(q.job.Demands) }
 
 // find returns a request that is in one of the states.
 func (s *Server) find(id int64, states ...State) (*request, *Error) {

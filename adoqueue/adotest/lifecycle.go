@@ -244,16 +244,21 @@ func (s *Server) dispatch() {
 }
 
 func (s *Server) dispatchIn(p *pool) {
-	queued := p.waiting()
-	if len(queued) == 0 || !slices.ContainsFunc(p.agents, (*agent).ready) {
+	// As a rule one agent has just become ready, while many requests wait.
+	ready := slices.DeleteFunc(slices.Clone(p.agents), func(a *agent) bool { return !a.ready() })
+	if len(ready) == 0 {
 		return
 	}
-	for _, q := range queued {
+	for _, q := range p.waiting() {
 		if s.limited(q) {
 			continue
 		}
-		if i := slices.IndexFunc(q.matches(), (*agent).ready); i >= 0 {
-			s.assign(q, q.matched[i])
+		demands := parseDemands(q.job.Demands)
+		if i := slices.IndexFunc(ready, func(a *agent) bool { return meets(a.capabilities(), demands) }); i >= 0 {
+			s.assign(q, ready[i])
+			if ready = slices.Delete(ready, i, i+1); len(ready) == 0 {
+				return
+			}
 		}
 	}
 }

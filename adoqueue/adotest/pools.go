@@ -34,6 +34,27 @@ type pool struct {
 	// generation counts changes to who is registered with which capabilities,
 	// so that matches need not be computed for every answer.
 	generation int
+	matched    map[string][]*agent // by demands, of the generation matchedAt
+	matchedAt  int
+}
+
+// matching returns the registered agents that meet the demands of a job.
+func (p *pool) matching(demands []string) []*agent {
+	if p.matchedAt != p.generation {
+		p.matchedAt, p.matched = p.generation, map[string][]*agent{}
+	}
+	key := strings.Join(demands, "\n")
+	matched, known := p.matched[key]
+	if !known {
+		parsed := parseDemands(demands)
+		for _, a := range p.agents {
+			if meets(a.capabilities(), parsed) {
+				matched = append(matched, a)
+			}
+		}
+		p.matched[key] = matched
+	}
+	return matched
 }
 
 // AddPool adds a pool and returns its id.
