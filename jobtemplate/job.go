@@ -3,6 +3,7 @@ package jobtemplate
 import (
 	"cmp"
 	"maps"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -45,6 +46,7 @@ func (s Settings) job(found *problems) (job *batchv1.Job, name string) {
 	if d.agent != nil {
 		d.isolate()
 	}
+	d.protect()
 	return d.job, name
 }
 
@@ -90,11 +92,32 @@ func (d *draft) metadata(name string) {
 		})
 		meta.Labels[ManagedByLabel], meta.Labels[PoolLabel], meta.Labels[LauncherLabel] = Manager, name, Launcher
 	}
-	// A build must not be moved to another node: it would restart, or fail.
-	d.job.Spec.Template.Annotations = over(d.job.Spec.Template.Annotations, map[string]string{
-		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-		"karpenter.sh/do-not-disrupt":                    "true",
-	})
+}
+
+// protect keeps a build from being moved to another node: it would restart, or fail.
+// Where a PodDisruptionBudget does that, idle agents have nothing that holds them.
+func (d *draft) protect() {
+	annotations := map[string]string{}
+	if !d.EvictableIdle {
+		annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] = "false"
+		annotations["karpenter.sh/do-not-disrupt"] = "true"
+	} else if volumes := d.emptyDirs(); len(volumes) > 0 {
+		// By default the cluster autoscaler evicts no pod with such a volume.
+		annotations["cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"] = strings.Join(volumes, ",")
+	}
+	if annotations = over(d.job.Spec.Template.Annotations, annotations); len(annotations) > 0 {
+		d.job.Spec.Template.Annotations = annotations
+	}
+}
+
+// emptyDirs are the names of the pod's volumes that are lost with it.
+func (d *draft) emptyDirs() (names []string) {
+	for i := range d.spec.Volumes {
+		if d.spec.Volumes[i].EmptyDir != nil {
+			names = append(names, d.spec.Volumes[i].Name)
+		}
+	}
+	return names
 }
 
 // over lays values over defaults.

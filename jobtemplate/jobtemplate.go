@@ -86,6 +86,9 @@ type Settings struct {
 	// GracePeriod is how long an agent may finish its job when its pod has to
 	// go, by default DefaultGracePeriod.
 	GracePeriod time.Duration
+	// EvictableIdle leaves out the annotations that protect agents from eviction: a
+	// PodDisruptionBudget that the scaler keeps protects those with a job.
+	EvictableIdle bool
 
 	// Scaling is for ScaledJob alone.
 	Scaling Scaling

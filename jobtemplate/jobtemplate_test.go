@@ -67,6 +67,12 @@ func isolated() Settings {
 	return s
 }
 
+func evictable() Settings {
+	s := isolated()
+	s.EvictableIdle = true
+	return s
+}
+
 // older are the settings of one who has a definition file of the older
 // orchestrator.
 func older(t *testing.T) Settings {
@@ -102,7 +108,7 @@ func read(t *testing.T, name string) *batchv1.Job {
 // also says all that there is to say of its object.
 func TestGolden(t *testing.T) {
 	for name, s := range map[string]Settings{
-		"minimal": minimal(), "full": full(), "docker": withDocker(), "older": older(t), "rich": rich(t), "isolated": isolated(),
+		"minimal": minimal(), "full": full(), "docker": withDocker(), "older": older(t), "rich": rich(t), "isolated": isolated(), "evictable": evictable(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			job, err := Job(s)

@@ -72,8 +72,9 @@ func (d *draft) isolate() {
 		})
 	}
 	d.spec.AutomountServiceAccountToken = new(false)
-	annotations := d.job.Spec.Template.Annotations
+	annotations := over(d.job.Spec.Template.Annotations, map[string]string{})
 	annotations[skipContainers] = cmp.Or(annotations[skipContainers], d.otherContainers())
+	d.job.Spec.Template.Annotations = annotations
 }
 
 func (d *draft) roleVariables(role string) []corev1.EnvVar {

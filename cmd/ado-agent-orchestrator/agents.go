@@ -57,9 +57,10 @@ type agentFlags struct {
 
 // scaledJobFlags are for ScaledJobs only.
 type scaledJobFlags struct {
-	Address        string        `name:"scaler-address" env:"SCALER_ADDRESS" placeholder:"HOST:PORT" template:"scalerAddress" help:"Address at which KEDA reaches this scaler, as in scalerAddress of the triggers. Required with $AGENT_POOLS, $PLACEHOLDERS, $OFFLINE_AGENTS and $END_IDLE."`
+	Address        string        `name:"scaler-address" env:"SCALER_ADDRESS" placeholder:"HOST:PORT" template:"scalerAddress" help:"Address at which KEDA reaches this scaler, as in scalerAddress of the triggers. Required with $AGENT_POOLS, $PLACEHOLDERS, $OFFLINE_AGENTS, $END_IDLE and $EVICTABLE_IDLE."`
 	Authentication string        `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" placeholder:"NAME" template:"authentication" help:"TriggerAuthentication with the certificates, if the scaler serves TLS."`
 	Interval       time.Duration `name:"polling-interval" env:"POLLING_INTERVAL" default:"5s" min:"1s" template:"pollingInterval" help:"Time between two polls of KEDA for each ScaledJob, in whole seconds."`
+	EvictableIdle  bool          `name:"evictable-idle" env:"EVICTABLE_IDLE" default:"false" group:"housekeeping" help:"Let autoscalers and drains evict agents that have been idle for 30 s, and no others: keep a PodDisruptionBudget for each ScaledJob with the label ado-agent-orchestrator.io/launcher. ScaledJobs of $AGENT_POOLS then have none of the annotations that protect all agents."`
 }
 
 // checkScaledJobs reports what is wrong with the ScaledJobs of the pools.
@@ -187,7 +188,7 @@ func (f *agentFlags) template(org *organizationFlags, scaling *scaledJobFlags) (
 		Namespace:       f.Namespace, Prefix: f.Prefix, Image: f.Image, Token: f.TokenSecret.SecretKey,
 		Definition: f.Definition.job, DockerSocketPath: f.Socket, Unrestricted: f.Unrestricted, IsolateCredential: f.Isolate,
 		Capabilities: f.Capabilities, NodeSelector: f.NodeSelector, ServiceAccount: f.ServiceAccount,
-		TTL: f.TTL, IdleTimeout: f.IdleTimeout, GracePeriod: f.GracePeriod,
+		TTL: f.TTL, IdleTimeout: f.IdleTimeout, GracePeriod: f.GracePeriod, EvictableIdle: scaling.EvictableIdle,
 		Scaling: jobtemplate.Scaling{
 			ScalerAddress: scaling.Address, Authentication: scaling.Authentication, PollingInterval: scaling.Interval,
 			MinReplicas: f.Min, MinIdle: f.MinIdle, MaxReplicas: f.Max,

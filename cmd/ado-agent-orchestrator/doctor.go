@@ -191,6 +191,9 @@ func (s settings) rights(own string) (rights []doctor.Right) {
 				rights[optional+i].Without = "Jobs are not annotated with their runs"
 			}
 		}
+		if s.housekeeper.EvictableIdle {
+			add(view, "policy", "poddisruptionbudgets", "EVICTABLE_IDLE", "create", "patch")
+		}
 	}
 	return append(rights, s.rightsToObjects(own)...)
 }

@@ -37,7 +37,7 @@ func TestMetricsURL(t *testing.T) {
 // without too.
 func TestDoctorKnowsOptionalRights(t *testing.T) {
 	optional := map[string]bool{}
-	s := settings{view: viewFlags{Kube: on, KubeNamespaces: []string{"ado"}}, housekeeper: (&housekeepingFlags{}).housekeeper(true)}
+	s := settings{view: viewFlags{Kube: on, KubeNamespaces: []string{"ado"}}, housekeeper: (&housekeepingFlags{}).housekeeper(&scaledJobFlags{}, true)}
 	for _, right := range s.rights("home") {
 		if right.Without != "" {
 			optional[right.Verb+" "+right.Resource+" in "+right.Namespace] = true

@@ -27,9 +27,9 @@ type housekeepingFlags struct {
 }
 
 func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {
-	if (f.Placeholders || f.OfflineAgents || f.EndIdle) && scaling.Address == "" && p.Sound(&scaling.Address) {
+	if (f.Placeholders || f.OfflineAgents || f.EndIdle || scaling.EvictableIdle) && scaling.Address == "" && p.Sound(&scaling.Address) {
 		// A leader that KEDA never asks would not learn it.
-		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS and END_IDLE require it, to find their ScaledJobs")
+		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS, END_IDLE and EVICTABLE_IDLE require it, to find their ScaledJobs")
 	}
 }
 
@@ -39,15 +39,18 @@ type housekeeper struct {
 	owner string
 }
 
-func (f *housekeepingFlags) housekeeper(annotateJobs bool) housekeeper {
+func (f *housekeepingFlags) housekeeper(scaling *scaledJobFlags, annotateJobs bool) housekeeper {
 	return housekeeper{owner: f.Owner, Settings: housekeeping.Settings{
 		Placeholders: f.Placeholders, OfflineAgents: f.OfflineAgents, Grace: f.OfflineAfter,
-		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, EndIdle: f.EndIdle, AnnotateJobs: annotateJobs, DryRun: f.DryRun,
+		StuckAfter: f.StuckAfter, DeleteStuck: f.DeleteStuck, EndIdle: f.EndIdle, EvictableIdle: scaling.EvictableIdle, AnnotateJobs: annotateJobs, DryRun: f.DryRun,
 	}}
 }
 
 // pools reports whether housekeeping covers agents of pools, and not only Jobs.
 func (h housekeeper) pools() bool { return h.Placeholders || h.OfflineAgents }
+
+// idle reports whether housekeeping covers idle agents.
+func (h housekeeper) idle() bool { return h.EndIdle || h.EvictableIdle }
 
 // findOwner settles whose the agents are that are kept.
 func (h *housekeeper) findOwner(ctx context.Context) error {
@@ -79,12 +82,12 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 	h := s.housekeeper
 	if p.view == nil {
-		if h.pools() || h.EndIdle || h.AnnotateJobs {
-			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS, END_IDLE and ANNOTATE_JOBS require a view of Kubernetes: set KUBE=on to get the reason")
+		if h.pools() || h.idle() || h.AnnotateJobs {
+			return nil, errors.New("PLACEHOLDERS, OFFLINE_AGENTS, END_IDLE, EVICTABLE_IDLE and ANNOTATE_JOBS require a view of Kubernetes: set KUBE=on to get the reason")
 		}
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
-	if !h.pools() && h.StuckAfter == 0 && !h.EndIdle && !h.AnnotateJobs {
+	if !h.pools() && h.StuckAfter == 0 && !h.idle() && !h.AnnotateJobs {
 		return nil, nil //nolint:nilnil // nothing to keep, nothing wrong
 	}
 	config, err := kubernetesClientConfig()
@@ -101,9 +104,10 @@ func (s settings) keeper(p parts) (*housekeeping.Keeper, error) {
 			return nil, err
 		}
 	}
+	pods := housekeeping.KubernetesPods{Client: kube}
 	return housekeeping.New(housekeeping.Options{
 		Settings: h.Settings, Owner: h.owner, Organizations: clients, Members: membersOf(p.decisions),
-		Cluster: p.view, Pods: housekeeping.KubernetesPods{Client: kube}, Idle: p.decisions,
+		Cluster: p.view, Pods: pods, Budgets: pods, Idle: p.decisions,
 		Held: p.decisions, Jobs: housekeeping.KubernetesJobs{Client: kube},
 		Metrics: housekeeping.NewMetrics(p.registry), Logger: p.logger,
 	}), nil
@@ -116,7 +120,7 @@ func membersOf(decisions *engine.Engine) func() []housekeeping.Member {
 		for _, m := range decisions.Members() {
 			members = append(members, housekeeping.Member{
 				Key: m.Key, Organization: m.Trigger.Organization.String(), Pool: m.Trigger.Pool,
-				Capabilities: m.Trigger.Requests.Placeholder(),
+				Capabilities: m.Trigger.Requests.Placeholder(), UID: m.ScaledJob.UID, Launcher: m.ScaledJob.Launcher,
 			})
 		}
 		return members

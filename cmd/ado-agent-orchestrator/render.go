@@ -85,7 +85,7 @@ func (c *renderCommand) Run(o outputs) error {
 		if fields == nil {
 			continue
 		}
-		if objects, err = fitted(objects, fields, o.log); err != nil {
+		if objects, err = c.fitted(objects, fields, o.log); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func objectsOf[T runtime.Object](pools []jobtemplate.Settings, of func(jobtempla
 
 // fitted returns ScaledJobs without the fields that KEDA does not have, which it
 // reports, and with what makes up for them.
-func fitted(scaledJobs []runtime.Object, fields jobtemplate.Fields, log io.Writer) ([]runtime.Object, error) {
+func (c *renderCommand) fitted(scaledJobs []runtime.Object, fields jobtemplate.Fields, log io.Writer) ([]runtime.Object, error) {
 	var objects []runtime.Object
 	var unprotected []string
 	var namespace string
@@ -121,7 +121,7 @@ func fitted(scaledJobs []runtime.Object, fields jobtemplate.Fields, log io.Write
 		}
 		objects = append(objects, manifest)
 	}
-	if len(unprotected) == 0 {
+	if len(unprotected) == 0 || c.ScaledJobs.EvictableIdle { // the scaler keeps the budgets
 		return objects, nil
 	}
 	budget := jobtemplate.DisruptionBudget(jobtemplate.Manager+"-agents", namespace, unprotected...)

@@ -173,12 +173,16 @@ func (f *serveFlags) settings() (settings, error) {
 		},
 		keda: f.KEDA, view: f.View,
 		scalerAddress: f.ScaledJobs.Address,
-		housekeeper:   f.Housekeeping.housekeeper(f.Common.AnnotateJobs), viewRetryInterval: viewRetryInterval,
+		housekeeper:   f.Housekeeping.housekeeper(&f.ScaledJobs, f.Common.AnnotateJobs), viewRetryInterval: viewRetryInterval,
 	}
 	if len(f.Agents.Pools) == 0 {
 		return s, nil
 	}
-	s.agents = f.Agents.agents(&f.Common.Org, &f.ScaledJobs)
+	scaling := f.ScaledJobs
+	if f.Housekeeping.DryRun {
+		scaling.EvictableIdle = false // nothing would protect agents in place of their annotations
+	}
+	s.agents = f.Agents.agents(&f.Common.Org, &scaling)
 	var err error
 	s.scaledJobs, err = each(s.agents.pools, jobtemplate.ScaledJob)
 	return s, err

@@ -11,8 +11,10 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/warm"
 )
 
-// IdleGroup is a ScaledJob that keeps idle agents, and its Jobs that wait for a
-// request.
+// waitingAge is how old the snapshot may be from which WaitingGroups are found.
+const waitingAge = 5 * time.Second
+
+// IdleGroup is a ScaledJob, and its Jobs that wait for a request.
 type IdleGroup struct {
 	Key          plan.Key
 	Organization adoqueue.OrganizationURL
@@ -41,47 +43,62 @@ type IdleJob struct {
 // no older than those that KEDA gets. Pools that cannot be read now are left out;
 // the error says which.
 func (e *Engine) IdleGroups(ctx context.Context) ([]IdleGroup, error) {
+	return e.groups(ctx, e.options.MaxAge, (*member).knowsIdle)
+}
+
+// WaitingGroups returns the ScaledJobs of our launcher that have Jobs, whether they
+// keep idle agents or not, from decisions that may be some seconds old. Pools that
+// cannot be read now are left out; the error says which.
+func (e *Engine) WaitingGroups(ctx context.Context) ([]IdleGroup, error) {
+	return e.groups(ctx, max(waitingAge, e.options.MaxAge), func(m *member) bool { return m.counts() && m.scaledJob.Launcher })
+}
+
+// groups returns the ScaledJobs that have Jobs and that are wanted.
+func (e *Engine) groups(ctx context.Context, maxAge time.Duration, wanted func(*member) bool) ([]IdleGroup, error) {
 	if e.options.Cluster == nil {
 		return nil, nil
 	}
 	var groups []IdleGroup
 	var failures []error
-	for ref, pool := range e.idlePools() {
+	for ref, pool := range e.poolsOf(wanted) {
 		ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
-		decision, p, err := e.fresh(ctx, ref, pool)
+		decision, p, err := e.recent(ctx, ref, pool, maxAge)
 		cancel()
 		if err != nil {
 			failures = append(failures, err)
 			continue
 		}
-		groups = append(groups, e.idleGroupsOf(p, decision)...)
+		groups = append(groups, e.groupsOf(p, decision, wanted)...)
 	}
 	return groups, errors.Join(failures...)
 }
 
-// idlePools returns the pools with a ScaledJob that keeps idle agents and has
-// Jobs, by how its trigger names them.
-func (e *Engine) idlePools() map[poolRef]adoqueue.PoolRef {
+// poolsOf returns the pools with a wanted ScaledJob that has Jobs, by how its
+// trigger names them.
+func (e *Engine) poolsOf(wanted func(*member) bool) map[poolRef]adoqueue.PoolRef {
 	pools := map[poolRef]adoqueue.PoolRef{}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for key, m := range e.members {
-		if m.knowsIdle() && len(e.options.Cluster.JobsOf(key)) > 0 {
+		if wanted(m) && len(e.options.Cluster.JobsOf(key)) > 0 {
 			pools[refOf(m.trigger)] = m.trigger.Pool
 		}
 	}
 	return pools
 }
 
-// knowsIdle reports whether it is known how many idle agents a member keeps.
-func (m *member) knowsIdle() bool {
-	return m.group != nil && !m.gone && !m.unresolved && keepsIdle(m.trigger)
+// counts reports whether a member has a part in the decisions about its pool.
+func (m *member) counts() bool {
+	return m.group != nil && !m.gone && !m.unresolved && m.trigger != nil
 }
 
-// fresh returns the decision about a pool from a snapshot that did not fail.
-func (e *Engine) fresh(ctx context.Context, ref poolRef, of adoqueue.PoolRef) (*Decision, *pool, error) {
+// knowsIdle reports whether it is known how many idle agents a member keeps.
+func (m *member) knowsIdle() bool { return m.counts() && keepsIdle(m.trigger) }
+
+// recent returns the decision about a pool from a snapshot that did not fail.
+func (e *Engine) recent(ctx context.Context, ref poolRef, of adoqueue.PoolRef, maxAge time.Duration) (*Decision, *pool, error) {
 	o := e.organizations[ref.organization]
-	snapshot, err := o.queue.Snapshot(ctx, of, e.options.MaxAge)
+	snapshot, err := o.queue.Snapshot(ctx, of, maxAge)
 	if err == nil {
 		err = snapshot.Err
 	}
@@ -93,7 +110,7 @@ func (e *Engine) fresh(ctx context.Context, ref poolRef, of adoqueue.PoolRef) (*
 	return d, p, err
 }
 
-func (e *Engine) idleGroupsOf(p *pool, d *Decision) []IdleGroup {
+func (e *Engine) groupsOf(p *pool, d *Decision, wanted func(*member) bool) []IdleGroup {
 	taken := map[plan.Key]int{} // waiting Jobs that have a request to take
 	for _, verdict := range d.Plan.Requests {
 		if verdict.Outcome == plan.ByWaitingJob {
@@ -106,7 +123,7 @@ func (e *Engine) idleGroupsOf(p *pool, d *Decision) []IdleGroup {
 	for i := range d.Groups {
 		key := d.Groups[i].Key
 		m := e.member(key)
-		if m == nil || !m.knowsIdle() {
+		if m == nil || !wanted(m) {
 			continue
 		}
 		has := d.Plan.Groups[key]

@@ -3,14 +3,16 @@ package engine
 import (
 	"time"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
 )
 
 // Member is a ScaledJob whose trigger names this scaler.
 type Member struct {
-	Key     plan.Key
-	Trigger *trigger.Trigger
+	Key       plan.Key
+	ScaledJob *fleet.ScaledJob
+	Trigger   *trigger.Trigger
 }
 
 // Members returns the ScaledJobs in view whose triggers name this scaler and are
@@ -21,7 +23,7 @@ func (e *Engine) Members() []Member {
 	var members []Member
 	for key, m := range e.members {
 		if m.trigger != nil && !m.gone && !m.unresolved {
-			members = append(members, Member{Key: key, Trigger: m.trigger})
+			members = append(members, Member{Key: key, ScaledJob: m.scaledJob, Trigger: m.trigger})
 		}
 	}
 	return members

@@ -41,7 +41,9 @@ type ScaledJob struct {
 	PollingInterval          time.Duration
 	Paused                   bool
 	Deleting                 bool
-	Template                 Template
+	// Launcher reports whether its Jobs are labelled as those of our launcher.
+	Launcher bool
+	Template Template
 }
 
 // Template is what matters of the Jobs that KEDA creates for a ScaledJob.
@@ -86,6 +88,7 @@ func scaledJobOf(u *unstructured.Unstructured) *ScaledJob {
 		PollingInterval: time.Duration(integer(u, int(defaultPollingInterval/time.Second), "spec", "pollingInterval")) * time.Second,
 		Paused:          paused(u.GetAnnotations()),
 		Deleting:        u.GetDeletionTimestamp() != nil,
+		Launcher:        u.GetLabels()[launcherLabel] != "", // which its Jobs inherit
 		Template:        templateOf(u),
 	}
 	eachTrigger(u, func(t triggerFields) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
@@ -59,6 +60,9 @@ type Settings struct {
 	// AnnotateJobs adds the pipeline and the run to a Job once its agent holds a
 	// request.
 	AnnotateJobs bool
+	// EvictableIdle keeps a PodDisruptionBudget for each ScaledJob of our launcher,
+	// which protects its agents but for those that have been idle for a while.
+	EvictableIdle bool
 	// DryRun only reports what would be done.
 	DryRun bool
 }
@@ -77,6 +81,10 @@ type Member struct {
 	// Jobs without demands are met by an empty set. Nil means that the ScaledJob
 	// needs no placeholder because it has its own.
 	Capabilities adoqueue.Capabilities
+	// UID is that of the ScaledJob. Launcher reports whether its agents are started
+	// by our launcher.
+	UID      types.UID
+	Launcher bool
 }
 
 // Cluster is the Kubernetes cluster as housekeeping uses it.
@@ -120,8 +128,11 @@ type Options struct {
 	// Pods finds the Jobs whose pods do not start. Settings.StuckAfter requires
 	// it.
 	Pods Pods
-	// Idle returns the ScaledJobs that keep idle agents. Settings.EndIdle requires it.
+	// Idle returns the ScaledJobs that keep idle agents. Settings.EndIdle and
+	// Settings.EvictableIdle require it.
 	Idle Idle
+	// Budgets protects pods from eviction. Settings.EvictableIdle requires it.
+	Budgets Budgets
 	// Held returns the Jobs to annotate, and Jobs annotates them.
 	// Settings.AnnotateJobs requires both.
 	Held    Held
@@ -166,6 +177,10 @@ func (k *Keeper) Run(ctx context.Context) {
 	if k.options.Settings.AnnotateJobs {
 		a := newAnnotator(k)
 		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, a.reconcile, annotateInterval) })
+	}
+	if k.options.Settings.EvictableIdle {
+		b := newBudgets(k)
+		running.Go(func() { wait.NonSlidingUntilWithContext(ctx, b.reconcile, idleInterval) })
 	}
 	running.Wait()
 	k.options.Metrics.clearStuck()

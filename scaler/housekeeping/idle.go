@@ -33,6 +33,8 @@ const (
 // Idle are the ScaledJobs that keep idle agents; *engine.Engine is one.
 type Idle interface {
 	IdleGroups(ctx context.Context) ([]engine.IdleGroup, error)
+	// WaitingGroups returns the ScaledJobs of our launcher that have Jobs.
+	WaitingGroups(ctx context.Context) ([]engine.IdleGroup, error)
 	// ObserveStartup takes in how long an agent took to start.
 	ObserveStartup(group engine.IdleGroup, took time.Duration)
 }
@@ -109,7 +111,7 @@ func (a *idleAgents) reconcile(ctx context.Context) {
 		}
 		pool := fmt.Sprint(g.Organization, g.Pool.ID)
 		if agents[pool] == nil {
-			listed, err := a.agentsOf(ctx, g)
+			listed, err := a.options.agentsOf(ctx, g)
 			if err != nil {
 				failures = append(failures, err)
 				continue
@@ -152,8 +154,8 @@ func unretired(g *engine.IdleGroup) int {
 
 // agentsOf returns the agents of a group's pool by name, and by what Kubernetes has
 // appended their suffix to.
-func (a *idleAgents) agentsOf(ctx context.Context, g *engine.IdleGroup) (map[string]adoqueue.Agent, error) {
-	client := a.options.Organizations[g.Organization.String()]
+func (o *Options) agentsOf(ctx context.Context, g *engine.IdleGroup) (map[string]adoqueue.Agent, error) {
+	client := o.Organizations[g.Organization.String()]
 	list, err := client.Agents(ctx, g.Pool)
 	if err != nil {
 		return nil, err

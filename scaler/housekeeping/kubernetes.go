@@ -13,6 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	metaapply "k8s.io/client-go/applyconfigurations/meta/v1"
+	policyapply "k8s.io/client-go/applyconfigurations/policy/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
@@ -28,8 +31,9 @@ const fieldManager = "ado-agent-orchestrator"
 // namesPerList bounds the length of a label selector.
 const namesPerList = 50
 
-// KubernetesPods implements Pods. It needs permission to list pods and events,
-// and for Delete to delete Jobs.
+// KubernetesPods implements Pods and Budgets. It needs permission to list pods and
+// events, for Delete to delete Jobs, and for Protect to create and patch
+// PodDisruptionBudgets.
 type KubernetesPods struct{ Client kubernetes.Interface }
 
 // Unstarted returns the Jobs whose pods are pending or cannot be created. It
@@ -135,6 +139,34 @@ func isReplaced(err error) bool {
 	return ok && status.ErrStatus.Details != nil &&
 		slices.ContainsFunc(status.ErrStatus.Details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" })
 }
+
+// Protect applies a PodDisruptionBudget with the name of the ScaledJob, which goes
+// with it. Its selector leaves out the Jobs whose pods may be evicted: Kubernetes
+// decides by it at each eviction, so that what is added back is protected at once.
+func (k KubernetesPods) Protect(ctx context.Context, scaledJob Member, evictable []string) error {
+	selector := metaapply.LabelSelector().WithMatchLabels(map[string]string{scaledJobLabel: scaledJob.Key.Name})
+	if len(evictable) > 0 {
+		selector.WithMatchExpressions(metaapply.LabelSelectorRequirement().
+			WithKey(batchv1.JobNameLabel).WithOperator(metav1.LabelSelectorOpNotIn).WithValues(evictable...))
+	}
+	budget := policyapply.PodDisruptionBudget(scaledJob.Key.Name, scaledJob.Key.Namespace).
+		WithLabels(map[string]string{"app.kubernetes.io/managed-by": fieldManager}).
+		WithOwnerReferences(metaapply.OwnerReference().
+			WithAPIVersion("keda.sh/v1alpha1").WithKind("ScaledJob").WithName(scaledJob.Key.Name).WithUID(scaledJob.UID)).
+		WithSpec(policyapply.PodDisruptionBudgetSpec().WithMinAvailable(moreThanAll).WithSelector(selector))
+	_, err := k.Client.PolicyV1().PodDisruptionBudgets(scaledJob.Key.Namespace).Apply(ctx, budget, metav1.ApplyOptions{FieldManager: fieldManager})
+	if err != nil {
+		return failure(err, "apply PodDisruptionBudget "+scaledJob.Key.String())
+	}
+	return nil
+}
+
+// scaledJobLabel is KEDA's on the pods of a ScaledJob.
+const scaledJobLabel = "scaledjob.keda.sh/name"
+
+// moreThanAll is a number of agents that there never are, so that none may be
+// evicted. A Job has no scale, of which a maximum or a share could be taken.
+var moreThanAll = intstr.FromInt32(1_000_000)
 
 // failure adds the operation and, if it is forbidden, what to do.
 func failure(err error, operation string) error {

@@ -14,7 +14,8 @@ import (
 // startups keeps how long agents took to start.
 type startups []time.Duration
 
-func (*startups) IdleGroups(context.Context) ([]engine.IdleGroup, error) { return nil, nil }
+func (*startups) IdleGroups(context.Context) ([]engine.IdleGroup, error)    { return nil, nil }
+func (*startups) WaitingGroups(context.Context) ([]engine.IdleGroup, error) { return nil, nil }
 func (s *startups) ObserveStartup(_ engine.IdleGroup, took time.Duration) {
 	*s = append(*s, took)
 }

@@ -82,6 +82,18 @@ agentPools:
 			s.IsolateCredential, s.ServiceAccount, s.Capabilities = true, "agents", map[string]string{"docker": ""}
 			return s
 		}},
+		{"evictable", `
+housekeeping: {evictableIdle: true}
+agentPools: [{pool: linux, isolateCredential: true}]
+`, func() jobtemplate.Settings {
+			s := settings("linux")
+			s.IsolateCredential, s.EvictableIdle = true, true
+			return s
+		}},
+		{"evictable in a dry run", `
+housekeeping: {evictableIdle: true, dryRun: true}
+agentPools: [{pool: linux}]
+`, func() jobtemplate.Settings { return settings("linux") }},
 		{"agents", `
 agents: {max: 7, minIdle: 1, unrestricted: true, capabilities: {docker: ""}}
 agentPools: [{pool: linux, minIdle: 0, unrestricted: false, capabilities: {java: "17"}}]

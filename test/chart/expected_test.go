@@ -285,3 +285,19 @@ func deployment(t *testing.T, list []*unstructured.Unstructured) *appsv1.Deploym
 	t.Helper()
 	return typedAs(t, ofKind(list, "Deployment")[0], &appsv1.Deployment{})
 }
+
+// TestEvictableIdle has the scaler write the only PodDisruptionBudget of agents: a pod
+// with two can never be evicted.
+func TestEvictableIdle(t *testing.T) {
+	for values, want := range map[string]int{
+		"housekeeping: {evictableIdle: false}":               1,
+		"housekeeping: {evictableIdle: true}":                0,
+		"housekeeping: {evictableIdle: true, dryRun: true}":  1,
+		"housekeeping: {evictableIdle: false, dryRun: true}": 1,
+	} {
+		list := render(t, parse(t, basis+"agentPools: [{pool: linux, disruptionBudget: true}]\n"+values))
+		if got := len(ofKind(list, "PodDisruptionBudget")); got != want {
+			t.Errorf("%s: %d PodDisruptionBudgets, want %d", values, got, want)
+		}
+	}
+}

@@ -51,6 +51,9 @@ var rights = []rightsCase{
 	{"deleting", `housekeeping: {deleteStuck: true}`, map[string][]string{"ado": join(view, leader("deleting"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"ending", `housekeeping: {endIdle: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("ending"), []string{"delete jobs.batch"}), "builds": nil}},
 	{"annotating", `housekeeping: {annotateJobs: true, stuckAfter: "0"}`, map[string][]string{"ado": join(view, leader("annotating"), []string{"patch jobs.batch"}), "builds": nil}},
+	{"evictable", `housekeeping: {evictableIdle: true, stuckAfter: "0"}`, map[string][]string{
+		"ado": join(view, leader("evictable"), []string{"create poddisruptionbudgets.policy", "patch poddisruptionbudgets.policy"}), "builds": nil,
+	}},
 	{"none", `rbac: {create: false}`, map[string][]string{"ado": nil, "builds": nil}},
 }
 

@@ -18,8 +18,10 @@ metadata:
   labels:
     {{- $labels := mergeOverwrite (dict) .root.Values.commonLabels .pool.podLabels }}
     {{- toYaml (mergeOverwrite $labels (include "ado.agentPodLabels" .pool | fromYaml)) | nindent 4 }}
+  {{- with mergeOverwrite (include "ado.agentPodAnnotations" . | fromYaml) .pool.podAnnotations }}
   annotations:
-    {{- toYaml (mergeOverwrite (include "ado.agentPodAnnotations" .pool | fromYaml) .pool.podAnnotations) | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   restartPolicy: Never
   enableServiceLinks: false
@@ -73,16 +75,35 @@ azure.workload.identity/use: "true"
 {{- end }}
 {{- end -}}
 
-{{- /* A build must not be moved to another node: it would restart, or fail. */ -}}
+{{- /* A build must not be moved to another node: it would restart, or fail. Where the
+       scaler protects builds, an idle agent has nothing that holds it: by default the
+       cluster autoscaler evicts no pod with an emptyDir. */ -}}
 {{- define "ado.agentPodAnnotations" -}}
+{{- if include "ado.evictableIdle" .root }}
+{{- $volumes := list }}
+{{- range .pool.volumes }}
+{{- if hasKey . "emptyDir" }}
+{{- $volumes = append $volumes .name }}
+{{- end }}
+{{- end }}
+{{- if .pool.isolateCredential }}
+{{- $volumes = append $volumes "agent-keeper" }}
+{{- end }}
+{{- with $volumes }}
+cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes: {{ join "," . | quote }}
+{{- end }}
+{{- else }}
 cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 karpenter.sh/do-not-disrupt: "true"
+{{- end }}
+{{- with .pool }}
 {{- if .isolateCredential }}
 {{- $others := list }}
 {{- range concat .initContainers .sidecars }}
 {{- $others = append $others .name }}
 {{- end }}
 azure.workload.identity/skip-containers: {{ join ";" (append $others "agent") | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -116,7 +116,7 @@
 {{- end -}}
 {{- end -}}
 {{- $h := .Values.housekeeping -}}
-{{- if and (not .Values.kubernetes.enabled) (or $h.placeholders $h.offlineAgents $h.deleteStuck $h.endIdle $h.annotateJobs) -}}
+{{- if and (not .Values.kubernetes.enabled) (or $h.placeholders $h.offlineAgents $h.deleteStuck $h.endIdle $h.annotateJobs $h.evictableIdle) -}}
 {{- println "housekeeping: requires kubernetes.enabled, to see the ScaledJobs and Jobs" -}}
 {{- end -}}
 {{- if and $h.deleteStuck (eq $h.stuckAfter "0") -}}

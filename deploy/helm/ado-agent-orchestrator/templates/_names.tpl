@@ -106,7 +106,16 @@ namespace: {{ include "ado.namespace" .root | quote }}
 {{- /* Whether there is housekeeping to do: true or nothing. */ -}}
 {{- define "ado.housekeeping" -}}
 {{- $h := .Values.housekeeping -}}
-{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle $h.annotateJobs (ne $h.stuckAfter "0")) -}}
+{{- if and .Values.kubernetes.enabled (or $h.placeholders $h.offlineAgents $h.endIdle $h.annotateJobs $h.evictableIdle (ne $h.stuckAfter "0")) -}}
 true
+{{- end -}}
+{{- end -}}
+
+{{- /* Whether the scaler protects agents with a job, and only them: true or nothing. */ -}}
+{{- define "ado.evictableIdle" -}}
+{{- with .Values.housekeeping -}}
+{{- if and .evictableIdle (not .dryRun) -}}
+true
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -77,6 +77,8 @@
   value: {{ .endIdle | quote }}
 - name: ANNOTATE_JOBS
   value: {{ .annotateJobs | quote }}
+- name: EVICTABLE_IDLE
+  value: {{ .evictableIdle | quote }}
 - name: HOUSEKEEPING_DRY_RUN
   value: {{ .dryRun | quote }}
 {{- with .owner }}
