@@ -17,9 +17,10 @@ import (
 
 const (
 	// idleFor is how long an agent has to be idle until it may be evicted: one that
-	// has just come most often gets the job that it was created for. It is also the
-	// time between two looks at the agents of a pool.
-	idleFor = 30 * time.Second
+	// has just come most often gets the job that it was created for. Until then the
+	// agents of its pool are listed every lookEvery.
+	idleFor   = 30 * time.Second
+	lookEvery = 10 * time.Second
 	// rewriteAfter is after how long a budget is written although nothing has
 	// changed: somebody may have changed or deleted it. A right that is missing is
 	// tried again after forbiddenFor.
@@ -112,7 +113,7 @@ func (l *budget) next(ctx context.Context, g *engine.IdleGroup, pools *poolAgent
 		}
 	}
 	slices.Sort(evictable)
-	if len(candidates) == 0 || len(evictable) >= maxEvictable || now.Sub(l.looked) < idleFor {
+	if len(candidates) == 0 || len(evictable) >= maxEvictable || now.Sub(l.looked) < lookEvery {
 		return evictable, nil
 	}
 	l.looked = now

@@ -13,8 +13,6 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
@@ -30,7 +28,6 @@ func TestWarmAgents(t *testing.T) {
 	t.Run("burst", func(t *testing.T) { warmBurst(t, b) })
 	t.Run("periods", func(t *testing.T) { warmPeriods(t, b) })
 	t.Run("nodes", func(t *testing.T) { warmNodes(t, b) })
-	t.Run("evictions", func(t *testing.T) { warmEvictions(t, b) })
 }
 
 // newWarmSite makes a site whose pods take a while to start. The scaler ends idle
@@ -195,58 +192,6 @@ func (s *site) ended() int {
 	return n
 }
 
-// warmEvictions evicts agents: a PodDisruptionBudget keeps them, and without one
-// an agent with a job finishes it, while one without leaves its pool.
-func warmEvictions(t *testing.T, b *bench.Bench) {
-	s := newWarmSite(t, b, 0)
-	s.deploy(s.warmJob(1))
-	s.waitIdle(1)
-	idle := s.online()[0]
-	budget := jobtemplate.DisruptionBudget("agents", s.Namespace, "build")
-	budgets := s.Kube.PolicyV1().PodDisruptionBudgets(s.Namespace)
-	if _, err := budgets.Create(t.Context(), budget, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	s.eventually(func() string {
-		if now, err := budgets.Get(t.Context(), budget.Name, metav1.GetOptions{}); err != nil || now.Status.ObservedGeneration == 0 {
-			return "the PodDisruptionBudget is not in force"
-		}
-		return ""
-	})
-	ids := s.queue(1, 15*time.Second)
-	s.running(ids)
-	busy, _ := s.Azure.Request(ids[0])
-	if busy.Agent != idle {
-		t.Fatalf("%s has the job, not the idle agent %s", busy.Agent, idle)
-	}
-	if err := s.evictNow(busy.Agent); !apierrors.IsTooManyRequests(err) {
-		t.Errorf("the eviction of a busy agent: %v", err)
-	}
-	if err := budgets.Delete(t.Context(), budget.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	// The agent has its job and is evicted all the same, as by a drain with force.
-	s.eventually(func() string {
-		if err := s.evictNow(busy.Agent); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
-	s.waitIdle(1)
-	next := s.online()[0]
-	if err := s.evictNow(next); err != nil {
-		t.Fatal(err)
-	}
-	s.eventually(func() string {
-		if slices.ContainsFunc(s.Azure.Agents(bench.Pool), func(a adotest.AgentState) bool { return a.Name == next }) {
-			return "the evicted idle agent " + next + " is still in its pool"
-		}
-		return ""
-	})
-	s.served(ids)
-	s.waitIdle(1) // another one
-}
-
 // warmNodes scales pods that keep nodes from zero to one by the schedule, and back.
 // How many there are in between is the HorizontalPodAutoscaler's, as for other
 // ScaledObjects.
@@ -274,11 +219,4 @@ func warmNodes(t *testing.T, b *bench.Bench) {
 			return ""
 		})
 	}
-}
-
-// evictNow evicts a pod.
-func (s *site) evictNow(pod string) error {
-	return s.Kube.PolicyV1().Evictions(s.Namespace).Evict(context.Background(), &policyv1.Eviction{
-		ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: s.Namespace},
-	})
 }

@@ -41,8 +41,9 @@ type ScaledJob struct {
 	Metadata map[string]string
 	// Authentication is the name of a TriggerAuthentication, or "".
 	Authentication string
-	// Annotations and Labels are those of the ScaledJob.
-	Annotations, Labels map[string]string
+	// Annotations and Labels are those of the ScaledJob, PodAnnotations those of the
+	// agents' pods.
+	Annotations, Labels, PodAnnotations map[string]string
 	// PollingInterval is in whole seconds, by default one.
 	PollingInterval time.Duration
 	// Strategy is the scaling strategy. Empty leaves KEDA its default.
@@ -92,6 +93,9 @@ func (s ScaledJob) Object() *unstructured.Unstructured {
 	if s.Strategy != "" {
 		spec := object.Object["spec"].(map[string]any)
 		spec["scalingStrategy"] = map[string]any{"strategy": s.Strategy}
+	}
+	if len(s.PodAnnotations) > 0 {
+		_ = unstructured.SetNestedStringMap(object.Object, s.PodAnnotations, "spec", "jobTargetRef", "template", "metadata", "annotations")
 	}
 	object.SetNamespace(s.Namespace)
 	object.SetName(s.Name)
