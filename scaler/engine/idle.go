@@ -19,8 +19,10 @@ type IdleGroup struct {
 	Key          plan.Key
 	Organization adoqueue.OrganizationURL
 	Pool         adoqueue.Pool
-	// Level is that of the period now.
-	Level warm.Level
+	// Level is that of the period now, and Changed is when the schedule changed it if
+	// that was in the last minute.
+	Level   warm.Level
+	Changed time.Time
 	// Needed is how many waiting Jobs it takes: the idle ones, and one for each
 	// queued request.
 	Needed int
@@ -129,7 +131,7 @@ func (e *Engine) groupsOf(p *pool, d *Decision, wanted func(*member) bool) []Idl
 		has := d.Plan.Groups[key]
 		settings := idleSettings(m.trigger, 0)
 		groups = append(groups, IdleGroup{
-			Key: key, Organization: p.organization.url, Pool: d.Snapshot.Pool, Level: settings.Level(d.MadeAt),
+			Key: key, Organization: p.organization.url, Pool: d.Snapshot.Pool, Level: settings.Level(d.MadeAt), Changed: settings.LastChange(d.MadeAt.Add(-time.Minute), d.MadeAt),
 			Needed: has.Idle + taken[key], Spare: has.Unfinished - m.group.MinReplicas, Waiting: e.idleJobs(d, key),
 		})
 	}

@@ -59,16 +59,20 @@ func newIdleAgents(k *Keeper) *idleAgents {
 // excess is by how much a ScaledJob's idle agents are too many.
 type excess struct {
 	level   warm.Level
-	changed time.Time // when the level did
+	changed time.Time // when the level did, zero if that was before it is known
+	known   bool
 	since   time.Time // zero if there are not too many
 	least   int       // at any time since then
 }
 
 // update takes in how many agents are too many now, and returns how many were for
 // long enough.
-func (x *excess) update(level warm.Level, now time.Time, tooMany int) int {
-	if x.changed.IsZero() || x.level != level {
-		x.level, x.changed, x.since = level, now, time.Time{}
+func (x *excess) update(g *engine.IdleGroup, now time.Time, tooMany int) int {
+	switch {
+	case !x.known: // a new leader knows of the schedule alone
+		x.known, x.level, x.changed = true, g.Level, g.Changed
+	case x.level != g.Level:
+		x.level, x.changed, x.since = g.Level, now, time.Time{}
 	}
 	switch {
 	case tooMany <= 0:
@@ -105,7 +109,7 @@ func (a *idleAgents) reconcile(ctx context.Context) {
 		for j := range g.Waiting {
 			waiting[g.Waiting[j].Job.UID] = true
 		}
-		tooMany := seen[g.Key].update(g.Level, now, unretired(g)-g.Needed)
+		tooMany := seen[g.Key].update(g, now, unretired(g)-g.Needed)
 		if tooMany == 0 && unretired(g) == len(g.Waiting) {
 			continue
 		}

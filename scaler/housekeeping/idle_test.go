@@ -94,6 +94,42 @@ func TestShareIsNotChurned(t *testing.T) {
 	})
 }
 
+// TestNewLeader has the scaler restart while agents are too many. They have the same
+// time as without: little after a period, and more after a share has fallen.
+func TestNewLeader(t *testing.T) {
+	for name, test := range map[string]struct {
+		warm    string
+		restart time.Duration
+		stay    time.Duration // after which all are there yet
+		gone    time.Duration
+	}{
+		"after a period":         {"00:00-00:10 5", 10*time.Minute + 5*time.Second, 10*time.Minute + 14*time.Second, 11 * time.Minute},
+		"after a share has gone": {"00:00-24:00 1 +100% max 5", 9 * time.Minute, 13*time.Minute + 30*time.Second, 15 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWarmWorld(t, map[string]string{"warm": test.warm})
+				defer w.ado.Close()
+				w.during(2*time.Minute, nil)
+				for range 4 {
+					w.queue(6 * time.Minute) // and those that come for the share stay idle
+				}
+				w.during(test.restart-2*time.Minute, nil)
+				before := len(w.deleted)
+				restarted := time.Now()
+				w.during(test.gone-test.restart, func() {
+					if n := len(w.deleted) - before; n > 0 && time.Since(restarted) < test.stay-test.restart {
+						t.Fatalf("%d idle agents were ended too soon", n)
+					}
+				})
+				if n := len(w.deleted) - before; n == 0 {
+					t.Error("no idle agent was ended")
+				}
+			})
+		})
+	}
+}
+
 // TestHundredPeriods has more than a hundred changes of the period, jobs that come
 // at random and a scaler that restarts now and then. No job is lost, and no agent
 // is killed with a job.

@@ -52,6 +52,18 @@ func (s *Settings) Level(at time.Time) Level {
 	return Level{Idle: s.MinIdle}
 }
 
+// LastChange returns when the level changed last between two moments, zero if it did
+// not.
+func (s *Settings) LastChange(since, now time.Time) (last time.Time) {
+	if s.Schedule == nil {
+		return time.Time{}
+	}
+	for change := s.Schedule.Next(since); !change.IsZero() && !change.After(now); change = s.Schedule.Next(change) {
+		last = change
+	}
+	return last
+}
+
 // Agents returns how many agents are to wait while so many run jobs.
 func (d Demand) Agents(busy int) int {
 	most := 0
