@@ -151,9 +151,10 @@ func idleSettings(t *trigger.Trigger, ahead time.Duration) warm.Settings {
 }
 
 // retire marks the waiting Jobs that end soon, so that others take their places
-// before, and returns how many each group has of them. A group has no more of them
-// than it keeps idle: where nobody ends them, their replacements are not replaced.
-// The Jobs of the input are those of the members, in their order.
+// before, and returns how many each group has of them. Beyond those that leave by
+// themselves, a group has no more of them than it keeps idle: where nobody ends them,
+// their replacements are not replaced. The Jobs of the input are those of the members,
+// in their order.
 func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, in *plan.Input) map[plan.Key]int {
 	retired := map[plan.Key]int{}
 	next := 0
@@ -165,18 +166,29 @@ func (e *Engine) retire(p *pool, d *Decision, each []memberJobs, in *plan.Input)
 			continue
 		}
 		due, busy := e.due(p, d, m, jobs, mine)
-		due = due[:min(len(due), in.Groups[i].Idle(busy))]
+		idle, n := in.Groups[i].Idle(busy), 0
 		for _, job := range due {
-			job.Retired = true
+			if job.leaves || n < idle {
+				job.agent.Retired = true
+				n++
+			}
 		}
-		retired[m.group.Key] = len(due)
+		retired[m.group.Key] = n
 	}
 	return retired
 }
 
+// dueJob is a waiting Job that is old enough to be replaced.
+type dueJob struct {
+	agent *plan.Job
+	// leaves reports that its agent leaves by itself, by its idle timeout. One that
+	// should have left long ago does not.
+	leaves bool
+}
+
 // due returns the waiting Jobs of a member that are old enough to be replaced, the
 // oldest first, and how many of the others are busy.
-func (e *Engine) due(p *pool, d *Decision, m *member, jobs []fleet.Job, agents []plan.Job) (due []*plan.Job, busy int) {
+func (e *Engine) due(p *pool, d *Decision, m *member, jobs []fleet.Job, agents []plan.Job) (due []dueJob, busy int) {
 	ahead := p.ahead(m)
 	for j := range jobs {
 		switch {
@@ -191,11 +203,19 @@ func (e *Engine) due(p *pool, d *Decision, m *member, jobs []fleet.Job, agents [
 		case d.MadeAt.Before(at):
 			d.expire(at)
 		default:
-			due = append(due, &agents[j])
+			due = append(due, dueJob{&agents[j], leaves(d.MadeAt.Sub(agents[j].Created), jobs[j].IdleTimeout, ahead)})
 		}
 	}
-	slices.SortFunc(due, func(a, b *plan.Job) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.UID, b.UID)) })
+	slices.SortFunc(due, func(a, b dueJob) int {
+		return cmp.Or(a.agent.Created.Compare(b.agent.Created), cmp.Compare(a.agent.UID, b.agent.UID))
+	})
 	return due, busy
+}
+
+// leaves reports whether an agent of an age is about to leave by its idle timeout,
+// which begins once it has started.
+func leaves(age, timeout, ahead time.Duration) bool {
+	return timeout > 0 && age >= timeout-ahead-timeout/10 && age < timeout+ahead+time.Minute
 }
 
 // retiresAt returns when a Job whose agent has not had a request is to be replaced,
