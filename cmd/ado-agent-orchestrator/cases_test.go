@@ -52,6 +52,21 @@ func TestFieldCases(t *testing.T) {
 			[]string{"run", "--org-url=https://dev.azure.com/contoso"},
 			`period "Foo 8:00-9:00 1": "Foo" is not a day such as Mon, Mon-Fri or Mon,Wed`,
 		},
+		"an age without KEDA": {
+			append([]string{"WARM_MAX_AGE=12h"}, agents...),
+			[]string{"run", "--org-url=https://dev.azure.com/contoso"},
+			"WARM_MAX_AGE (--warm-max-age): has no effect in run",
+		},
+		"idle agents without KEDA": {
+			append([]string{"END_IDLE=true"}, agents...),
+			[]string{"--org-url=https://dev.azure.com/contoso"},
+			"END_IDLE (--end-idle): has no effect in run",
+		},
+		"evictable agents without KEDA": {
+			append([]string{"EVICTABLE_IDLE=true"}, agents...),
+			[]string{"--org-url=https://dev.azure.com/contoso"},
+			"EVICTABLE_IDLE (--evictable-idle): has no effect in run",
+		},
 		"a time zone alone": {
 			append([]string{"WARM_TIME_ZONE=Europe/Berlin"}, agents...),
 			[]string{"run", "--org-url=https://dev.azure.com/contoso"},

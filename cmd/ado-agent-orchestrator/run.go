@@ -59,6 +59,9 @@ func checkRun(p *setting.Problems, common *commonFlags, agents *agentFlags, once
 	if t := once.HostType; t != "" && t != "kubernetes" && t != "k8s" {
 		p.Add(&once.HostType, "%q is not supported; agents run on kubernetes", t)
 	}
+	if agents.WarmMaxAge > 0 {
+		p.Add(&agents.WarmMaxAge, "has no effect in run, which ends no agents; they end by JOB_IDLE_TIMEOUT, before which they are replaced")
+	}
 	agents.checkJobs(p, &common.Org)
 }
 
@@ -310,6 +313,11 @@ func (c *noCommand) standalone() bool {
 func (c *noCommand) Check(p *setting.Problems) {
 	if c.standalone() && p.Sound(&c.Serve.ScaledJobs.Address) {
 		checkRun(p, &c.Serve.Common, &c.Serve.Agents, &c.Once)
+		for _, idle := range []*bool{&c.Serve.Housekeeping.EndIdle, &c.Serve.ScaledJobs.EvictableIdle} {
+			if *idle {
+				p.Add(idle, "has no effect in run, which has no right to do that; it requires KEDA and SCALER_ADDRESS")
+			}
+		}
 		// The agents' images of those days run as root.
 		c.Serve.Agents.Unrestricted = c.Serve.Agents.Unrestricted || !p.Given(&c.Serve.Agents.Unrestricted)
 		return
