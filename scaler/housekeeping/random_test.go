@@ -3,6 +3,7 @@ package housekeeping_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,7 +101,7 @@ func newRandomWorld(t *testing.T, seed uint64) *randomWorld {
 	}
 	if random.IntN(2) == 0 {
 		w.idle = random.IntN(4)
-		metadata["minIdle"] = fmt.Sprint(w.idle)
+		metadata["minIdle"] = strconv.Itoa(w.idle)
 	}
 	w.settings.EndIdle = random.IntN(3) > 0
 	w.startup = time.Duration(10+random.IntN(40)) * time.Second

@@ -107,6 +107,7 @@ func (d *disruption) try(t *testing.T, b *bench.Bench) {
 		s.addBudget()
 	case evictable:
 		s.budgetInForce("build")
+	case unprotected, annotated:
 	}
 	s.waitIdle(1)
 	pod := s.online()[0]
