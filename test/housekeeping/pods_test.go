@@ -83,7 +83,7 @@ func TestKubernetesPods(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "grant the service account this permission") {
 		t.Errorf("without permissions: %v", err)
 	}
-	err = housekeeping.KubernetesJobs{Client: nobody.Client}.Annotate(t.Context(), jobs[0], map[string]string{"a": "b"})
+	err = housekeeping.KubernetesJobs(nobody).Annotate(t.Context(), jobs[0], map[string]string{"a": "b"})
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "grant the service account this permission") {
 		t.Errorf("without permissions: %v", err)
 	}
