@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 )
@@ -35,16 +37,47 @@ func (c *ControlPlane) applyCRDs(ctx context.Context, folder string) error {
 	if len(files) == 0 {
 		return fmt.Errorf("%s holds none", folder)
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	for _, file := range files {
 		group.Go(func() error {
-			if err := applyCRD(ctx, client.Resource(crdResource), file); err != nil {
+			if err := applyCRD(groupCtx, client.Resource(crdResource), file); err != nil {
 				return fmt.Errorf("%s: %w", filepath.Base(file), err)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	lookup, err := discovery.NewDiscoveryClientForConfig(c.restConfig)
+	if err != nil {
+		return err
+	}
+	return poll(ctx, "discovery lists the CRDs", func(context.Context) error { return discovered(lookup, len(files)) })
+}
+
+// discovered returns an error while clients that look up resources by their kind do
+// not find those of all CRDs, which is so for a moment after they are established.
+func discovered(client discovery.DiscoveryInterface, crds int) error {
+	_, lists, err := client.ServerGroupsAndResources()
+	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) { // of others
+		return err
+	}
+	var kinds int
+	for _, list := range lists {
+		if group, _, _ := strings.Cut(list.GroupVersion, "/"); !strings.HasSuffix(group, "keda.sh") {
+			continue
+		}
+		for i := range list.APIResources {
+			if !strings.Contains(list.APIResources[i].Name, "/") { // no subresource
+				kinds++
+			}
+		}
+	}
+	if kinds < crds {
+		return fmt.Errorf("it lists %d of %d", kinds, crds)
+	}
+	return nil
 }
 
 // scaledJobsFile is where the CRD of ScaledJobs is in a folder of KEDA's CRDs.
