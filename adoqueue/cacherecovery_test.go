@@ -121,3 +121,54 @@ func TestOutageIsOneOutage(t *testing.T) {
 		}
 	})
 }
+
+// TestLongPaceKeepsNoOtherWaiting has a request of one who reads a pool now and then
+// fail, a second before KEDA polls.
+func TestLongPaceKeepsNoOtherWaiting(t *testing.T) {
+	const seldom = 10 * time.Second
+	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
+		mustSnapshot(t, cache)
+		fake.set(func(f *organizationFake) { f.failWith = func() *http.Response { return reply(503, "") } })
+		time.Sleep(seldom)
+		for range 5 {
+			if got, err := cache.Snapshot(t.Context(), linux, seldom); err != nil || got.Err == nil {
+				t.Fatalf("%+v, %v, want the old snapshot with a reason", got, err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if sent := fake.sent(); sent != 2 {
+			t.Errorf("%d requests, want one for each pace", sent)
+		}
+		fake.set(func(f *organizationFake) { f.failWith, f.queued = nil, 5 })
+		if got := mustSnapshot(t, cache); got.Err != nil || len(got.Requests) != 5 {
+			t.Errorf("%+v, want a new snapshot", got)
+		}
+	})
+}
+
+// TestLeavingCallerGetsWhatOthersFetched has a caller go away while it waits for the
+// next try, and notice that when somebody else's has succeeded.
+func TestLeavingCallerGetsWhatOthersFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetched := &Snapshot{}
+		r := &refreshable[*Snapshot]{
+			staleFor: time.Minute, mark: withReason,
+			spawn: func(func()) { t.Error("it was fetched once more") },
+		}
+		r.take(nil, errors.New("broken"), time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		got := make(chan *Snapshot)
+		go func() {
+			value, _, _ := r.get(ctx, time.Second, turnPatience)
+			got <- value
+		}()
+		synctest.Wait()
+		r.mu.Lock()
+		cancel()
+		r.take(fetched, nil, time.Now())
+		r.mu.Unlock()
+		if value := <-got; value != fetched {
+			t.Errorf("got %v, want what was fetched", value)
+		}
+	})
+}

@@ -38,7 +38,8 @@ type refreshable[T any] struct {
 	err       error     // of the last fetch
 	failures  int       // in a row
 	failingAt time.Time // when the first of them began
-	heldUntil time.Time // no fetch before
+	failedAt  time.Time // when the last one began that was sent
+	heldUntil time.Time // no fetch before, since Azure DevOps asks for that
 	running   *fetching
 	askedAt   time.Time
 
@@ -54,18 +55,22 @@ type fetching struct {
 }
 
 // get returns the value. If that is older than maxAge, stale says why there is
-// no newer one. Two fetches are at least pace apart.
+// no newer one. A caller fetches no sooner than pace after the fetch before; one
+// with a long pace keeps no other waiting.
 func (r *refreshable[T]) get(ctx context.Context, maxAge, pace time.Duration) (value T, stale, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	asked := time.Now()
 	r.askedAt = asked
 	for !r.fresh(maxAge) {
-		if !r.awaitTurn(ctx, asked) {
-			return r.fallBack(r.err)
+		if turn := r.turn(pace); r.running == nil && time.Now().Before(turn) {
+			if !r.awaitTurn(ctx, asked, turn) && r.err != nil {
+				return r.fallBack(r.err)
+			}
+			continue // others may have fetched it meanwhile
 		}
 		if r.running == nil {
-			r.start(pace)
+			r.start()
 		}
 		if reason := r.wait(ctx, r.running, asked); reason != nil {
 			return r.fallBack(reason)
@@ -80,27 +85,33 @@ func (r *refreshable[T]) get(ctx context.Context, maxAge, pace time.Duration) (v
 	return r.value, nil, nil
 }
 
-// awaitTurn unlocks until a fetch is under way or may begin. It reports false, at
-// once, if that takes too long. Without it a poll that comes just before the end of
-// the back-off would miss the end of an outage.
-func (r *refreshable[T]) awaitTurn(ctx context.Context, asked time.Time) bool {
-	for r.running == nil && time.Now().Before(r.heldUntil) {
-		if r.heldUntil.Sub(asked) > turnPatience {
-			return false
-		}
-		turn := time.NewTimer(time.Until(r.heldUntil))
-		r.mu.Unlock()
-		select {
-		case <-turn.C:
-		case <-ctx.Done():
-		}
-		turn.Stop()
-		r.mu.Lock()
-		if ctx.Err() != nil {
-			return false
-		}
+// turn returns when a caller with that pace may fetch again.
+func (r *refreshable[T]) turn(pace time.Duration) time.Time {
+	if r.err == nil {
+		return time.Time{}
 	}
-	return true
+	if at := r.failedAt.Add(backoff(r.failures, pace)); at.After(r.heldUntil) {
+		return at
+	}
+	return r.heldUntil
+}
+
+// awaitTurn unlocks until the turn. It reports false, at once, if that takes too long.
+// Without it a poll that comes just before the end of the back-off would miss the end
+// of an outage.
+func (r *refreshable[T]) awaitTurn(ctx context.Context, asked, turn time.Time) bool {
+	if turn.Sub(asked) > turnPatience {
+		return false
+	}
+	timer := time.NewTimer(time.Until(turn))
+	defer timer.Stop()
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // current returns the value that serves now, without waiting: if it is older than
@@ -113,8 +124,8 @@ func (r *refreshable[T]) current(maxAge, pace time.Duration) (value T, ok bool) 
 	if !r.serves() || definitive(r.err) {
 		return value, false
 	}
-	if !r.fresh(maxAge) && r.running == nil && !time.Now().Before(r.heldUntil) {
-		r.start(pace)
+	if !r.fresh(maxAge) && r.running == nil && !time.Now().Before(r.turn(pace)) {
+		r.start()
 	}
 	return r.value, true
 }
@@ -172,7 +183,7 @@ func (r *refreshable[T]) fresh(maxAge time.Duration) bool {
 }
 
 // start begins a fetch.
-func (r *refreshable[T]) start(pace time.Duration) {
+func (r *refreshable[T]) start() {
 	current := &fetching{began: time.Now(), done: make(chan struct{}), slow: r.err}
 	if current.slow == nil {
 		current.slow = &Error{
@@ -186,33 +197,39 @@ func (r *refreshable[T]) start(pace time.Duration) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		defer close(current.done)
-		r.running, r.err = nil, err
-		if err == nil {
-			r.value, r.has, r.sentAt, r.failures, r.failingAt = value, true, current.began, 0, time.Time{}
-			var none T
-			r.marked, r.markedFor = none, nil
-			return
-		}
-		if r.failingAt.IsZero() {
-			r.failingAt = current.began
-		}
-		r.hold(current.began, pace)
+		r.running = nil
+		r.take(value, err, current.began)
 	})
+}
+
+// take takes in how a fetch has ended.
+func (r *refreshable[T]) take(value T, err error, began time.Time) {
+	r.err = err
+	if err == nil {
+		r.value, r.has, r.sentAt, r.failures, r.failingAt = value, true, began, 0, time.Time{}
+		var none T
+		r.marked, r.markedFor = none, nil
+		return
+	}
+	if r.failingAt.IsZero() {
+		r.failingAt = began
+	}
+	r.hold(began)
 }
 
 // hold decides when to fetch again after a failure: when Azure DevOps allows it, or
 // after twice as long as after the failure before.
-func (r *refreshable[T]) hold(began time.Time, pace time.Duration) {
+func (r *refreshable[T]) hold(began time.Time) {
 	failure, ok := errors.AsType[*Error](r.err)
 	if !ok || failure.RetryAfter == 0 {
 		r.failures++
-		r.heldUntil = began.Add(backoff(r.failures, pace))
+		r.failedAt, r.heldUntil = began, time.Time{}
 		return
 	}
 	// The wait begins with the answer. What was not sent keeps no pace.
 	r.heldUntil = time.Now().Add(failure.RetryAfter)
-	if least := began.Add(pace); !failure.unsent && least.After(r.heldUntil) {
-		r.heldUntil = least
+	if !failure.unsent {
+		r.failedAt = began
 	}
 }
 
