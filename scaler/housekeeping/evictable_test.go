@@ -109,6 +109,31 @@ func TestUnknownIsProtected(t *testing.T) {
 	})
 }
 
+// TestSlowListIsNotAwaited has an agent protected when it gets a job, while the list of
+// agents, which another one would be found in, does not come.
+func TestSlowListIsNotAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newEvictableWorld(t, map[string]string{"minIdle": "2"})
+		w.settings.EndIdle = false
+		w.during(6*time.Minute, func() {
+			switch clock() {
+			case "00:03:00":
+				w.wantEvictable(2, "while the pool can be read")
+				w.ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Delay: time.Hour, Times: 1000})
+				w.queue(time.Hour)
+			case "00:04:30":
+				w.wantEvictable(1, "while another agent would be looked for")
+				w.queue(time.Hour)
+			case "00:04:45":
+				w.wantEvictable(0, "once both have jobs")
+				if exposed := w.exposed(); len(exposed) != 0 {
+					t.Errorf("%v may be evicted with its job", exposed)
+				}
+			}
+		})
+	})
+}
+
 // TestMayNotProtect wants one warning if the right to write budgets is missing, and
 // nobody evicted by what was written before.
 func TestMayNotProtect(t *testing.T) {
