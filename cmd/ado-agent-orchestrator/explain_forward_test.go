@@ -50,6 +50,36 @@ func TestExplainThroughAPIServer(t *testing.T) {
 	}
 }
 
+// TestExplainPrefersTheAskedReplica has a leader read Azure DevOps more often than the
+// replica that KEDA asks.
+func TestExplainPrefersTheAskedReplica(t *testing.T) {
+	now := time.Now()
+	replica := func(name string, read, polled, counted time.Time) string {
+		address, _ := reporter(t, func(r *explain.Report) {
+			r.Unpooled, r.Pools = nil, []explain.Pool{{
+				Name: name, AzureDevOps: explain.AzureDevOps{LastRead: read},
+				ScaledJobs: []explain.ScaledJob{{PolledAt: polled}}, Counted: []explain.Caller{{PolledAt: counted}},
+			}}
+		})
+		return address
+	}
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	for name, addresses := range map[string][2]string{ // the asked one and the other
+		"never polled":         {replica("asked", ago(time.Minute), ago(time.Minute), time.Time{}), replica("leader", now, time.Time{}, time.Time{})},
+		"polled before":        {replica("asked", ago(time.Minute), time.Time{}, ago(time.Minute)), replica("leader", now, ago(time.Hour), time.Time{})},
+		"neither of the two":   {replica("asked", now, time.Time{}, time.Time{}), replica("other", ago(time.Hour), time.Time{}, time.Time{})},
+		"ScaledObjects polled": {replica("asked", ago(time.Minute), time.Time{}, ago(time.Minute)), replica("leader", now, time.Time{}, time.Time{})},
+	} {
+		for _, order := range [][]string{{addresses[0], addresses[1]}, {addresses[1], addresses[0]}} {
+			source := reportSource{addresses: order}
+			report, complete, err := source.report(t.Context(), explain.Filter{})
+			if err != nil || !complete || report.Pools[0].Name != "asked" {
+				t.Errorf("%s: got %v, %v", name, report.Pools, err)
+			}
+		}
+	}
+}
+
 // TestExplainWatchFindsNewPod goes on with the pod that takes the place of the one which
 // it has watched.
 func TestExplainWatchFindsNewPod(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -75,8 +77,8 @@ func localAddress(address string) (local string, ok bool) {
 	return net.JoinHostPort(host, port), true
 }
 
-// report returns the report of the replica that KEDA asks: the one that has read
-// Azure DevOps last. It is complete if all replicas have answered.
+// report returns the report of the replica that KEDA asks. It is complete if all
+// replicas have answered.
 func (s *reportSource) report(ctx context.Context, f explain.Filter) (r explain.Report, complete bool, err error) {
 	var best *explain.Report
 	var failures []error
@@ -86,7 +88,7 @@ func (s *reportSource) report(ctx context.Context, f explain.Filter) (r explain.
 			failures = append(failures, err)
 			continue
 		}
-		if best == nil || lastRead(&report) > lastRead(best) {
+		if best == nil || polledLater(&report, best) {
 			best = &report
 		}
 	}
@@ -96,11 +98,41 @@ func (s *reportSource) report(ctx context.Context, f explain.Filter) (r explain.
 	return *best, len(failures) == 0, nil
 }
 
-func lastRead(r *explain.Report) (last int64) {
+// polledLater reports whether KEDA has asked the replica of a later than that of b or,
+// if it has asked neither, whether that of a has read Azure DevOps later. A leader reads
+// it for itself, however seldom KEDA asks another one.
+func polledLater(a, b *explain.Report) bool {
+	polled := lastPolled(a).Compare(lastPolled(b))
+	return cmp.Or(polled, lastRead(a).Compare(lastRead(b))) > 0
+}
+
+func lastPolled(r *explain.Report) (last time.Time) {
 	for i := range r.Pools {
-		last = max(last, r.Pools[i].AzureDevOps.LastRead.UnixNano())
+		for j := range r.Pools[i].ScaledJobs {
+			last = later(last, r.Pools[i].ScaledJobs[j].PolledAt)
+		}
+		for j := range r.Pools[i].Counted {
+			last = later(last, r.Pools[i].Counted[j].PolledAt)
+		}
+	}
+	for i := range r.Unpooled {
+		last = later(last, r.Unpooled[i].PolledAt)
 	}
 	return last
+}
+
+func lastRead(r *explain.Report) (last time.Time) {
+	for i := range r.Pools {
+		last = later(last, r.Pools[i].AzureDevOps.LastRead)
+	}
+	return last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func fetchReport(ctx context.Context, address string, f explain.Filter) (r explain.Report, err error) {
