@@ -93,6 +93,12 @@ func (b *budgets) reconcile(ctx context.Context) {
 			unprotected, reason = append(unprotected, m.Key), err
 		}
 	}
+	for key, last := range b.written {
+		// Of one whose trigger has mistakes now nobody knows which agents are idle.
+		if seen[key] == nil && len(last.evictable) > 0 {
+			failures = append(failures, b.write(ctx, last, nil))
+		}
+	}
 	b.written = seen
 	b.report(ctx, errors.Join(failures...))
 	b.warn(ctx, unprotected, reason)

@@ -1,6 +1,7 @@
 package housekeeping_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 )
 
 // newEvictableWorld is a warmWorld in which idle agents may be evicted.
@@ -129,6 +131,30 @@ func TestSlowListIsNotAwaited(t *testing.T) {
 				if exposed := w.exposed(); len(exposed) != 0 {
 					t.Errorf("%v may be evicted with its job", exposed)
 				}
+			}
+		})
+	})
+}
+
+// TestMistakenTriggerIsProtected has nobody evicted once the trigger has a mistake, with
+// which nobody knows who is idle.
+func TestMistakenTriggerIsProtected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newEvictableWorld(t, map[string]string{"minIdle": "2"})
+		w.during(3*time.Minute, func() {
+			switch clock() {
+			case "00:02:00":
+				w.wantEvictable(2, "while the trigger is right")
+				metadata := maps.Clone(w.build.Triggers[0])
+				metadata["minIdle"] = "two"
+				mistaken := fleet.NewScaledJob(w.build.Key, metadata)
+				mistaken.Launcher = true
+				w.index.SetScaledJob(mistaken)
+			case "00:02:10":
+				w.wantEvictable(0, "while it has a mistake")
+				w.index.SetScaledJob(w.build)
+			case "00:02:50":
+				w.wantEvictable(2, "once it is right again")
 			}
 		})
 	})
