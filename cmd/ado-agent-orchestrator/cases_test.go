@@ -218,6 +218,28 @@ func TestNearMissIsWarnedOf(t *testing.T) {
 	}
 }
 
+// TestRunWarnsOfWhatItIgnores lets run fail after it has opened its log.
+func TestRunWarnsOfWhatItIgnores(t *testing.T) {
+	environ := []string{"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=x", "AGENT_POOLS=linux", "JOB_IMAGE=i", "LOG_FORMAT=console"}
+	for name, test := range map[string]struct{ args, environ, want []string }{
+		"run":               {[]string{"run"}, []string{"END_IDLE=true", "EVICTABLE_IDLE=true", "DELETE_STUCK=false"}, []string{"END_IDLE", "EVICTABLE_IDLE"}},
+		"without a command": {nil, []string{"PLACEHOLDERS=true", "WARM_AGENTS=08:00-18:00 1"}, []string{"PLACEHOLDERS"}},
+		"serve":             {[]string{"serve", "--scaler-address=scaler:9090"}, []string{"END_IDLE=true", "KUBE=on", "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, log, exit := inProcess(t, append(test.environ, environ...), test.args...)
+			for _, variable := range test.want {
+				if want := "the variable " + variable + " has no effect in run; it is a setting of serve"; exit != 1 || !strings.Contains(log, want) {
+					t.Errorf("exit %d, the log lacks %q: %s", exit, want, log)
+				}
+			}
+			if n := strings.Count(log, "has no effect in run"); n != len(test.want) {
+				t.Errorf("%d warnings, want %d: %s", n, len(test.want), log)
+			}
+		})
+	}
+}
+
 // TestReleasedBuildHasNoStandIn builds nothing: it asks what the build in the
 // Dockerfile would link.
 func TestReleasedBuildHasNoStandIn(t *testing.T) {

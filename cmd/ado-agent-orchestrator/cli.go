@@ -81,8 +81,8 @@ func run(args []string, out, log io.Writer) int {
 }
 
 func runUntil(ctx context.Context, args []string, o outputs) int {
-	exited := -1
-	parser, err := newParser(&commandLine{}, kong.Writers(o.out, o.log), kong.Exit(func(code int) { exited = code }),
+	exited, line := -1, &commandLine{}
+	parser, err := newParser(line, kong.Writers(o.out, o.log), kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(o.log, "ado-agent-orchestrator:", err)
@@ -98,6 +98,7 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 	}
 	if err == nil {
 		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), "ORG_")
+		o.warnings = append(o.warnings, ignoredByRun(parser.Model(), parsed.Selected(), line)...)
 		err, code = parsed.Run(o), exitFailure
 	}
 	if ended, ok := errors.AsType[exitError](err); ok {
@@ -108,6 +109,19 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 		return code
 	}
 	return 0
+}
+
+// ignoredByRun returns a warning for each variable that only serve takes, if the
+// command is run.
+func ignoredByRun(model, command *kong.Node, line *commandLine) []string {
+	commands := map[string]*kong.Node{}
+	for _, node := range model.Children {
+		commands[node.Name] = node
+	}
+	if command != commands["run"] && (command != commands["none"] || !line.None.standalone()) {
+		return nil
+	}
+	return setting.Ignored(commands["run"], commands["serve"], os.Environ())
 }
 
 // withCommand adds the command that is meant if there is none. kong could do that

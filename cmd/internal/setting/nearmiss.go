@@ -29,6 +29,24 @@ func NearMisses(command *kong.Node, environ []string, prefixes ...string) []stri
 	return warnings
 }
 
+// Ignored returns a warning for each variable of an environment that another command
+// takes and the command does not, unless it has the default.
+func Ignored(command, other *kong.Node, environ []string) []string {
+	var known, warnings []string
+	for _, flag := range command.Flags {
+		known = append(known, flag.Envs...)
+	}
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		ignored := func(flag *kong.Flag) bool { return slices.Contains(flag.Envs, name) && value != flag.Default }
+		if value != "" && !slices.Contains(known, name) && slices.ContainsFunc(other.Flags, ignored) {
+			warnings = append(warnings, fmt.Sprintf("the variable %s has no effect in %s; it is a setting of %s", name, command.Name, other.Name))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
 // nearest returns the known name that a name is likely to stand for or, if it has
 // one of the prefixes, the names with the same; "" if there is none.
 func nearest(name string, known, prefixes []string) string {

@@ -33,3 +33,34 @@ func TestNearMisses(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestIgnored(t *testing.T) {
+	parser, err := setting.New(&struct {
+		Serve struct {
+			URL     string `env:"ORG_URL"`
+			EndIdle bool   `env:"END_IDLE" default:"false"`
+			Stuck   string `env:"STUCK_AFTER" default:"15m"`
+			Address string `env:"GRPC_ADDR"`
+		} `cmd:""`
+		Run struct {
+			URL string `env:"ORG_URL"`
+		} `cmd:""`
+	}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := parser.Model().Children
+	got := setting.Ignored(commands[1], commands[0], []string{
+		"STUCK_AFTER=5m", "END_IDLE=true", "ORG_URL=https://dev.azure.com/contoso", "GRPC_ADDR=", "HOME=/",
+	})
+	want := []string{
+		"the variable END_IDLE has no effect in run; it is a setting of serve",
+		"the variable STUCK_AFTER has no effect in run; it is a setting of serve",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := setting.Ignored(commands[1], commands[0], []string{"END_IDLE=false", "STUCK_AFTER=15m"}); len(got) > 0 {
+		t.Errorf("of defaults: %q", got)
+	}
+}
