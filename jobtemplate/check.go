@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -86,12 +88,37 @@ func (s Settings) checkCapabilities(found *problems) {
 }
 
 func (s Settings) checkResources(found *problems) {
+	found.resources("resources.requests", s.Resources.Requests)
+	found.resources("resources.limits", s.Resources.Limits)
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Requests)) {
 		request := s.Resources.Requests[name]
 		if limit, ok := s.Resources.Limits[name]; ok && request.Cmp(limit) > 0 {
 			found.related("resources.requests["+string(name)+"]", "resources.limits", "%s must not be more than %s", &request, &limit)
 		}
 	}
+}
+
+// resources checks the names in a list: Kubernetes would refuse the Jobs, which
+// nobody sees in a ScaledJob.
+func (p *problems) resources(setting string, list corev1.ResourceList) {
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if !isResource(string(name)) {
+			p.setting(setting, "%q must be cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain such as nvidia.com/gpu", name)
+		}
+	}
+}
+
+// isResource reports whether containers can request a resource.
+func isResource(name string) bool {
+	switch corev1.ResourceName(name) {
+	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
+		return true
+	}
+	if size, ok := strings.CutPrefix(name, corev1.ResourceHugePagesPrefix); ok {
+		_, err := resource.ParseQuantity(size)
+		return err == nil
+	}
+	return strings.Contains(name, "/") && len(validation.IsQualifiedName(name)) == 0
 }
 
 func (s Scaling) check(found *problems) {

@@ -23,7 +23,10 @@ func TestRefusesSettings(t *testing.T) {
 		Capabilities:     map[string]string{"a b": "", "": "x", "ok": "1,2"},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")},
-			Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")},
+			Limits: corev1.ResourceList{
+				corev1.ResourceCPU: resource.MustParse("1"), "memroy": resource.MustParse("1Gi"), "hugepages-big": resource.MustParse("1Gi"),
+				"hugepages-2Mi": resource.MustParse("4Mi"), "nvidia.com/gpu": resource.MustParse("1"), "ephemeral-storage": resource.MustParse("1Gi"),
+			},
 		},
 		NodeSelector:   map[string]string{"/": "ok", "ok": "not ok"},
 		ServiceAccount: "Agents",
@@ -57,6 +60,8 @@ func TestRefusesSettings(t *testing.T) {
 		"pollingInterval: ",
 		"prefix: ",
 		"priority: ",
+		`resources.limits: "hugepages-big" must be cpu, memory`,
+		`resources.limits: "memroy" must be cpu, memory`,
 		"resources.requests[cpu], resources.limits: ",
 		"scalerAddress: ",
 		"serviceAccount: ",

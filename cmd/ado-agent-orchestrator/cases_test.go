@@ -36,6 +36,8 @@ func inProcess(t *testing.T, env []string, args ...string) (stdout, log string, 
 func TestFieldCases(t *testing.T) {
 	const project = "ORG_URL (--org-url): must be https://dev.azure.com/ORGANIZATION, without a project"
 	agents := []string{"ORG_PAT=s3cr3t", "AGENT_POOLS=linux", "JOB_IMAGE=i"}
+	broken := filepath.Join(t.TempDir(), "kubeconfig")
+	writeFile(t, broken, "clusters: [")
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -92,6 +94,8 @@ func TestFieldCases(t *testing.T) {
 		"a definition for another pool":    {append(agents, "JOB_DEFINITION_FILE="+definitionFor(t, "windows")), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[0].env[0]: AZP_POOL must be "linux"`},
 		"a namespace that is none":         {append(agents, "JOB_NAMESPACE=Ado_1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_NAMESPACE (--job-namespace): "Ado_1": a lowercase RFC 1123 label`},
 		"more requested than the limit":    {append(agents, "JOB_REQUESTS=cpu=2", "JOB_LIMITS=cpu=1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, "JOB_REQUESTS (--job-requests), JOB_LIMITS (--job-limits): 2 must not be more than 1"},
+		"an unknown resource":              {append(agents, "JOB_REQUESTS=memroy=2Gi"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_REQUESTS (--job-requests): "memroy" must be cpu, memory, ephemeral-storage`},
+		"a cluster file that is broken":    {append(agents, "KUBECONFIG="+broken), []string{"run", "--org-url=https://dev.azure.com/contoso"}, "agents require Kubernetes: KUBECONFIG " + broken + ": "},
 		"a cluster file that is not there": {agents, []string{"run", "--org-url=https://dev.azure.com/contoso"}, "agents require Kubernetes: KUBECONFIG names "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -199,7 +203,7 @@ func TestRememberedLongerThanStale(t *testing.T) {
 
 func TestUnknownCommandIsCorrected(t *testing.T) {
 	for typed, want := range map[string]string{
-		"serv": `unexpected argument serv, did you mean "serve"?`, "qery": `did you mean "query"?`, "ask": "unexpected argument ask",
+		"serv": `unexpected argument serv, did you mean "serve"?`, "qery": `did you mean "query"?`, "--gprc-addr=:1": `did you mean "--grpc-addr"?`, "ask": "unexpected argument ask",
 	} {
 		_, log, exit := inProcess(t, nil, typed)
 		if exit != exitUsage || !strings.Contains(log, want) {

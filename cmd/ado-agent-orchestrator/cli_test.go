@@ -63,6 +63,11 @@ func TestHelp(t *testing.T) {
 			t.Errorf("serve --help lacks %s", want)
 		}
 	}
+	for _, group := range settingGroups {
+		if _, rest, found := strings.Cut(stdout, "\n"+group.Title+"\n"); !found || !strings.HasPrefix(rest, "  ") {
+			t.Errorf("serve --help has no flags in the group %s", group.Title)
+		}
+	}
 }
 
 func TestVersion(t *testing.T) {

@@ -29,6 +29,8 @@ func TestRefused(t *testing.T) {
 		{of("capabilities: {'a,b': ''}"), []string{`agentPools[0].capabilities: "a,b" cannot be the name of a capability`}},
 		{of("name: Linux_1"), []string{`agentPools[0].name: "Linux_1" must consist of at most 51 lower case letters`}},
 		{of("resources: {limits: {memory: 1 Gi}}"), []string{`agentPools[0].resources.limits.memory: "1 Gi" must be a quantity such as 500m or 2Gi`}},
+		{of("resources: {requests: {memroy: 1Gi}}"), []string{`agentPools[0].resources.requests: "memroy" must be cpu, memory, ephemeral-storage`}},
+		{basis + "resources: {limits: {cpus: 1}}", []string{`resources.limits: "cpus" must be cpu, memory`}},
 		{of("shard: half"), []string{`agentPools[0].shard: "half" must be K/N, such as 1/2`}},
 		{of("dockerSocketPath: docker.sock"), []string{`agentPools[0].dockerSocketPath: "docker.sock" must be an absolute path`}},
 		{basis + "settings: {pollingDelay: 10}", []string{"'/settings/pollingDelay': minimum: got 10, want 100"}},
