@@ -110,8 +110,7 @@ func (p *problems) resources(setting string, list corev1.ResourceList) {
 
 // isResource reports whether containers can request a resource.
 func isResource(name string) bool {
-	switch corev1.ResourceName(name) {
-	case corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage:
+	if slices.Contains([]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}, corev1.ResourceName(name)) {
 		return true
 	}
 	if size, ok := strings.CutPrefix(name, corev1.ResourceHugePagesPrefix); ok {
