@@ -183,6 +183,32 @@ func TestStartupIsMeasured(t *testing.T) {
 	}
 }
 
+// TestStartupIsAPercentile has one agent of twenty take much longer to start than the
+// others, and five before them that are forgotten.
+func TestStartupIsAPercentile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWarmPool(t, false, map[string]string{"warm": "01:00-02:00 1"})
+		observe := func(starts ...time.Duration) {
+			for _, start := range starts {
+				w.run(w.create(), start, start)
+			}
+			w.poll()
+			for i := range w.jobs {
+				w.end(&w.jobs[i])
+			}
+			time.Sleep(5 * time.Second)
+			w.queue.last = &adoqueue.Snapshot{Pool: w.queue.last.Pool, RequestedAt: time.Now()}
+			w.poll()
+		}
+		observe(slices.Repeat([]time.Duration{9 * time.Minute}, 5)...)
+		observe(append(slices.Repeat([]time.Duration{20 * time.Second}, 18), 4*time.Minute, 8*time.Minute)...)
+		w.until("00:55:50")
+		w.want(0)
+		w.until("00:55:55") // four minutes and a polling interval before
+		w.want(1)
+	})
+}
+
 // TestShareOfBusyAgents has idle Jobs added while others run requests.
 func TestShareOfBusyAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
