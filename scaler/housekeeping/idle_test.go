@@ -115,14 +115,14 @@ func TestNewLeader(t *testing.T) {
 					w.queue(6 * time.Minute) // and those that come for the share stay idle
 				}
 				w.during(test.restart-2*time.Minute, nil)
-				before := len(w.deleted)
+				before := w.ended()
 				restarted := time.Now()
 				w.during(test.gone-test.restart, func() {
-					if n := len(w.deleted) - before; n > 0 && time.Since(restarted) < test.stay-test.restart {
+					if n := w.ended() - before; n > 0 && time.Since(restarted) < test.stay-test.restart {
 						t.Fatalf("%d idle agents were ended too soon", n)
 					}
 				})
-				if n := len(w.deleted) - before; n == 0 {
+				if w.ended() == before {
 					t.Error("no idle agent was ended")
 				}
 			})

@@ -94,6 +94,13 @@ func (w *warmWorld) Delete(_ context.Context, job fleet.Job) error {
 	return nil
 }
 
+// ended returns how many Jobs were deleted.
+func (w *warmWorld) ended() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.deleted)
+}
+
 // Protect keeps the PodDisruptionBudget of a ScaledJob.
 func (w *warmWorld) Protect(_ context.Context, scaledJob housekeeping.Member, evictable []string) error {
 	w.mu.Lock()
