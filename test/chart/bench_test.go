@@ -93,9 +93,11 @@ func (s *site) runDeployment(deployment *unstructured.Unstructured, env map[stri
 	pod.Name = scalerPod
 	container := &pod.Spec.Containers[0]
 	container.Image = bench.ScalerImage
-	container.Env = append(container.Env,
-		corev1.EnvVar{Name: "GRPC_ADDR", Value: s.grpc}, corev1.EnvVar{Name: "HTTP_ADDR", Value: s.http},
+	container.Env = append(container.Env, corev1.EnvVar{Name: "HTTP_ADDR", Value: s.http},
 		corev1.EnvVar{Name: "KUBECONFIG", Value: s.kubeconfig(pod.Spec.ServiceAccountName)})
+	if len(container.Ports) > 0 { // without KEDA there are none
+		container.Env = append(container.Env, corev1.EnvVar{Name: "GRPC_ADDR", Value: s.grpc})
+	}
 	for i := range container.Env {
 		if value, ok := env[container.Env[i].Name]; ok {
 			container.Env[i].Value = value
