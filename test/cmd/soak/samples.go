@@ -33,6 +33,14 @@ const (
 	files      = "process_open_fds"
 )
 
+// The scaler remembers finished jobs for explain, up to a number and at up to 30 MiB
+// for all of them. What they take is no growth, and is subtracted.
+const (
+	waits         = "ado_agent_orchestrator_job_wait_seconds_count"
+	maxRemembered = 10_000
+	rememberedJob = 30 << 20 / maxRemembered // bytes
+)
+
 // samples are the metrics of the scaler over time.
 type samples struct {
 	warmUp time.Duration // is left out: caches and the heap have to get to their size
@@ -48,15 +56,25 @@ func (s *samples) watch(ctx context.Context, scaler *bench.Scaler) error {
 		if err != nil {
 			return err
 		}
-		for name, value := range now {
-			s.values[name] = append(s.values[name], value)
-		}
+		s.add(now)
 		_ = bench.Sleep(ctx, sampleEvery)
 	}
 	return nil
 }
 
-// read reads the metrics that must not grow.
+// add adds a sample of all metrics.
+func (s *samples) add(now map[string]float64) {
+	remembered := min(now[waits], maxRemembered) * rememberedJob
+	for _, name := range []string{resident, heap, goroutines, files} {
+		value := now[name]
+		if name == resident || name == heap {
+			value -= remembered
+		}
+		s.values[name] = append(s.values[name], value)
+	}
+}
+
+// read reads the metrics that must not grow, and how many jobs are remembered.
 func read(ctx context.Context, addr string) (map[string]float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", http.NoBody)
 	if err != nil {
@@ -70,14 +88,17 @@ func read(ctx context.Context, addr string) (map[string]float64, error) {
 	values := map[string]float64{}
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		name, text, _ := strings.Cut(lines.Text(), " ")
-		if !slices.Contains([]string{resident, heap, goroutines, files}, name) {
+		name, _, _ = strings.Cut(name, "{") // a sum over all ScaledJobs
+		if !slices.Contains([]string{resident, heap, goroutines, files, waits}, name) {
 			continue
 		}
-		if values[name], err = strconv.ParseFloat(text, 64); err != nil {
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil {
 			return nil, fmt.Errorf("metric %s: %w", name, err)
 		}
+		values[name] += value
 	}
-	if len(values) != 4 {
+	if values[waits] += 0; len(values) != 5 { // there may be none yet
 		return nil, fmt.Errorf("the scaler has only the metrics %v", values)
 	}
 	return values, nil
@@ -99,7 +120,7 @@ func quartile(values []float64) float64 {
 // String shows both halves of each metric.
 func (s *samples) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d samples, the lower quartile of the first and of the second half:", len(s.values[resident]))
+	fmt.Fprintf(&b, "%d samples without what finished jobs are remembered by, the lower quartile of the first and of the second half:", len(s.values[resident]))
 	for _, name := range []string{resident, heap} {
 		first, second := s.halves(name)
 		fmt.Fprintf(&b, "\n%s: %.1f MiB, %.1f MiB, peak %.1f MiB", name, first/(1<<20), second/(1<<20), slices.Max(append(s.values[name], 0))/(1<<20))

@@ -39,3 +39,26 @@ func TestProblems(t *testing.T) {
 		})
 	}
 }
+
+// TestRememberedJobsAreNoGrowth has jobs remembered, up to as many as there may be, with
+// and without memory that is held besides.
+func TestRememberedJobsAreNoGrowth(t *testing.T) {
+	for name, c := range map[string]struct {
+		heldByEach float64
+		fails      bool
+	}{
+		"remembered":         {0, false},
+		"something else too": {2000, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &samples{values: map[string][]float64{}}
+			for jobs := float64(0); jobs < 2*maxRemembered; jobs += 20 {
+				memory := 40<<20 + min(jobs, maxRemembered)*rememberedJob + jobs*c.heldByEach
+				s.add(map[string]float64{resident: memory, heap: memory, goroutines: 100, files: 10, waits: jobs})
+			}
+			if err := s.problems(); (err != nil) != c.fails {
+				t.Errorf("got %v, want a problem: %v\n%v", err, c.fails, s)
+			}
+		})
+	}
+}
