@@ -183,7 +183,11 @@ func TestAgentPackageConfig(t *testing.T) {
 	third.wantExit(third.exit("config.sh", "remove", "--unattended", "--auth", "PAT", "--token", "adotest-pat"))(0, "Succeeded: Removing agent")
 	third.wantExit(third.exit("config.sh", "remove", "--unattended", "--auth", "PAT", "--token", "adotest-pat"))(0, "not configured")
 	d.wantExit(d.exit("config.sh", "remove", "--unattended", "--auth", "PAT", "--token", "adotest-pat"))(0, "does not exist")
-	d.wantExit(d.exit("env.sh"))(0, "")
+	env, _ := d.script("env.sh")
+	env.Dir = t.TempDir() // where it writes .env and .path, as the real one does
+	if err := env.Run(); err != nil {
+		t.Error(err)
+	}
 
 	d.env = []string{"PATH=" + os.Getenv("PATH")}
 	if os.Geteuid() == 0 {
