@@ -192,10 +192,10 @@ func TestExplainWatchSurvives(t *testing.T) {
 		answers []string // one after the other; "" is a failure
 		code    int
 	}{
-		"between":   {[]string{"", good(1), "", "", good(0)}, 0},
-		"at last":   {[]string{good(0), good(1), ""}, 3},
-		"recovered": {[]string{good(1), good(0), ""}, 0},
-		"always":    {[]string{"", ""}, 1},
+		"between":    {[]string{"", good(1), "", "", good(0)}, 0},
+		"in the end": {[]string{good(0), good(1), ""}, 3},
+		"recovered":  {[]string{good(1), good(0), ""}, 0},
+		"always":     {[]string{"", ""}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

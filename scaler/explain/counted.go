@@ -251,11 +251,11 @@ func (b *builder) countedRequest(p *poolBuilder, r *adoqueue.JobRequest, key pla
 	return made
 }
 
-// uncountedRequest explains a request that is in nobody's metric.
+// uncountedRequest explains a request that no metric counts.
 func (p *poolBuilder) uncountedRequest(r *adoqueue.JobRequest) *Broken {
 	return &Broken{
 		Step: StepCounted, Code: CodeNoScaledJob, Since: r.QueueTime,
-		Sentence: fmt.Sprintf("nobody who asks about pool %q counts a job with %s", p.pool.Name, demandsIn(p.shownDemands(r))),
+		Sentence: fmt.Sprintf("no trigger of pool %q counts a job with %s", p.pool.Name, demandsIn(p.shownDemands(r))),
 		Fix:      "add what its agents have to the capabilities of a trigger, or remove the demand from the pipeline",
 	}
 }

@@ -36,7 +36,7 @@ func (w *world) caller(name string, metadata map[string]string) plan.Key {
 	return key
 }
 
-// brief is a pool in short: why it is not exact, who asks, and its requests.
+// brief is a pool in short: why it is not exact, its callers, and its requests.
 func brief(p *explain.Pool) string {
 	var lines []string
 	if p.Broken != nil {
@@ -96,7 +96,7 @@ func TestWithoutKubernetes(t *testing.T) {
 		inexact := `the scaler does not watch Kubernetes, so the metrics for pool "Linux" count requests alone: nothing is known of Jobs, pods and agents`
 		r := w.wantPool(
 			inexact, "ado/build  owned 2",
-			`2 stopped  not known: queued done, counted broken, nobody who asks about pool "Linux" counts a job with the demand gpu`,
+			`2 stopped  not known: queued done, counted broken, no trigger of pool "Linux" counts a job with the demand gpu`,
 			"1 coming ado/build not known: queued done, "+unseen+"assigned next,",
 			"3 served ado/build not known: queued done, "+unseen+"assigned done, running done, finished next,")
 		if r.KubernetesInView || r.OK() || r.Summary != (explain.Summary{Stopped: 1, Coming: 1, Served: 1}) {
@@ -113,7 +113,7 @@ func TestWithoutKubernetes(t *testing.T) {
 		w.wantPool(`broken not-polled: KEDA has not asked about pool "Linux" since 00:00:00Z`, inexact, "ado/build  owned 2")
 		time.Sleep(time.Hour)
 		if r := w.explainer.Report(t.Context(), explain.Filter{}); len(r.Pools) != 0 {
-			t.Errorf("for ever: %+v", r.Pools)
+			t.Errorf("an hour after the last poll: %+v", r.Pools)
 		}
 	})
 }
@@ -144,7 +144,7 @@ func TestOtherCounts(t *testing.T) {
 	})
 }
 
-// TestScaledObjects shows who asks for a workload without Jobs.
+// TestScaledObjects shows the callers of a workload without Jobs.
 func TestScaledObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -9,7 +9,8 @@ import (
 const maxRest = time.Second
 
 // Turns lets one piece of work be done at a time, and pauses after each for as long as
-// it took: whatever callers ask for, it takes no more than half of one core.
+// it took, up to maxRest: whatever callers ask for, work of up to maxRest takes no more
+// than half of one core.
 type Turns struct {
 	turn chan time.Time // holds when the next may begin, while nobody works
 }

@@ -32,7 +32,7 @@ func (l *laborious) Report(context.Context, explain.Filter) explain.Report {
 }
 
 // TestFlood has readers ask for a different page each time, as fast as they are answered,
-// on two pages that share their turns. They take half of the time; who asks for a page
+// on two pages that share their turns. They take half of the time; a reader of a page
 // that was just made gets it without waiting for them.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
