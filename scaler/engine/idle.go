@@ -19,8 +19,8 @@ type IdleGroup struct {
 	Key          plan.Key
 	Organization adoqueue.OrganizationURL
 	Pool         adoqueue.Pool
-	// Level is that of the period now, and Changed is when the schedule changed it if
-	// that was in the last minute.
+	// Level is that of the period now, and Changed is when an edit changed it, or the
+	// schedule in the last minute, whichever was later.
 	Level   warm.Level
 	Changed time.Time
 	// Needed is how many waiting Jobs it takes: the idle ones, and one for each
@@ -94,8 +94,11 @@ func (m *member) counts() bool {
 	return m.group != nil && !m.gone && !m.unresolved && m.trigger != nil
 }
 
-// knowsIdle reports whether it is known how many idle agents a member keeps.
-func (m *member) knowsIdle() bool { return m.counts() && keepsIdle(m.trigger) }
+// knowsIdle reports whether it is known how many idle agents a member keeps. One that
+// has kept some before an edit keeps none now.
+func (m *member) knowsIdle() bool {
+	return m.counts() && (keepsIdle(m.trigger) || !m.levelChanged.IsZero())
+}
 
 // recent returns the decision about a pool from a snapshot that did not fail.
 func (e *Engine) recent(ctx context.Context, ref poolRef, of adoqueue.PoolRef, maxAge time.Duration) (*Decision, *pool, error) {
@@ -130,8 +133,12 @@ func (e *Engine) groupsOf(p *pool, d *Decision, wanted func(*member) bool) []Idl
 		}
 		has := d.Plan.Groups[key]
 		settings := idleSettings(m.trigger, 0)
+		changed := settings.LastChange(d.MadeAt.Add(-time.Minute), d.MadeAt)
+		if m.levelChanged.After(changed) {
+			changed = m.levelChanged
+		}
 		groups = append(groups, IdleGroup{
-			Key: key, Organization: p.organization.url, Pool: d.Snapshot.Pool, Level: settings.Level(d.MadeAt), Changed: settings.LastChange(d.MadeAt.Add(-time.Minute), d.MadeAt),
+			Key: key, Organization: p.organization.url, Pool: d.Snapshot.Pool, Level: settings.Level(d.MadeAt), Changed: changed,
 			Needed: has.Idle + taken[key], Spare: has.Unfinished - m.group.MinReplicas, Waiting: e.idleJobs(d, key),
 		})
 	}

@@ -40,7 +40,9 @@ type member struct {
 	gone bool
 	// since is when the ScaledJob or its trigger became as it is.
 	since time.Time
-	polls *polls
+	// levelChanged is when an edit last changed how many idle agents it keeps.
+	levelChanged time.Time
+	polls        *polls
 }
 
 // poolRef is a pool as triggers name it.
@@ -172,6 +174,9 @@ func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 		return m // reported when KEDA asks
 	}
 	m.trigger = t
+	if old != nil {
+		m.levelChanged = levelChanged(old, t, m.since)
+	}
 	if m.unresolved {
 		return m
 	}

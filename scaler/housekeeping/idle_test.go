@@ -130,6 +130,34 @@ func TestNewLeader(t *testing.T) {
 	}
 }
 
+// TestEditedAtOnce has a ScaledJob edited right after its first Jobs came, between two
+// reconciliations: its agents leave as after any other edit.
+func TestEditedAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		edited map[string]string
+		want   int
+	}{
+		"fewer": {map[string]string{"minIdle": "1"}, 4},
+		"none":  {nil, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWarmWorld(t, map[string]string{"minIdle": "5"})
+				defer w.ado.Close()
+				seconds := 0
+				w.during(time.Minute, func() {
+					if seconds++; seconds == 4 {
+						w.ask(test.edited)
+					}
+				})
+				if n := w.ended(); w.created != 5 || n != test.want {
+					t.Errorf("%d of %d agents were ended, want %d of 5", n, w.created, test.want)
+				}
+			})
+		})
+	}
+}
+
 // TestHundredPeriods has more than a hundred changes of the period, jobs that come
 // at random and a scaler that restarts now and then. No job is lost, and no agent
 // is killed with a job.

@@ -101,7 +101,7 @@ func (d *disruption) try(t *testing.T, b *bench.Bench) {
 	if d.protect == annotated {
 		job.PodAnnotations = protecting
 	}
-	s.deploy(job)
+	s.deployWarm(job)
 	switch d.protect {
 	case budgeted:
 		s.addBudget()
