@@ -24,11 +24,11 @@ const linux, windows = "agent-job-linux", "agent-job-windows"
 
 func TestApply(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
-	run := func(namespace string, test func(*site)) {
-		t.Run(namespace, func(t *testing.T) { test(newSite(t, plane.Config(), namespace)) })
+	run := func(namespace string, test func(*env)) {
+		t.Run(namespace, func(t *testing.T) { test(newEnv(t, plane.Config(), namespace)) })
 	}
 	// The API server describes the fields of a new CRD a moment after it serves it.
-	run("described", func(s *site) {
+	run("described", func(s *env) {
 		s.eventually("ScaledJobs are described", func(context.Context) bool { return s.apply(s.options("linux")) == nil })
 	})
 	run("twice", twice)
@@ -42,7 +42,7 @@ func TestApply(t *testing.T) {
 }
 
 // twice applies again and again what is there.
-func twice(s *site) {
+func twice(s *env) {
 	options := s.options("linux", "windows")
 	s.mustApply(options)
 	before := s.versions()
@@ -96,7 +96,7 @@ func twice(s *site) {
 }
 
 // conflicting has fields that are wanted otherwise by others.
-func conflicting(s *site) {
+func conflicting(s *env) {
 	options := s.options("linux", "windows")
 	s.mustApply(options)
 	s.patch("kubectl-edit", `{"spec": {"maxReplicaCount": 3}}`)
@@ -141,7 +141,7 @@ func conflicting(s *site) {
 	}
 }
 
-func maxReplicas(s *site, name string) int64 {
+func maxReplicas(s *env, name string) int64 {
 	s.t.Helper()
 	n, _, err := unstructured.NestedInt64(s.get(name).Object, "spec", "maxReplicaCount")
 	if err != nil {
@@ -151,7 +151,7 @@ func maxReplicas(s *site, name string) int64 {
 }
 
 // secretOfOthers has a Secret of the same name that is a user's.
-func secretOfOthers(s *site) {
+func secretOfOthers(s *env) {
 	options := s.options("linux")
 	s.mustApply(options)
 	if _, err := s.kube.CoreV1().Secrets(s.namespace).Patch(s.t.Context(), "azure-devops", "application/merge-patch+json",
@@ -169,7 +169,7 @@ func secretOfOthers(s *site) {
 
 // deleting applies a ScaledJob that is on its way out, as of a pool that was
 // taken out of the list and put back.
-func deleting(s *site) {
+func deleting(s *env) {
 	options := s.options("linux")
 	s.mustApply(options)
 	s.patch("test", `{"metadata": {"finalizers": ["example.com/held"]}}`)
@@ -185,7 +185,7 @@ func deleting(s *site) {
 }
 
 // fewRights applies as a user who may do no more than has to be.
-func fewRights(s *site) {
+func fewRights(s *env) {
 	s.mustApply(s.options()) // makes the namespace
 	s.allow("applier",
 		rbacv1.PolicyRule{APIGroups: []string{"keda.sh"}, Resources: []string{"scaledjobs"}, Verbs: []string{"create", "patch", "list", "delete"}},
@@ -197,7 +197,7 @@ func fewRights(s *site) {
 }
 
 // noRights applies as somebody who may do nothing, to a namespace that exists.
-func noRights(s *site) {
+func noRights(s *env) {
 	s.mustApply(s.options("linux"))
 	s.config.Impersonate.UserName = "nobody"
 	err := s.apply(s.options("linux"))
@@ -209,7 +209,7 @@ func noRights(s *site) {
 }
 
 // noNamespace may see that the namespace is missing, but not make it.
-func noNamespace(s *site) {
+func noNamespace(s *env) {
 	s.allow("viewer", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}})
 	options := s.options("linux")
 	options.CreateNamespace = false
@@ -225,7 +225,7 @@ func noNamespace(s *site) {
 }
 
 // valid asks the API server whether it would take all kinds of what is made.
-func valid(s *site) {
+func valid(s *env) {
 	s.mustApply(s.options())
 	// A bare Job's pod is held to the restricted standard by the namespace.
 	restricted := `{"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}`
@@ -267,7 +267,7 @@ func valid(s *site) {
 // TestWithoutKEDA applies to a cluster that does not know ScaledJobs.
 func TestWithoutKEDA(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
-	s := newSite(t, plane.Config(), "no-crd")
+	s := newEnv(t, plane.Config(), "no-crd")
 	crds := s.dynamic.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
 	if err := crds.Delete(t.Context(), "scaledjobs.keda.sh", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

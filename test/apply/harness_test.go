@@ -29,8 +29,8 @@ const (
 	token         = "the-token-of-the-agents"
 )
 
-// site is one namespace on an API server.
-type site struct {
+// env is one namespace on an API server.
+type env struct {
 	t         *testing.T
 	config    *rest.Config
 	kube      kubernetes.Interface
@@ -39,7 +39,7 @@ type site struct {
 }
 
 // newSite does not make the namespace.
-func newSite(t *testing.T, config *rest.Config, namespace string) *site {
+func newEnv(t *testing.T, config *rest.Config, namespace string) *env {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -49,10 +49,10 @@ func newSite(t *testing.T, config *rest.Config, namespace string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &site{t: t, config: config, kube: kube, dynamic: custom, namespace: namespace}
+	return &env{t: t, config: config, kube: kube, dynamic: custom, namespace: namespace}
 }
 
-func (s *site) settings(pool string) jobtemplate.Settings {
+func (s *env) settings(pool string) jobtemplate.Settings {
 	return jobtemplate.Settings{
 		OrganizationURL: "https://dev.azure.com/contoso", Pool: pool, Namespace: s.namespace, Image: "agent",
 		Token:   jobtemplate.SecretKey{Name: "azure-devops", Key: "token"},
@@ -60,7 +60,7 @@ func (s *site) settings(pool string) jobtemplate.Settings {
 	}
 }
 
-func (s *site) scaledJob(settings jobtemplate.Settings) *kedav1alpha1.ScaledJob {
+func (s *env) scaledJob(settings jobtemplate.Settings) *kedav1alpha1.ScaledJob {
 	s.t.Helper()
 	scaledJob, err := jobtemplate.ScaledJob(settings)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *site) scaledJob(settings jobtemplate.Settings) *kedav1alpha1.ScaledJob 
 	return scaledJob
 }
 
-func (s *site) options(pools ...string) apply.Options {
+func (s *env) options(pools ...string) apply.Options {
 	s.t.Helper()
 	options := apply.Options{
 		Namespace: s.namespace, CreateNamespace: true,
@@ -83,7 +83,7 @@ func (s *site) options(pools ...string) apply.Options {
 }
 
 // apply applies with a separate Applier, as after a restart.
-func (s *site) apply(options apply.Options) error {
+func (s *env) apply(options apply.Options) error {
 	s.t.Helper()
 	applier, err := apply.New(s.config, options)
 	if err != nil {
@@ -92,18 +92,18 @@ func (s *site) apply(options apply.Options) error {
 	return applier.Apply(s.t.Context())
 }
 
-func (s *site) mustApply(options apply.Options) {
+func (s *env) mustApply(options apply.Options) {
 	s.t.Helper()
 	if err := s.apply(options); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *site) scaledJobs() dynamic.ResourceInterface {
+func (s *env) scaledJobs() dynamic.ResourceInterface {
 	return s.dynamic.Resource(workload.ScaledJobs).Namespace(s.namespace)
 }
 
-func (s *site) get(name string) *unstructured.Unstructured {
+func (s *env) get(name string) *unstructured.Unstructured {
 	s.t.Helper()
 	object, err := s.scaledJobs().Get(s.t.Context(), name, metav1.GetOptions{})
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *site) get(name string) *unstructured.Unstructured {
 }
 
 // allow grants a user rights, on namespaces in the cluster, else in this one.
-func (s *site) allow(user string, rules ...rbacv1.PolicyRule) {
+func (s *env) allow(user string, rules ...rbacv1.PolicyRule) {
 	s.t.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}
 	if _, err := s.kube.RbacV1().ClusterRoles().Create(s.t.Context(), role, metav1.CreateOptions{}); err != nil {
@@ -136,7 +136,7 @@ func (s *site) allow(user string, rules ...rbacv1.PolicyRule) {
 }
 
 // patch changes the ScaledJob of the pool linux as another field manager does.
-func (s *site) patch(manager, patch string) {
+func (s *env) patch(manager, patch string) {
 	s.t.Helper()
 	if _, err := s.scaledJobs().Patch(s.t.Context(), linux, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager}); err != nil {
 		s.t.Fatal(err)
@@ -144,7 +144,7 @@ func (s *site) patch(manager, patch string) {
 }
 
 // versions are the resource versions of all that is applied, by name.
-func (s *site) versions() map[string]string {
+func (s *env) versions() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
 	namespace, err := s.kube.CoreV1().Namespaces().Get(s.t.Context(), s.namespace, metav1.GetOptions{})
@@ -164,7 +164,7 @@ func (s *site) versions() map[string]string {
 	return all
 }
 
-func (s *site) secret() *corev1.Secret {
+func (s *env) secret() *corev1.Secret {
 	s.t.Helper()
 	secret, err := s.kube.CoreV1().Secrets(s.namespace).Get(s.t.Context(), "azure-devops", metav1.GetOptions{})
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *site) secret() *corev1.Secret {
 }
 
 // startJob makes a Job of a ScaledJob, as KEDA does.
-func (s *site) startJob(scaledJob *unstructured.Unstructured) *batchv1.Job {
+func (s *env) startJob(scaledJob *unstructured.Unstructured) *batchv1.Job {
 	s.t.Helper()
 	data, err := json.Marshal(scaledJob)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *site) startJob(scaledJob *unstructured.Unstructured) *batchv1.Job {
 }
 
 // eventually waits until a condition holds.
-func (s *site) eventually(what string, holds func(context.Context) bool) {
+func (s *env) eventually(what string, holds func(context.Context) bool) {
 	s.t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

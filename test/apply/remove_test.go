@@ -21,7 +21,7 @@ const finalizer = "finalizer.keda.sh"
 // KEDA's operator at work.
 func TestRemove(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{})
-	s := newSite(t, plane.Config(), "remove")
+	s := newEnv(t, plane.Config(), "remove")
 	both := s.options("linux", "windows")
 	s.mustApply(both)
 	for _, name := range []string{linux, windows} {
@@ -62,7 +62,7 @@ func TestRemove(t *testing.T) {
 
 // orphaned wants a Job to be there, owned by nobody, after the garbage collector
 // has had its time: it has by the time that it collects something else.
-func (s *site) orphaned(name string) {
+func (s *env) orphaned(name string) {
 	s.t.Helper()
 	control := s.startJob(s.get(linux))
 	if err := s.scaledJobs().Delete(s.t.Context(), linux, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}); err != nil {
@@ -80,7 +80,7 @@ func (s *site) orphaned(name string) {
 }
 
 // foreign makes a ScaledJob that looks like ours, but is not.
-func (s *site) foreign(name, manager, address string) {
+func (s *env) foreign(name, manager, address string) {
 	s.t.Helper()
 	settings := s.settings(name)
 	settings.Scaling.ScalerAddress = address

@@ -116,7 +116,7 @@ func TestVersions(t *testing.T) {
 					t.Fatal(err)
 				}
 				namespace := "keda-" + strings.ReplaceAll(version, ".", "-") + "-" + kind
-				s := newSite(t, plane.Config(), namespace)
+				s := newEnv(t, plane.Config(), namespace)
 				_, schema := schemaOf(t, folder)
 				s.appliesAll(schema)
 				s.takesRendered(version)
@@ -127,7 +127,7 @@ func TestVersions(t *testing.T) {
 
 // appliesAll applies ScaledJobs with many fields, and wants the cluster to have
 // each of those that its schema has, and the others to be reported.
-func (s *site) appliesAll(schema map[string]any) {
+func (s *env) appliesAll(schema map[string]any) {
 	s.t.Helper()
 	core, logs := observer.New(zapcore.WarnLevel)
 	options := s.options("linux")
@@ -183,7 +183,7 @@ func contains(t *testing.T, path string, want, got any) {
 }
 
 // takesRendered tries what render prints for a version.
-func (s *site) takesRendered(version string) {
+func (s *env) takesRendered(version string) {
 	s.t.Helper()
 	fields, err := jobtemplate.FieldsOf(version)
 	if err != nil {
@@ -212,7 +212,7 @@ func (s *site) takesRendered(version string) {
 }
 
 // rich has fields of all versions.
-func (s *site) rich() jobtemplate.Settings {
+func (s *env) rich() jobtemplate.Settings {
 	s.t.Helper()
 	definition, err := jobtemplate.ReadDefinition("rich", []byte(`
 apiVersion: batch/v1

@@ -253,7 +253,7 @@ func badMetadata(object *unstructured.Unstructured, into any) field.ErrorList {
 
 // anyValue tries on a cluster what the chart renders for the first accepted trial of
 // each value that changes something.
-func (c *cluster) anyValue() {
+func (c *apiServer) anyValue() {
 	c.namespace("ado")
 	known := map[string]bool{}
 	for _, object := range render(c.t, everything(c.t, "", nil)) {

@@ -23,7 +23,7 @@ func TestFieldsFile(t *testing.T) {
 // from it.
 func TestOnEveryKEDA(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
-	newCluster(t, plane.Config()).namespace("ado")
+	newAPIServer(t, plane.Config()).namespace("ado")
 	for _, version := range components.KEDAVersions() {
 		crds, err := components.KEDACRDs(t.Context(), version)
 		if err != nil {
@@ -34,7 +34,7 @@ func TestOnEveryKEDA(t *testing.T) {
 				if err := plane.ReplaceCRDs(t.Context(), folder); err != nil {
 					t.Fatal(err)
 				}
-				c := newCluster(t, plane.Config())
+				c := newAPIServer(t, plane.Config())
 				c.taken(objects(t, read(t, manifestsDir+"minimal.yaml")))
 				for _, values := range examples(t) {
 					// Without a cluster to look into, the version has to be given.
@@ -51,7 +51,7 @@ func TestOnEveryKEDA(t *testing.T) {
 }
 
 // render renders values as helm install does, which looks into the cluster.
-func (c *cluster) render(values map[string]any) []*unstructured.Unstructured {
+func (c *apiServer) render(values map[string]any) []*unstructured.Unstructured {
 	c.t.Helper()
 	loaded := load(c.t)
 	all, err := util.ToRenderValues(loaded, values, release, capabilities())
@@ -66,7 +66,7 @@ func (c *cluster) render(values map[string]any) []*unstructured.Unstructured {
 }
 
 // taken asks the API server whether it takes KEDA's objects, with all fields.
-func (c *cluster) taken(list []*unstructured.Unstructured) {
+func (c *apiServer) taken(list []*unstructured.Unstructured) {
 	c.t.Helper()
 	ofKEDA := slices.DeleteFunc(slices.Clone(list), func(o *unstructured.Unstructured) bool {
 		return o.GroupVersionKind().Group != "keda.sh"
@@ -83,7 +83,7 @@ func (c *cluster) taken(list []*unstructured.Unstructured) {
 
 // keepsWhatItCan wants pods to have labels and annotations where KEDA's CRD has
 // them, whatever others of that version have.
-func (c *cluster) keepsWhatItCan(annotated bool, list []*unstructured.Unstructured) {
+func (c *apiServer) keepsWhatItCan(annotated bool, list []*unstructured.Unstructured) {
 	c.t.Helper()
 	for _, scaledJob := range ofKind(list, "ScaledJob") {
 		annotations, found, err := unstructured.NestedStringMap(scaledJob.Object, "spec", "jobTargetRef", "template", "metadata", "annotations")

@@ -10,7 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
 
@@ -53,7 +53,7 @@ func TestManifest(t *testing.T) {
 }
 
 // older runs the older orchestrator's Deployment with its rights.
-func older(s *site) {
+func older(s *env) {
 	list := objects(s.t, read(s.t, manifestsDir+"older.yaml"))
 	for _, object := range list {
 		if object.GetKind() == "Namespace" {
@@ -70,15 +70,15 @@ func older(s *site) {
 	}
 	// As its comment says.
 	secret := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "stringData": map[string]any{"pat": bench.AgentsPAT},
+		"apiVersion": "v1", "kind": "Secret", "stringData": map[string]any{"pat": cluster.AgentsPAT},
 	}}
 	secret.SetNamespace(s.Namespace)
 	secret.SetName("azure-devops")
 	s.put(secret)
 	s.runDeployment(ofKind(list, "Deployment")[0], map[string]string{
-		"ORG_URL": s.Azure.URL(), "AGENT_POOLS": bench.Pool, "JOB_IMAGE": bench.AgentImage, "JOB_NAMESPACE": s.Namespace,
+		"ORG_URL": s.Azure.URL(), "AGENT_POOLS": cluster.Pool, "JOB_IMAGE": cluster.AgentImage, "JOB_NAMESPACE": s.Namespace,
 	})
-	s.done(s.queue(bench.Pool, 2, time.Second))
+	s.done(s.queue(cluster.Pool, 2, time.Second))
 	if n := len(s.jobs()); n != 2 {
 		s.t.Errorf("%d Jobs for 2 requests", n)
 	}

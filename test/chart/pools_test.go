@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // emptyPool has no agents at first, not even a placeholder.
@@ -23,7 +23,7 @@ const emptyPool = "empty"
 
 // installed is a release of the chart.
 type installed struct {
-	*site
+	*env
 	values  map[string]any
 	objects []*unstructured.Unstructured
 	testPod *unstructured.Unstructured
@@ -31,8 +31,8 @@ type installed struct {
 
 // asInREADME installs the chart as the README says, and besides with
 // certificates that the chart makes.
-func asInREADME(s *site) {
-	i := &installed{site: s}
+func asInREADME(s *env) {
+	i := &installed{env: s}
 	i.fromREADME()
 	i.install(false)
 	i.runDeployment(ofKind(i.objects, "Deployment")[0], nil)
@@ -54,7 +54,7 @@ func asInREADME(s *site) {
 	i.quiet()
 }
 
-// fromREADME takes the values of the README, with what a bench needs.
+// fromREADME takes the values of the README, with what a cluster of tests needs.
 func (i *installed) fromREADME() {
 	i.t.Helper()
 	readme := followed(i.t)
@@ -64,14 +64,14 @@ func (i *installed) fromREADME() {
 		i.t.Fatalf("the README makes Secret %s with %s, and installs %v", readme.secret, readme.key, i.values)
 	}
 	i.Azure.AddPool(adotest.Pool{Name: emptyPool})
-	if err := i.CreateSecret(i.t.Context(), "of-the-readme", map[string]string{readme.key: bench.AgentsPAT}); err != nil {
+	if err := i.CreateSecret(i.t.Context(), "of-the-readme", map[string]string{readme.key: cluster.AgentsPAT}); err != nil {
 		i.t.Fatal(err)
 	}
 	organization["url"], organization["existingSecret"] = i.Azure.URL(), "of-the-readme"
 	i.values["scalerAddress"] = i.grpc
 	i.values["tls"] = map[string]any{"mode": "generate"}
 	i.values["settings"] = map[string]any{"pollingDelay": 100}
-	i.values["agents"] = map[string]any{"image": bench.AgentImage, "pollingInterval": 1}
+	i.values["agents"] = map[string]any{"image": cluster.AgentImage, "pollingInterval": 1}
 	i.pool()["pool"] = emptyPool
 }
 
@@ -111,7 +111,7 @@ func (i *installed) install(upgrade bool) {
 func (i *installed) answersItsTest() {
 	i.t.Helper()
 	pod := typedAs(i.t, i.testPod, &corev1.Pod{})
-	pod.Spec.Containers[0].Image = bench.ScalerImage
+	pod.Spec.Containers[0].Image = cluster.ScalerImage
 	pods := i.Kube.CoreV1().Pods(i.Namespace)
 	if _, err := pods.Create(i.t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		i.t.Fatal(err)

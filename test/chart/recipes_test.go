@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -60,13 +60,13 @@ func TestRecipes(t *testing.T) {
 // runsRecipes has Kubernetes run the Jobs of the recipes, whose containers are
 // stand-ins: the daemon runs beside the agent and ends after it, and so does the
 // Job.
-func runsRecipes(t *testing.T, b *bench.Bench) {
+func runsRecipes(t *testing.T, c *cluster.Cluster) {
 	for name, spec := range recipes(t) {
 		t.Run(name, func(t *testing.T) {
 			up := make(chan struct{})     // closed when the daemon runs
 			ended := make(chan string, 2) // containers, as they end
 			serve := sync.OnceFunc(func() { close(up) })
-			made, err := b.NewSite(t.Context(), bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan {
+			made, err := c.NewEnv(t.Context(), cluster.EnvOptions{Plan: func(*corev1.Pod) controlplane.Plan {
 				return controlplane.Plan{Run: func(ctx context.Context, c controlplane.Container) int {
 					var waited <-chan struct{} = up
 					if c.Name != "agent" {
@@ -87,7 +87,7 @@ func runsRecipes(t *testing.T, b *bench.Bench) {
 			if _, err := jobs.Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			newCluster(t, b.Plane.Config()).eventually(func(ctx context.Context) string {
+			newAPIServer(t, c.Plane.Config()).eventually(func(ctx context.Context) string {
 				got, err := jobs.Get(ctx, job.Name, metav1.GetOptions{})
 				if err != nil || got.Status.Succeeded != 1 {
 					return fmt.Sprintf("the Job has not ended: %v, %+v", err, got.Status)

@@ -45,7 +45,7 @@ organizations:
 
 // restartsByAuthorities changes the ConfigMap of certificate authorities, which the
 // scaler reads at its start.
-func (c *cluster) restartsByAuthorities() {
+func (c *apiServer) restartsByAuthorities() {
 	configMaps := c.kube.CoreV1().ConfigMaps("ado")
 	authorities := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "company-ca"}, Data: map[string]string{"ca.crt": "a", "other": "a"}}
 	if _, err := configMaps.Create(c.t.Context(), authorities, metav1.CreateOptions{}); err != nil {

@@ -58,7 +58,7 @@ var rights = []rightsCase{
 }
 
 // rights applies the chart's roles and asks what they amount to.
-func (c *cluster) rights(test rightsCase) {
+func (c *apiServer) rights(test rightsCase) {
 	values := parse(c.t, basis+test.values+"\nfullnameOverride: scaler-"+test.name)
 	list := render(c.t, values)
 	for _, kind := range []string{"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"} {
@@ -80,13 +80,13 @@ func (c *cluster) rights(test rightsCase) {
 
 // rightsOf lists what a service account of namespace ado may do, beyond what
 // anybody may.
-func (c *cluster) rightsOf(ctx context.Context, account, namespace string) []string {
+func (c *apiServer) rightsOf(ctx context.Context, account, namespace string) []string {
 	c.t.Helper()
 	anybody := c.review(ctx, "nobody", namespace)
 	return slices.DeleteFunc(c.review(ctx, account, namespace), func(right string) bool { return slices.Contains(anybody, right) })
 }
 
-func (c *cluster) review(ctx context.Context, account, namespace string) (list []string) {
+func (c *apiServer) review(ctx context.Context, account, namespace string) (list []string) {
 	c.t.Helper()
 	config := rest.CopyConfig(c.config)
 	config.Impersonate = rest.ImpersonationConfig{

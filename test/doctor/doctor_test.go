@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -158,7 +158,7 @@ func (p *patient) scaledJobFaults() []fault {
 		}
 	}
 	secrets := p.Kube.CoreV1().Secrets(p.Namespace)
-	token := map[string]string{"token": bench.AgentsPAT}
+	token := map[string]string{"token": cluster.AgentsPAT}
 	without := func() { p.must(secrets.Delete(p.t.Context(), workload.TokenSecret, metav1.DeleteOptions{})) }
 	return []fault{
 		{

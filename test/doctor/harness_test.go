@@ -29,7 +29,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -42,11 +42,11 @@ const (
 
 // patient is an installation that doctor looks at.
 type patient struct {
-	*bench.Site
+	*cluster.Env
 	t       *testing.T
 	program string
 	dir     string
-	scaler  *bench.Scaler
+	scaler  *cluster.Scaler
 	log     bytes.Buffer
 	// env is that of serve and doctor.
 	env map[string]string
@@ -56,25 +56,25 @@ type patient struct {
 // started.
 func newPatient(t *testing.T, plane *controlplane.ControlPlane) *patient {
 	t.Helper()
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bench.New(t.Context(), plane, programs)
+	c, err := cluster.New(t.Context(), plane, programs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := b.NewSite(t.Context(), bench.SiteOptions{})
+	env, err := c.NewEnv(t.Context(), cluster.EnvOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = site.Close() })
-	p := &patient{Site: site, t: t, program: programs.Scaler, dir: t.TempDir()}
-	p.Azure.AllowPAT(bench.ScalerPAT, adotest.ScopeManage)
+	t.Cleanup(func() { _ = env.Close() })
+	p := &patient{Env: env, t: t, program: programs.Scaler, dir: t.TempDir()}
+	p.Azure.AllowPAT(cluster.ScalerPAT, adotest.ScopeManage)
 	address := freeAddress(t)
 	certificate, key := selfSigned(t, "127.0.0.1", time.Now().Add(365*24*time.Hour))
 	p.env = map[string]string{
-		"ORG_URL": p.Azure.URL(), "ORG_PAT_FILE": p.file("pat", bench.ScalerPAT), "KUBECONFIG": plane.Kubeconfig(), "KUBE": "on",
+		"ORG_URL": p.Azure.URL(), "ORG_PAT_FILE": p.file("pat", cluster.ScalerPAT), "KUBECONFIG": plane.Kubeconfig(), "KUBE": "on",
 		"GRPC_ADDR": address, "SCALER_ADDRESS": address, "HTTP_ADDR": freeAddress(t), "POLLING_DELAY": "100",
 		"TLS_CERT_FILE": p.file("tls.crt", certificate), "TLS_KEY_FILE": p.file("tls.key", key),
 		"PLACEHOLDERS": "true", "HOUSEKEEPING_OWNER": "doctor",
@@ -99,7 +99,7 @@ func (p *patient) must(err error) {
 func (p *patient) scaledJob() workload.ScaledJob {
 	return workload.ScaledJob{
 		Namespace: p.Namespace, Name: "build", ScalerAddress: p.env["SCALER_ADDRESS"],
-		OrganizationURL: p.Azure.URL(), Pool: bench.Pool, Authentication: authentication,
+		OrganizationURL: p.Azure.URL(), Pool: cluster.Pool, Authentication: authentication,
 	}
 }
 
@@ -129,7 +129,7 @@ func (p *patient) operator(image string, ready int32) {
 func (p *patient) start() {
 	p.t.Helper()
 	var err error
-	p.scaler, err = bench.StartScaler(p.program, environ(p.env), &p.log)
+	p.scaler, err = cluster.StartScaler(p.program, environ(p.env), &p.log)
 	p.must(err)
 	p.t.Cleanup(func() { _ = p.scaler.Stop() })
 }
@@ -163,7 +163,7 @@ func (p *patient) examine(changed map[string]string) (r report, exit int) {
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, _ := command.Output()
-	if strings.Contains(string(out)+stderr.String(), bench.ScalerPAT) {
+	if strings.Contains(string(out)+stderr.String(), cluster.ScalerPAT) {
 		p.t.Errorf("a token shows in %s%s", out, stderr.Bytes())
 	}
 	if err := json.Unmarshal(out, &r); err != nil {

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -89,7 +89,7 @@ func freeAddress(t *testing.T) string {
 func (w *walk) programs() string {
 	w.t.Helper()
 	bin := w.t.TempDir()
-	_, err := bench.Build(w.t.Context(), bin)
+	_, err := cluster.Build(w.t.Context(), bin)
 	must(w.t, err)
 	self, err := os.Executable()
 	must(w.t, err)
@@ -145,7 +145,7 @@ func (w *walk) copyDeploy() {
 }
 
 // images are those of our programs that documents, manifests and the chart name.
-func (w *walk) images(p bench.Programs) map[string][]string {
+func (w *walk) images(p cluster.Programs) map[string][]string {
 	w.t.Helper()
 	entrypoints := map[string][]string{}
 	ours := p.Entrypoints()
@@ -156,9 +156,9 @@ func (w *walk) images(p bench.Programs) map[string][]string {
 		for _, path := range paths {
 			content, _ := os.ReadFile(path) // a folder has none
 			for _, match := range image.FindAllStringSubmatch(string(content), -1) {
-				entrypoints[match[0]] = ours[bench.AgentImage]
+				entrypoints[match[0]] = ours[cluster.AgentImage]
 				if match[2] == "ado-agent-orchestrator" {
-					entrypoints[match[0]] = ours[bench.ScalerImage]
+					entrypoints[match[0]] = ours[cluster.ScalerImage]
 				}
 			}
 		}
@@ -171,7 +171,7 @@ func (w *walk) images(p bench.Programs) map[string][]string {
 func (w *walk) startNode(bin string) {
 	w.t.Helper()
 	kubeconfig := filepath.Join(w.t.TempDir(), "kubeconfig")
-	p := bench.Programs{Scaler: filepath.Join(bin, "ado-agent-orchestrator"), Agent: filepath.Join(bin, "ado-agent")}
+	p := cluster.Programs{Scaler: filepath.Join(bin, "ado-agent-orchestrator"), Agent: filepath.Join(bin, "ado-agent")}
 	controlplane.KubeletForTest(w.t, w.plane, controlplane.KubeletOptions{
 		Entrypoints: w.images(p), Serve: true, Ports: map[int32]string{9090: w.grpc, 8080: w.http},
 		Env: []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "GRPC_ADDR=" + w.grpc, "HTTP_ADDR=" + w.http, "KUBECONFIG=" + kubeconfig, "KUBERNETES_SERVICE_HOST=127.0.0.1"},

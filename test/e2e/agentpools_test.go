@@ -12,17 +12,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
 // agentPools runs the program with the older orchestrator's environment and a KEDA:
 // it makes the ScaledJobs itself. Then a pool leaves the list while a job runs
 // in it.
-func agentPools(t *testing.T, b *bench.Bench) {
-	s, env := newPools(t, b)
+func agentPools(t *testing.T, c *cluster.Cluster) {
+	s, env := newPools(t, c)
 	address := freeAddress(t)
-	env = append(env, "KUBE=on", "KUBECONFIG="+b.Plane.Kubeconfig(), "GRPC_ADDR="+address, "SCALER_ADDRESS="+address,
+	env = append(env, "KUBE=on", "KUBECONFIG="+c.Plane.Kubeconfig(), "GRPC_ADDR="+address, "SCALER_ADDRESS="+address,
 		"POLLING_INTERVAL=1s")
 	s.scaler = startScaler(t, env)
 	s.eventually(func() string {
@@ -71,10 +71,10 @@ func agentPools(t *testing.T, b *bench.Bench) {
 
 // isolatedPools has the program's own pods keep the credential in a sidecar: only
 // that has the Secret, and the jobs are run all the same.
-func isolatedPools(t *testing.T, b *bench.Bench) {
-	s, env := newPools(t, b)
+func isolatedPools(t *testing.T, c *cluster.Cluster) {
+	s, env := newPools(t, c)
 	address := freeAddress(t)
-	s.scaler = startScaler(t, append(env, "KUBE=on", "KUBECONFIG="+b.Plane.Kubeconfig(), "GRPC_ADDR="+address,
+	s.scaler = startScaler(t, append(env, "KUBE=on", "KUBECONFIG="+c.Plane.Kubeconfig(), "GRPC_ADDR="+address,
 		"SCALER_ADDRESS="+address, "POLLING_INTERVAL=1s", "JOB_ISOLATE_CREDENTIAL=true", "JOB_CAPABILITIES=docker"))
 	s.eventually(func() string {
 		if names := s.scaledJobs(t); len(names) != len(pools) {
@@ -113,15 +113,15 @@ func secretsOf(c corev1.Container) (n int) {
 	return n
 }
 
-// scaledJobs are the names of the site's; none may hold the token.
-func (s *site) scaledJobs(t *testing.T) (names []string) {
+// scaledJobs are the names of the environment's; none may hold the token.
+func (s *env) scaledJobs(t *testing.T) (names []string) {
 	t.Helper()
 	list, err := s.Dynamic.Resource(workload.ScaledJobs).Namespace(s.Namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, item := range list.Items {
-		if strings.Contains(fmt.Sprint(item.Object), bench.ScalerPAT) {
+		if strings.Contains(fmt.Sprint(item.Object), cluster.ScalerPAT) {
 			t.Fatalf("the token shows in ScaledJob %s", item.GetName())
 		}
 		if item.GetDeletionTimestamp() == nil { // Kubernetes takes its time to orphan the Jobs

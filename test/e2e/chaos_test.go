@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -24,7 +24,7 @@ const (
 // chaos is 200 jobs, a third of them cancelled at random moments, while agents
 // are evicted or killed.
 type chaos struct {
-	*site
+	*env
 	random *rand.Rand
 
 	ids       []int64
@@ -51,9 +51,8 @@ func unleash(t *testing.T, isolated bool) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	b := startBench(t, controlplane.Options{})
 	c := &chaos{
-		site:     newSite(t, b, bench.SiteOptions{Azure: adotest.Options{LockDuration: 10 * time.Second}}),
+		env:      newEnv(t, startCluster(t, controlplane.Options{}), cluster.EnvOptions{Azure: adotest.Options{LockDuration: 10 * time.Second}}),
 		random:   rand.New(rand.NewPCG(seed, 0)),
 		cancelAt: map[int64]time.Time{}, cancelled: map[int64]bool{}, killed: map[string]bool{},
 		crashed: map[string]bool{}, isolated: isolated,
@@ -167,7 +166,7 @@ func (c *chaos) account() {
 		}
 	}
 	c.eventually(func() string {
-		for _, agent := range c.Azure.Agents(bench.Pool) {
+		for _, agent := range c.Azure.Agents(cluster.Pool) {
 			if strings.HasPrefix(agent.Name, "build-") && !c.killed[agent.Name] {
 				return "agent " + agent.Name + " is in the pool"
 			}

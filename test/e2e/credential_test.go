@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -52,18 +52,18 @@ echo "done"
 // ones it finds the token, or else it would show nothing.
 func TestNoJobReachesTheCredential(t *testing.T) {
 	t.Parallel()
-	b := startBench(t, controlplane.Options{})
+	c := startCluster(t, controlplane.Options{})
 	for name, isolated := range map[string]bool{"isolated": true, "single": false} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, b, bench.SiteOptions{})
+			s := newEnv(t, c, cluster.EnvOptions{})
 			job := s.scaledJob()
 			job.Isolated = isolated
 			s.deploy(job)
 			report := filepath.Join(t.TempDir(), "report")
 			volumes := filepath.Join(s.Plane.Dir(), "pods", "*", "volumes")
-			pattern := strings.Replace(bench.AgentsPAT, "a", "[a]", 1) // which does not find itself
+			pattern := strings.Replace(cluster.AgentsPAT, "a", "[a]", 1) // which does not find itself
 			script := fmt.Sprintf(search, report, pattern, volumes)
-			id, err := s.Azure.Queue(bench.Pool, adotest.Job{Script: script})
+			id, err := s.Azure.Queue(cluster.Pool, adotest.Job{Script: script})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func TestNoJobReachesTheCredential(t *testing.T) {
 }
 
 // mountsNoToken looks at the pods as Kubernetes has them.
-func (s *site) mountsNoToken(t *testing.T) {
+func (s *env) mountsNoToken(t *testing.T) {
 	t.Helper()
 	s.settled(1)
 	pods, err := s.Kube.CoreV1().Pods(s.Namespace).List(t.Context(), metav1.ListOptions{})

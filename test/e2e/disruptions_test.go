@@ -14,7 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -25,7 +25,7 @@ type disruption struct {
 	name    string
 	protect protection
 	job     time.Duration
-	how     func(s *site, pod string)
+	how     func(s *env, pod string)
 	want    outcome
 }
 
@@ -80,22 +80,22 @@ var disruptions = []disruption{
 // the calls that Kubernetes, autoscalers and cloud providers make.
 func TestDisruptions(t *testing.T) {
 	notInShort(t)
-	b := startBench(t, controlplane.Options{})
+	c := startCluster(t, controlplane.Options{})
 	for _, d := range disruptions {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			d.try(t, b)
+			d.try(t, c)
 		})
 	}
 }
 
-func (d *disruption) try(t *testing.T, b *bench.Bench) {
+func (d *disruption) try(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	env := []string{"LEADER_ELECTION=off", "SCALER_ADDRESS=scaler.example:9090", "STUCK_AFTER=0"}
 	if d.protect == evictable {
 		env = append(env, "EVICTABLE_IDLE=true")
 	}
-	s := newSite(t, b, bench.SiteOptions{Azure: adotest.Options{LockDuration: 15 * time.Second}}, env...)
+	s := newEnv(t, c, cluster.EnvOptions{Azure: adotest.Options{LockDuration: 15 * time.Second}}, env...)
 	job := s.warmJob(1)
 	job.GracePeriod = 2 * time.Minute
 	if d.protect == annotated {
@@ -125,7 +125,7 @@ func (d *disruption) try(t *testing.T, b *bench.Bench) {
 }
 
 // check wants the outcome.
-func (d *disruption) check(s *site, pod string, ids []int64) {
+func (d *disruption) check(s *env, pod string, ids []int64) {
 	s.t.Helper()
 	object, err := s.Kube.CoreV1().Pods(s.Namespace).Get(s.t.Context(), pod, metav1.GetOptions{})
 	if going := err != nil || object.DeletionTimestamp != nil; going == (d.want == stays) && d.want != loses {
@@ -164,12 +164,12 @@ var protecting = map[string]string{
 	"karpenter.sh/do-not-disrupt":                    "true",
 }
 
-func (s *site) registered(agent string) bool {
-	return slices.ContainsFunc(s.Azure.Agents(bench.Pool), func(a adotest.AgentState) bool { return a.Name == agent })
+func (s *env) registered(agent string) bool {
+	return slices.ContainsFunc(s.Azure.Agents(cluster.Pool), func(a adotest.AgentState) bool { return a.Name == agent })
 }
 
 // addBudget creates the PodDisruptionBudget of all agents.
-func (s *site) addBudget() {
+func (s *env) addBudget() {
 	s.t.Helper()
 	budgets := s.Kube.PolicyV1().PodDisruptionBudgets(s.Namespace)
 	budget := jobtemplate.DisruptionBudget("agents", s.Namespace, "build")
@@ -179,7 +179,7 @@ func (s *site) addBudget() {
 	s.budgetInForce(budget.Name)
 }
 
-func (s *site) budgetInForce(name string) {
+func (s *env) budgetInForce(name string) {
 	s.t.Helper()
 	s.eventually(func() string {
 		now, err := s.Kube.PolicyV1().PodDisruptionBudgets(s.Namespace).Get(s.t.Context(), name, metav1.GetOptions{})
@@ -191,20 +191,20 @@ func (s *site) budgetInForce(name string) {
 }
 
 // evictNow evicts a pod.
-func (s *site) evictNow(pod string) error {
+func (s *env) evictNow(pod string) error {
 	return s.Kube.PolicyV1().Evictions(s.Namespace).Evict(context.Background(), &policyv1.Eviction{
 		ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: s.Namespace},
 	})
 }
 
-func drained(s *site, pod string) {
+func drained(s *env, pod string) {
 	s.t.Helper()
 	if err := s.evictNow(pod); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func drainRefused(s *site, pod string) {
+func drainRefused(s *env, pod string) {
 	s.t.Helper()
 	if err := s.evictNow(pod); !apierrors.IsTooManyRequests(err) {
 		s.t.Fatalf("the eviction of %s: %v", pod, err)
@@ -212,7 +212,7 @@ func drainRefused(s *site, pod string) {
 }
 
 // drainRefusedSoon has the scaler see first that the agent has a job.
-func drainRefusedSoon(s *site, pod string) {
+func drainRefusedSoon(s *env, pod string) {
 	s.t.Helper()
 	s.eventually(func() string {
 		if err := s.evict(pod); !apierrors.IsTooManyRequests(err) {
@@ -225,7 +225,7 @@ func drainRefusedSoon(s *site, pod string) {
 
 // drainedOnceIdle drains as kubectl does: an eviction that is refused, since the agent
 // has just come, is tried again.
-func drainedOnceIdle(s *site, pod string) {
+func drainedOnceIdle(s *env, pod string) {
 	s.t.Helper()
 	s.eventually(func() string {
 		err := s.evictNow(pod)
@@ -240,7 +240,7 @@ func drainedOnceIdle(s *site, pod string) {
 }
 
 // busyOnceEvictable has an agent that may be evicted get a job.
-func busyOnceEvictable(s *site, pod string) {
+func busyOnceEvictable(s *env, pod string) {
 	s.t.Helper()
 	s.eventually(func() string {
 		if err := s.evict(pod); err != nil {
@@ -259,7 +259,7 @@ func busyOnceEvictable(s *site, pod string) {
 
 // autoscaled reads the annotations as the cluster autoscaler and Karpenter do, and
 // evicts the pod if they allow it.
-func autoscaled(s *site, pod string) {
+func autoscaled(s *env, pod string) {
 	s.t.Helper()
 	object, err := s.Kube.CoreV1().Pods(s.Namespace).Get(s.t.Context(), pod, metav1.GetOptions{})
 	if err != nil {
@@ -274,7 +274,7 @@ func autoscaled(s *site, pod string) {
 }
 
 // preempted makes room as the scheduler does for a pod of higher priority.
-func preempted(s *site, pod string) {
+func preempted(s *env, pod string) {
 	s.t.Helper()
 	pods := s.Kube.CoreV1().Pods(s.Namespace)
 	object, err := pods.Get(s.t.Context(), pod, metav1.GetOptions{})
@@ -293,8 +293,8 @@ func preempted(s *site, pod string) {
 }
 
 // reclaimed takes a spot node after the provider's notice, with what runs on it then.
-func reclaimed(notice time.Duration) func(*site, string) {
-	return func(s *site, pod string) {
+func reclaimed(notice time.Duration) func(*env, string) {
+	return func(s *env, pod string) {
 		s.t.Helper()
 		err := s.Kube.CoreV1().Pods(s.Namespace).Delete(s.t.Context(), pod, metav1.DeleteOptions{
 			GracePeriodSeconds: new(int64(notice / time.Second)),
@@ -307,7 +307,7 @@ func reclaimed(notice time.Duration) func(*site, string) {
 
 // killed ends the pod's processes without notice, as a node does that is short of
 // memory or disk.
-func killed(s *site, pod string) {
+func killed(s *env, pod string) {
 	s.t.Helper()
 	if err := s.Kubelet.Kill(s.Namespace, pod); err != nil {
 		s.t.Fatal(err)
@@ -315,7 +315,7 @@ func killed(s *site, pod string) {
 }
 
 // jobDeleted deletes the pod's Job as the scaler does.
-func jobDeleted(s *site, pod string) {
+func jobDeleted(s *env, pod string) {
 	s.t.Helper()
 	background := metav1.DeletePropagationBackground
 	name := pod[:strings.LastIndexByte(pod, '-')]

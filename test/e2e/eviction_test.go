@@ -10,13 +10,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // eviction has the PodDisruptionBudget that stands in for annotations keep a
 // running agent, and only it: without it the pod may be evicted.
-func eviction(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func eviction(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	ids := s.queue(1, 20*time.Second)
 	s.running(ids)
@@ -47,7 +47,7 @@ func eviction(t *testing.T, b *bench.Bench) {
 }
 
 // evict asks for an eviction, without carrying it out.
-func (s *site) evict(pod string) error {
+func (s *env) evict(pod string) error {
 	return s.Kube.PolicyV1().Evictions(s.Namespace).Evict(context.Background(), &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: pod, Namespace: s.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}},

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -23,10 +23,10 @@ import (
 // once would keep from being created in time.
 func TestCreationInterrupted(t *testing.T) {
 	notInShort(t)
-	b := startBench(t, controlplane.Options{})
+	c := startCluster(t, controlplane.Options{})
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
-	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
+	s := newEnv(t, c, cluster.EnvOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
 	job := s.scaledJob()
 	s.deploy(job)
 	watch, err := s.Kube.BatchV1().Jobs(s.Namespace).Watch(t.Context(), metav1.ListOptions{})

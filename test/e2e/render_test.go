@@ -12,13 +12,13 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/restmapper"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // rendered has the API server take what render prints, as
 // kubectl create --dry-run=server does.
-func rendered(t *testing.T, b *bench.Bench) {
-	s, older := newPools(t, b)
+func rendered(t *testing.T, c *cluster.Cluster) {
+	s, older := newPools(t, c)
 	for _, args := range [][]string{{"render"}, {"render", "--job"}} {
 		objects := s.render(append(older, "SCALER_ADDRESS=scaler:9090", "JOB_TOKEN_SECRET=azure-devops/token"), args...)
 		if len(objects) != len(pools) {
@@ -37,7 +37,7 @@ func rendered(t *testing.T, b *bench.Bench) {
 	}
 }
 
-func (s *site) render(env []string, args ...string) (objects []*unstructured.Unstructured) {
+func (s *env) render(env []string, args ...string) (objects []*unstructured.Unstructured) {
 	s.t.Helper()
 	programs, err := programs()
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *site) render(env []string, args ...string) (objects []*unstructured.Uns
 
 // dryRun creates an object of any kind without effect; unknown fields are
 // errors.
-func (s *site) dryRun(object *unstructured.Unstructured) error {
+func (s *env) dryRun(object *unstructured.Unstructured) error {
 	groups, err := restmapper.GetAPIGroupResources(discovery.NewDiscoveryClient(s.Kube.CoreV1().RESTClient()))
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -23,11 +23,11 @@ const validity = 90 * time.Second
 // shows the old certificate forever: only a restart of the operator helps.
 func TestCertificatesRenewed(t *testing.T) {
 	t.Parallel()
-	b := startBench(t, controlplane.Options{})
+	c := startCluster(t, controlplane.Options{})
 	authority := newAuthority(t)
 	end := time.Now().Add(validity)
 	server, client := authority.issueUntil(t, end), authority.issueUntil(t, end)
-	s := newSite(t, b, bench.SiteOptions{},
+	s := newEnv(t, c, cluster.EnvOptions{},
 		"TLS_CERT_FILE="+server.certFile, "TLS_KEY_FILE="+server.keyFile, "TLS_CLIENT_CA_FILE="+authority.certFile)
 	s.authenticate(authority, client)
 	job := s.scaledJob()
@@ -47,15 +47,15 @@ func TestCertificatesRenewed(t *testing.T) {
 	s.scaler = startScaler(t, append(s.scaler.env, "GRPC_ADDR="+s.scaler.Addr))
 	ids := s.queue(1, time.Second)
 	s.eventually(func() string {
-		if !strings.Contains(content(t, b.Plane.KEDALog()), "tls: expired certificate") {
+		if !strings.Contains(content(t, c.Plane.KEDALog()), "tls: expired certificate") {
 			return "KEDA does not show the old certificate"
 		}
 		return ""
 	})
-	if err := b.Plane.StopKEDA(t.Context()); err != nil {
+	if err := c.Plane.StopKEDA(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Plane.StartKEDA(t.Context()); err != nil {
+	if err := c.Plane.StartKEDA(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.served(ids)
@@ -64,7 +64,7 @@ func TestCertificatesRenewed(t *testing.T) {
 
 // renew does what cert-manager does: it puts new certificates in the place of
 // those that run out, in the scaler's files and in KEDA's Secret.
-func (s *site) renew(authority *authority, server pair) {
+func (s *env) renew(authority *authority, server pair) {
 	s.t.Helper()
 	renewed := authority.issue(s.t)
 	for from, to := range map[string]string{renewed.certFile: server.certFile, renewed.keyFile: server.keyFile} {

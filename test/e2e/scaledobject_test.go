@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -22,21 +22,21 @@ var deploymentControllers = []string{"deployment-controller", "replicaset-contro
 //
 // The cooldown is shorter than the job, so that KEDA ends the agent if the trigger
 // is not active while it works.
-func scaledObject(t *testing.T, b *bench.Bench) {
-	scaleWithAgents(t, b, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
+func scaledObject(t *testing.T, c *cluster.Cluster) {
+	scaleWithAgents(t, c, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
 }
 
 // pushedScaledObject has KEDA poll too seldom to be of use: what scales up is that
 // the scaler says so.
-func pushedScaledObject(t *testing.T, b *bench.Bench) {
-	scaleWithAgents(t, b, workload.ScaledObject{Push: true, PollingInterval: 15 * time.Second, Cooldown: 2 * time.Second})
+func pushedScaledObject(t *testing.T, c *cluster.Cluster) {
+	scaleWithAgents(t, c, workload.ScaledObject{Push: true, PollingInterval: 15 * time.Second, Cooldown: 2 * time.Second})
 }
 
 // autoscaledObject has the autoscaler, through KEDA's metrics server, make as many
 // agents as have work. Those that have none are kept while others work, by the
 // autoscaler's own delay.
-func autoscaledObject(t *testing.T, b *bench.Bench) {
-	s, name := newAgents(t, b, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
+func autoscaledObject(t *testing.T, c *cluster.Cluster) {
+	s, name := newAgents(t, c, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
 	long := s.queue(1, time.Minute)
 	s.running(long)
 	if n := s.replicas(name); n != 1 {
@@ -60,7 +60,7 @@ func autoscaledObject(t *testing.T, b *bench.Bench) {
 }
 
 // finishedByAgents waits until requests have succeeded, whoever ran them.
-func (s *site) finishedByAgents(ids []int64) {
+func (s *env) finishedByAgents(ids []int64) {
 	s.t.Helper()
 	s.eventually(func() string {
 		for _, id := range ids {
@@ -77,11 +77,11 @@ func (s *site) finishedByAgents(ids []int64) {
 	}
 }
 
-// newAgents makes a site with a ScaledObject of agents that run job after job, and
+// newAgents makes an environment with a ScaledObject of agents that run job after job, and
 // waits until KEDA asks for it. It returns the Deployment's name.
-func newAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) (s *site, deployment string) {
+func newAgents(t *testing.T, c *cluster.Cluster, object workload.ScaledObject) (s *env, deployment string) {
 	t.Helper()
-	s = newSite(t, b, bench.SiteOptions{
+	s = newEnv(t, c, cluster.EnvOptions{
 		Azure: adotest.Options{ReceiveDelay: 100 * time.Millisecond, LockDuration: 3 * time.Second},
 		Plan: func(pod *corev1.Pod) controlplane.Plan {
 			return controlplane.Plan{Run: func(ctx context.Context, _ controlplane.Container) int {
@@ -89,7 +89,7 @@ func newAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) (s *s
 			}}
 		},
 	})
-	object.Namespace, object.Name, object.Pool, object.ScalerAddress = s.Namespace, "agents", bench.Pool, s.scaler.Addr
+	object.Namespace, object.Name, object.Pool, object.ScalerAddress = s.Namespace, "agents", cluster.Pool, s.scaler.Addr
 	for resource, made := range map[string]func() error{
 		"Deployment":   func() error { return s.ApplyTo(t.Context(), workload.Deployments, object.Deployment()) },
 		"ScaledObject": func() error { return s.ApplyTo(t.Context(), workload.ScaledObjects, object.Object()) },
@@ -109,8 +109,8 @@ func newAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) (s *s
 	return s, object.Name
 }
 
-func scaleWithAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject) {
-	s, name := newAgents(t, b, object)
+func scaleWithAgents(t *testing.T, c *cluster.Cluster, object workload.ScaledObject) {
+	s, name := newAgents(t, c, object)
 	begin := time.Now()
 	id := s.queue(1, 8*time.Second)[0]
 	s.running([]int64{id})
@@ -128,18 +128,18 @@ func scaleWithAgents(t *testing.T, b *bench.Bench, object workload.ScaledObject)
 
 // runAgent is an agent that runs job after job.
 func runAgent(ctx context.Context, azure *adotest.Server, name string) (exit int) {
-	if _, err := azure.AddAgent(bench.Pool, adotest.Agent{Name: name}); err != nil {
+	if _, err := azure.AddAgent(cluster.Pool, adotest.Agent{Name: name}); err != nil {
 		return 1
 	}
 	<-ctx.Done()
 	// What it runs is lost.
-	if err := azure.SetAgentOnline(bench.Pool, name, false); err != nil {
+	if err := azure.SetAgentOnline(cluster.Pool, name, false); err != nil {
 		return 1
 	}
 	return 0
 }
 
-func (s *site) replicas(deployment string) int32 {
+func (s *env) replicas(deployment string) int32 {
 	s.t.Helper()
 	d, err := s.Kube.AppsV1().Deployments(s.Namespace).Get(s.t.Context(), deployment, metav1.GetOptions{})
 	if err != nil {

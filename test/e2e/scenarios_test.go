@@ -20,25 +20,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
 // TestScenarios has those that can share a KEDA.
 func TestScenarios(t *testing.T) {
-	b := startBench(t, controlplane.Options{Controllers: deploymentControllers, MetricsServer: !testing.Short()})
-	for name, scenario := range map[string]func(*testing.T, *bench.Bench){
-		"one job":                          func(t *testing.T, b *bench.Bench) { burst(t, b, 1) },
-		"ten jobs":                         func(t *testing.T, b *bench.Bench) { burst(t, b, 10) },
-		"no view of Kubernetes":            func(t *testing.T, b *bench.Bench) { burst(t, b, 10, "KUBE=off") },
-		"fifty jobs":                       func(t *testing.T, b *bench.Bench) { burst(t, b, 50) },
+	c := startCluster(t, controlplane.Options{Controllers: deploymentControllers, MetricsServer: !testing.Short()})
+	for name, scenario := range map[string]func(*testing.T, *cluster.Cluster){
+		"one job":                          func(t *testing.T, c *cluster.Cluster) { burst(t, c, 1) },
+		"ten jobs":                         func(t *testing.T, c *cluster.Cluster) { burst(t, c, 10) },
+		"no view of Kubernetes":            func(t *testing.T, c *cluster.Cluster) { burst(t, c, 10, "KUBE=off") },
+		"fifty jobs":                       func(t *testing.T, c *cluster.Cluster) { burst(t, c, 50) },
 		"jobs queued while others run":     queuedWhileOthersRun,
 		"job cancelled before its agent":   cancelledBeforeItsAgent,
 		"agent killed in mid-job":          killedInMidJob,
-		"Azure DevOps answers 429":         func(t *testing.T, b *bench.Bench) { outage(t, b, tooManyRequests) },
-		"Azure DevOps answers 503":         func(t *testing.T, b *bench.Bench) { outage(t, b, unavailable) },
-		"Azure DevOps answers with a page": func(t *testing.T, b *bench.Bench) { outage(t, b, signInPage) },
+		"Azure DevOps answers 429":         func(t *testing.T, c *cluster.Cluster) { outage(t, c, tooManyRequests) },
+		"Azure DevOps answers 503":         func(t *testing.T, c *cluster.Cluster) { outage(t, c, unavailable) },
+		"Azure DevOps answers with a page": func(t *testing.T, c *cluster.Cluster) { outage(t, c, signInPage) },
 		"scaler restarted":                 scalerRestarted,
 		"credential rotated":               credentialRotated,
 		"TLS with a TriggerAuthentication": mutualTLS,
@@ -60,7 +60,7 @@ func TestScenarios(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			scenario(t, b)
+			scenario(t, c)
 		})
 	}
 }
@@ -80,8 +80,8 @@ func notInShort(t *testing.T) {
 	}
 }
 
-func burst(t *testing.T, b *bench.Bench, n int, env ...string) {
-	s := newSite(t, b, bench.SiteOptions{}, env...)
+func burst(t *testing.T, c *cluster.Cluster, n int, env ...string) {
+	s := newEnv(t, c, cluster.EnvOptions{}, env...)
 	job := s.scaledJob()
 	if n > 10 {
 		// KEDA stops creating Jobs when the next poll is due, and asks at
@@ -93,8 +93,8 @@ func burst(t *testing.T, b *bench.Bench, n int, env ...string) {
 	s.settled(n)
 }
 
-func queuedWhileOthersRun(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func queuedWhileOthersRun(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	first := s.queue(3, 8*time.Second)
 	s.running(first)
@@ -110,7 +110,7 @@ func queuedWhileOthersRun(t *testing.T, b *bench.Bench) {
 }
 
 // running waits until all these requests run.
-func (s *site) running(ids []int64) {
+func (s *env) running(ids []int64) {
 	s.t.Helper()
 	s.eventually(func() string {
 		for _, id := range ids {
@@ -124,9 +124,9 @@ func (s *site) running(ids []int64) {
 
 // cancelledBeforeItsAgent leaves an agent without a job, which waits, and takes
 // the next one: no Job is made for that.
-func cancelledBeforeItsAgent(t *testing.T, b *bench.Bench) {
+func cancelledBeforeItsAgent(t *testing.T, c *cluster.Cluster) {
 	hold := make(chan struct{})
-	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
+	s := newEnv(t, c, cluster.EnvOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }})
 	s.deploy(s.scaledJob())
 	ids := s.queue(2, time.Second)
 	s.eventually(func() string {
@@ -146,13 +146,13 @@ func cancelledBeforeItsAgent(t *testing.T, b *bench.Bench) {
 
 // killedInMidJob makes no Job for the request of the lost agent, which Azure
 // DevOps regards as running until its lock lapses.
-func killedInMidJob(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{Azure: adotest.Options{LockDuration: 3 * time.Second}})
+func killedInMidJob(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{Azure: adotest.Options{LockDuration: 3 * time.Second}})
 	s.deploy(s.scaledJob())
 	id := s.queue(1, time.Hour)[0]
 	s.running([]int64{id})
 	victim, _ := s.Azure.Request(id)
-	if err := b.Kubelet.Kill(s.Namespace, victim.Agent); err != nil {
+	if err := c.Kubelet.Kill(s.Namespace, victim.Agent); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(func() string {
@@ -186,8 +186,8 @@ var (
 
 // outage has Azure DevOps fail for a while, with jobs running and others queued
 // meanwhile.
-func outage(t *testing.T, b *bench.Bench, fault adotest.Fault) {
-	s := newSite(t, b, bench.SiteOptions{})
+func outage(t *testing.T, c *cluster.Cluster, fault adotest.Fault) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	before := s.queue(2, 6*time.Second)
 	s.running(before)
@@ -205,8 +205,8 @@ func outage(t *testing.T, b *bench.Bench, fault adotest.Fault) {
 	s.settled(5)
 }
 
-func scalerRestarted(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func scalerRestarted(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	before := s.queue(2, 6*time.Second)
 	s.running(before)
@@ -218,26 +218,26 @@ func scalerRestarted(t *testing.T, b *bench.Bench) {
 }
 
 // events are the messages of all events about the ScaledJob.
-func (s *site) events() string {
+func (s *env) events() string {
 	s.t.Helper()
 	list, err := s.Kube.EventsV1().Events(s.Namespace).List(s.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var b strings.Builder
+	var c strings.Builder
 	for _, event := range list.Items {
 		if event.Regarding.Kind == "ScaledJob" {
-			fmt.Fprintf(&b, "%s: %s\n", event.Reason, event.Note)
+			fmt.Fprintf(&c, "%s: %s\n", event.Reason, event.Note)
 		}
 	}
-	return b.String()
+	return c.String()
 }
 
 // jobsThatFail has the first Job fail before its agent could take the request;
 // the next one is made after a pause of ten seconds, not at the next poll.
-func jobsThatFail(t *testing.T, b *bench.Bench) {
+func jobsThatFail(t *testing.T, c *cluster.Cluster) {
 	var pods atomic.Int32
-	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan {
+	s := newEnv(t, c, cluster.EnvOptions{Plan: func(*corev1.Pod) controlplane.Plan {
 		if pods.Add(1) > 1 {
 			return controlplane.Plan{}
 		}
@@ -255,7 +255,7 @@ func jobsThatFail(t *testing.T, b *bench.Bench) {
 		return ""
 	})
 	jobs := s.jobs()
-	slices.SortFunc(jobs, func(a, b batchv1.Job) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	slices.SortFunc(jobs, func(a, c batchv1.Job) int { return a.CreationTimestamp.Compare(c.CreationTimestamp.Time) })
 	if pause := jobs[1].CreationTimestamp.Sub(jobs[0].CreationTimestamp.Time); pause < 9*time.Second { // whole seconds
 		t.Errorf("the next Job was made %v after the one that failed", pause)
 	}
@@ -263,8 +263,8 @@ func jobsThatFail(t *testing.T, b *bench.Bench) {
 
 // paused compares with a second ScaledJob, on a separate pool, whose Job shows
 // that KEDA had the time to make one for the first.
-func paused(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func paused(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	job := s.scaledJob()
 	job.Annotations = map[string]string{"autoscaling.keda.sh/paused": "true"}
 	s.apply(job)
@@ -275,7 +275,7 @@ func paused(t *testing.T, b *bench.Bench) {
 		return ""
 	})
 	ids := s.queue(2, time.Second)
-	canary := newSite(t, b, bench.SiteOptions{})
+	canary := newEnv(t, c, cluster.EnvOptions{})
 	canary.deploy(canary.scaledJob())
 	canary.served(canary.queue(1, time.Second))
 	if n := len(s.jobs()); n != 0 {
@@ -289,8 +289,8 @@ func paused(t *testing.T, b *bench.Bench) {
 
 // mistakeInTheTrigger wants our words in an event. The condition's message is
 // KEDA's own and the same for every failure, so only its reason is looked at.
-func mistakeInTheTrigger(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func mistakeInTheTrigger(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	job := s.scaledJob()
 	job.Metadata = map[string]string{"minIdle": "some", "capabillities": "docker"}
 	s.apply(job)
@@ -318,16 +318,16 @@ func mistakeInTheTrigger(t *testing.T, b *bench.Bench) {
 // TestKEDARestarted needs a separate KEDA.
 func TestKEDARestarted(t *testing.T) {
 	t.Parallel()
-	b := startBench(t, controlplane.Options{})
-	s := newSite(t, b, bench.SiteOptions{})
+	c := startCluster(t, controlplane.Options{})
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	before := s.queue(2, 15*time.Second)
 	s.running(before)
-	if err := b.Plane.StopKEDA(t.Context()); err != nil {
+	if err := c.Plane.StopKEDA(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	during := s.queue(3, time.Second)
-	if err := b.Plane.StartKEDA(t.Context()); err != nil {
+	if err := c.Plane.StartKEDA(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.served(during)

@@ -10,14 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
 // second is a ScaledJob on the same pool. The first, "build", comes before it by
 // name and gets all jobs that either could have.
-func (s *site) second() workload.ScaledJob {
+func (s *env) second() workload.ScaledJob {
 	job := s.scaledJob()
 	job.Name = "build-too"
 	return job
@@ -57,7 +57,7 @@ func (g *gate) open() {
 }
 
 // jobsOf is how many Jobs a ScaledJob has, finished ones included.
-func (s *site) jobsOf(scaledJob string) (n int) {
+func (s *env) jobsOf(scaledJob string) (n int) {
 	s.t.Helper()
 	for _, job := range s.jobs() {
 		if job.Labels["scaledjob.keda.sh/name"] == scaledJob {
@@ -69,7 +69,7 @@ func (s *site) jobsOf(scaledJob string) (n int) {
 
 // haveJobs waits until the two ScaledJobs have this many Jobs, and then as long as
 // KEDA takes to make another.
-func (s *site) haveJobs(first, second int) {
+func (s *env) haveJobs(first, second int) {
 	s.t.Helper()
 	check := func() string {
 		if a, b := s.jobsOf("build"), s.jobsOf("build-too"); a != first || b != second {
@@ -87,9 +87,9 @@ func (s *site) haveJobs(first, second int) {
 // pausedAndDeletedInABurst takes the first of two ScaledJobs of a pool out of the
 // burst that it is in the middle of, releases it, and deletes it while its Jobs
 // live on. What they will run needs no other Job, and all else goes to the second.
-func pausedAndDeletedInABurst(t *testing.T, b *bench.Bench) {
+func pausedAndDeletedInABurst(t *testing.T, c *cluster.Cluster) {
 	g := newGate(t, "build")
-	s := newSite(t, b, bench.SiteOptions{Plan: g.plan})
+	s := newEnv(t, c, cluster.EnvOptions{Plan: g.plan})
 	s.apply(s.second())
 	s.deploy(s.scaledJob())
 
@@ -122,7 +122,7 @@ func pausedAndDeletedInABurst(t *testing.T, b *bench.Bench) {
 // pause pauses the ScaledJob "build" or ends that. KEDA says by a condition that it
 // no longer polls, but may leave the condition as it is when it polls again: a loop
 // that was just ended writes the status that it knew.
-func (s *site) pause(paused bool) {
+func (s *env) pause(paused bool) {
 	s.t.Helper()
 	job := s.scaledJob()
 	if paused {
@@ -144,10 +144,10 @@ func (s *site) pause(paused bool) {
 
 // longName has Jobs whose pods share all that Kubernetes leaves of their names:
 // one runs a job, and the other waits for the next.
-func longName(t *testing.T, b *bench.Bench) {
+func longName(t *testing.T, c *cluster.Cluster) {
 	name := "build-" + strings.Repeat("n", 54)
 	g := newGate(t, name)
-	s := newSite(t, b, bench.SiteOptions{Plan: g.plan})
+	s := newEnv(t, c, cluster.EnvOptions{Plan: g.plan})
 	job := s.scaledJob()
 	job.Name = name
 	s.deploy(job)
@@ -173,8 +173,8 @@ func longName(t *testing.T, b *bench.Bench) {
 
 // organizationFromEnv has two ScaledJobs share a pool whose organization only KEDA
 // reads, from a variable of the agents.
-func organizationFromEnv(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func organizationFromEnv(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	first, second := s.scaledJob(), s.second()
 	for _, job := range []*workload.ScaledJob{&second, &first} {
 		job.Metadata = map[string]string{"organizationURLFromEnv": "AZP_URL"}
@@ -196,9 +196,9 @@ func organizationFromEnv(t *testing.T, b *bench.Bench) {
 func TestUnwatchedNamespace(t *testing.T) {
 	t.Parallel()
 	notInShort(t)
-	b := startBench(t, controlplane.Options{KEDAEnv: []string{"WATCH_NAMESPACE=watched"}})
-	s := newSite(t, b, bench.SiteOptions{Namespace: "watched"})
-	other := newSite(t, b, bench.SiteOptions{Namespace: "ahead"}) // for its namespace
+	c := startCluster(t, controlplane.Options{KEDAEnv: []string{"WATCH_NAMESPACE=watched"}})
+	s := newEnv(t, c, cluster.EnvOptions{Namespace: "watched"})
+	other := newEnv(t, c, cluster.EnvOptions{Namespace: "ahead"}) // for its namespace
 	unwatched := s.scaledJob()
 	unwatched.Namespace = other.Namespace
 	s.deploy(s.scaledJob())

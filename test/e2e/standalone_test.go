@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -27,48 +27,48 @@ var pools = []string{"Pool1", "Pool2"}
 func TestWithoutKEDA(t *testing.T) {
 	notInShort(t)
 	t.Parallel()
-	b := startBench(t, controlplane.Options{WithoutKEDA: true})
+	c := startCluster(t, controlplane.Options{WithoutKEDA: true})
 	t.Run("older environment", func(t *testing.T) {
 		t.Parallel()
-		olderEnvironment(t, b)
+		olderEnvironment(t, c)
 	})
 	t.Run("two replicas", func(t *testing.T) {
 		t.Parallel()
-		replicas(t, b)
+		replicas(t, c)
 	})
 	t.Run("render", func(t *testing.T) {
 		t.Parallel()
-		rendered(t, b)
+		rendered(t, c)
 	})
 	t.Run("CronJob", func(t *testing.T) {
 		t.Parallel()
-		cronJob(t, b)
+		cronJob(t, c)
 	})
 }
 
-// newPools makes a site with the pools; older is what the older orchestrator was
+// newPools makes an environment with the pools; older is what the older orchestrator was
 // given.
-func newPools(t *testing.T, b *bench.Bench) (s *site, older []string) {
+func newPools(t *testing.T, c *cluster.Cluster) (s *env, older []string) {
 	t.Helper()
-	made, err := b.NewSite(t.Context(), bench.SiteOptions{})
+	made, err := c.NewEnv(t.Context(), cluster.EnvOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = made.Close() })
 	for _, pool := range pools {
 		made.Azure.AddPool(adotest.Pool{Name: pool})
-		if _, err := made.Azure.AddAgent(pool, adotest.Agent{Name: bench.Placeholder, Offline: true}); err != nil {
+		if _, err := made.Azure.AddAgent(pool, adotest.Agent{Name: cluster.Placeholder, Offline: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return &site{Site: made, t: t}, []string{
-		"ORG_URL=" + made.Azure.URL(), "ORG_PAT=" + bench.ScalerPAT, "AGENT_POOLS=" + strings.Join(pools, ","),
-		"JOB_IMAGE=" + bench.AgentImage, "JOB_NAMESPACE=" + made.Namespace,
+	return &env{Env: made, t: t}, []string{
+		"ORG_URL=" + made.Azure.URL(), "ORG_PAT=" + cluster.ScalerPAT, "AGENT_POOLS=" + strings.Join(pools, ","),
+		"JOB_IMAGE=" + cluster.AgentImage, "JOB_NAMESPACE=" + made.Namespace,
 	}
 }
 
 // queueIn queues jobs in each pool.
-func (s *site) queueIn(pools []string, n int, duration time.Duration) (ids []int64) {
+func (s *env) queueIn(pools []string, n int, duration time.Duration) (ids []int64) {
 	s.t.Helper()
 	for _, pool := range pools {
 		for range n {
@@ -83,7 +83,7 @@ func (s *site) queueIn(pools []string, n int, duration time.Duration) (ids []int
 }
 
 // finished waits until all these requests succeeded.
-func (s *site) finished(ids []int64) {
+func (s *env) finished(ids []int64) {
 	s.t.Helper()
 	s.eventually(func() string {
 		for _, id := range ids {
@@ -101,14 +101,14 @@ type program struct {
 	log bytes.Buffer
 }
 
-func start(t *testing.T, b *bench.Bench, env ...string) *program {
+func start(t *testing.T, c *cluster.Cluster, env ...string) *program {
 	t.Helper()
 	programs, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &program{Cmd: exec.Command(programs.Scaler)}
-	p.Env = append([]string{"KUBECONFIG=" + b.Plane.Kubeconfig(), "HTTP_ADDR=127.0.0.1:0", "GRPC_ADDR=127.0.0.1:0"}, env...)
+	p.Env = append([]string{"KUBECONFIG=" + c.Plane.Kubeconfig(), "HTTP_ADDR=127.0.0.1:0", "GRPC_ADDR=127.0.0.1:0"}, env...)
 	p.Stderr = &p.log
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.Start(); err != nil {
@@ -128,9 +128,9 @@ func (p *program) end(t *testing.T) string {
 }
 
 // olderEnvironment has the Jobs gone after a time that is shorter than usual.
-func olderEnvironment(t *testing.T, b *bench.Bench) {
-	s, older := newPools(t, b)
-	p := start(t, b, append(older, "JOB_TTL=3s")...)
+func olderEnvironment(t *testing.T, c *cluster.Cluster) {
+	s, older := newPools(t, c)
+	p := start(t, c, append(older, "JOB_TTL=3s")...)
 	ids := s.queueIn(pools, 3, time.Second)
 	made := map[string]bool{}
 	s.eventually(func() string {
@@ -156,14 +156,14 @@ func olderEnvironment(t *testing.T, b *bench.Bench) {
 		t.Errorf("%d Jobs were made for %d requests: %v", len(made), len(ids), made)
 	}
 	log := p.end(t)
-	if strings.Contains(log, bench.ScalerPAT) || strings.Contains(log, `"level":"error"`) {
+	if strings.Contains(log, cluster.ScalerPAT) || strings.Contains(log, `"level":"error"`) {
 		t.Errorf("the log is\n%s", log)
 	}
 	events, err := s.Kube.CoreV1().Events(s.Namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(fmt.Sprint(events.Items), bench.ScalerPAT) {
+	if strings.Contains(fmt.Sprint(events.Items), cluster.ScalerPAT) {
 		t.Error("the token shows in an event")
 	}
 }
@@ -171,7 +171,7 @@ func olderEnvironment(t *testing.T, b *bench.Bench) {
 // checkJob wants the token in the Job by reference only.
 func checkJob(t *testing.T, job *batchv1.Job) {
 	t.Helper()
-	if strings.Contains(job.String(), bench.ScalerPAT) {
+	if strings.Contains(job.String(), cluster.ScalerPAT) {
 		t.Fatalf("the token shows in Job %s", job.Name)
 	}
 	for _, v := range job.Spec.Template.Spec.Containers[0].Env {
@@ -183,9 +183,9 @@ func checkJob(t *testing.T, job *batchv1.Job) {
 }
 
 // cronJob has the API server's own controller start a pass each minute.
-func cronJob(t *testing.T, b *bench.Bench) {
-	s, older := newPools(t, b)
-	env := []corev1.EnvVar{{Name: "RUN_ONCE", Value: "1"}, {Name: "KUBECONFIG", Value: b.Plane.Kubeconfig()}}
+func cronJob(t *testing.T, c *cluster.Cluster) {
+	s, older := newPools(t, c)
+	env := []corev1.EnvVar{{Name: "RUN_ONCE", Value: "1"}, {Name: "KUBECONFIG", Value: c.Plane.Kubeconfig()}}
 	for _, pair := range older {
 		name, value, _ := strings.Cut(pair, "=")
 		env = append(env, corev1.EnvVar{Name: name, Value: value})
@@ -195,7 +195,7 @@ func cronJob(t *testing.T, b *bench.Bench) {
 		JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{BackoffLimit: new(int32), Template: corev1.PodTemplateSpec{
 			Spec: corev1.PodSpec{
 				RestartPolicy: corev1.RestartPolicyNever,
-				Containers:    []corev1.Container{{Name: "orchestrator", Image: bench.ScalerImage, Env: env}},
+				Containers:    []corev1.Container{{Name: "orchestrator", Image: cluster.ScalerImage, Env: env}},
 			},
 		}}},
 	}}
@@ -219,11 +219,11 @@ func cronJob(t *testing.T, b *bench.Bench) {
 
 // replicas has two of the program work side by side, and the leader go. Jobs take
 // longer than the leader's pause between two looks at what to annotate.
-func replicas(t *testing.T, b *bench.Bench) {
-	s, older := newPools(t, b)
+func replicas(t *testing.T, c *cluster.Cluster) {
+	s, older := newPools(t, c)
 	running := map[string]*program{}
 	for range 2 {
-		p := start(t, b, append(older, "LEADER_ELECTION=on", "ANNOTATE_JOBS=true")...)
+		p := start(t, c, append(older, "LEADER_ELECTION=on", "ANNOTATE_JOBS=true")...)
 		running[strconv.Itoa(p.Process.Pid)] = p
 	}
 	s.finished(s.queueIn(pools, 2, 4*time.Second))
@@ -246,7 +246,7 @@ func replicas(t *testing.T, b *bench.Bench) {
 }
 
 // leader is the process that holds the lease.
-func (s *site) leader(running map[string]*program) (pid string) {
+func (s *env) leader(running map[string]*program) (pid string) {
 	s.t.Helper()
 	s.eventually(func() string {
 		leases, err := s.Kube.CoordinationV1().Leases("default").List(s.t.Context(), metav1.ListOptions{})

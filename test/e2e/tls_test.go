@@ -8,15 +8,15 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-func credentialRotated(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{})
+func credentialRotated(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{})
 	s.deploy(s.scaledJob())
 	s.served(s.queue(1, time.Second))
-	s.Azure.RevokePAT(bench.ScalerPAT)
+	s.Azure.RevokePAT(cluster.ScalerPAT)
 	ids := s.queue(1, time.Second)
 	s.eventually(func() string {
 		if !strings.Contains(s.events(), "check that the token is valid") {
@@ -29,15 +29,15 @@ func credentialRotated(t *testing.T, b *bench.Bench) {
 	s.writePAT(next)
 	s.served(ids)
 	s.settled(2)
-	if events := s.events(); strings.Contains(events, bench.ScalerPAT) || strings.Contains(events, next) {
+	if events := s.events(); strings.Contains(events, cluster.ScalerPAT) || strings.Contains(events, next) {
 		t.Errorf("a token shows in the events: %s", events)
 	}
 }
 
-func mutualTLS(t *testing.T, b *bench.Bench) {
+func mutualTLS(t *testing.T, c *cluster.Cluster) {
 	authority := newAuthority(t)
 	server, client := authority.issue(t), authority.issue(t)
-	s := newSite(t, b, bench.SiteOptions{},
+	s := newEnv(t, c, cluster.EnvOptions{},
 		"TLS_CERT_FILE="+server.certFile, "TLS_KEY_FILE="+server.keyFile, "TLS_CLIENT_CA_FILE="+authority.certFile)
 	s.authenticate(authority, client)
 	job := s.scaledJob()
@@ -48,7 +48,7 @@ func mutualTLS(t *testing.T, b *bench.Bench) {
 }
 
 // authenticate makes the TriggerAuthentication "scaler" of a client's certificate.
-func (s *site) authenticate(authority *authority, client pair) {
+func (s *env) authenticate(authority *authority, client pair) {
 	s.t.Helper()
 	if err := s.CreateSecret(s.t.Context(), "scaler-tls", clientSecret(s.t, authority, client)); err != nil {
 		s.t.Fatal(err)

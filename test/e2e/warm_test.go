@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -24,23 +24,23 @@ import (
 // parts run one after another, so that what they measure is not each other.
 func TestWarmAgents(t *testing.T) {
 	notInShort(t)
-	b := startBench(t, controlplane.Options{Controllers: deploymentControllers})
-	t.Run("burst", func(t *testing.T) { warmBurst(t, b) })
-	t.Run("periods", func(t *testing.T) { warmPeriods(t, b) })
-	t.Run("nodes", func(t *testing.T) { warmNodes(t, b) })
+	c := startCluster(t, controlplane.Options{Controllers: deploymentControllers})
+	t.Run("burst", func(t *testing.T) { warmBurst(t, c) })
+	t.Run("periods", func(t *testing.T) { warmPeriods(t, c) })
+	t.Run("nodes", func(t *testing.T) { warmNodes(t, c) })
 }
 
-// newWarmSite makes a site whose pods take a while to start. The scaler ends idle
+// newWarmEnv makes an environment whose pods take a while to start. The scaler ends idle
 // agents.
-func newWarmSite(t *testing.T, b *bench.Bench, podStart time.Duration) *site {
+func newWarmEnv(t *testing.T, c *cluster.Cluster, podStart time.Duration) *env {
 	t.Helper()
-	return newSite(t, b, bench.SiteOptions{
+	return newEnv(t, c, cluster.EnvOptions{
 		Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Delay: podStart} },
 	}, "END_IDLE=true", "LEADER_ELECTION=off", "SCALER_ADDRESS=scaler.example:9090")
 }
 
 // warmJob is a ScaledJob that keeps so many idle agents at all times.
-func (s *site) warmJob(idle int) workload.ScaledJob {
+func (s *env) warmJob(idle int) workload.ScaledJob {
 	job := s.scaledJob()
 	job.PollingInterval = 2 * time.Second
 	job.GracePeriod = time.Minute
@@ -51,7 +51,7 @@ func (s *site) warmJob(idle int) workload.ScaledJob {
 
 // deployWarm deploys a ScaledJob, and only then has it keep idle agents: those are
 // created in the first poll, which KEDA cuts off for a new ScaledJob. See deploy.
-func (s *site) deployWarm(job workload.ScaledJob) {
+func (s *env) deployWarm(job workload.ScaledJob) {
 	s.t.Helper()
 	idle := job.Metadata
 	job.Metadata = nil
@@ -63,8 +63,8 @@ func (s *site) deployWarm(job workload.ScaledJob) {
 }
 
 // online are the names of the agents that wait for a job.
-func (s *site) online() (names []string) {
-	for _, agent := range s.Azure.Agents(bench.Pool) {
+func (s *env) online() (names []string) {
+	for _, agent := range s.Azure.Agents(cluster.Pool) {
 		if !agent.Offline && !agent.Disabled && agent.Request == 0 {
 			names = append(names, agent.Name)
 		}
@@ -72,7 +72,7 @@ func (s *site) online() (names []string) {
 	return names
 }
 
-func (s *site) waitIdle(want int) {
+func (s *env) waitIdle(want int) {
 	s.t.Helper()
 	s.eventually(func() string {
 		if n := len(s.online()); n != want {
@@ -84,7 +84,7 @@ func (s *site) waitIdle(want int) {
 
 // waits are how long requests waited until an agent had received them, and that of
 // the slowest.
-func (s *site) waits(ids []int64) (waits []time.Duration, p95 time.Duration) {
+func (s *env) waits(ids []int64) (waits []time.Duration, p95 time.Duration) {
 	s.t.Helper()
 	for _, id := range ids {
 		r, _ := s.Azure.Request(id)
@@ -95,9 +95,9 @@ func (s *site) waits(ids []int64) (waits []time.Duration, p95 time.Duration) {
 
 // warmBurst has five of six jobs taken by the agents that are there, and the sixth
 // by a new one. What that saves is logged beside the same without idle agents.
-func warmBurst(t *testing.T, b *bench.Bench) {
+func warmBurst(t *testing.T, c *cluster.Cluster) {
 	const podStart = 5 * time.Second
-	cold := newWarmSite(t, b, podStart)
+	cold := newWarmEnv(t, c, podStart)
 	job := cold.scaledJob()
 	job.PollingInterval = 2 * time.Second
 	cold.deploy(job)
@@ -106,7 +106,7 @@ func warmBurst(t *testing.T, b *bench.Bench) {
 	all, most := cold.waits(ids)
 	t.Logf("without idle agents: a burst of five waits %v, at most %v", all, most)
 
-	s := newWarmSite(t, b, podStart)
+	s := newWarmEnv(t, c, podStart)
 	s.deployWarm(s.warmJob(5))
 	s.waitIdle(5)
 	there := s.online()
@@ -134,8 +134,8 @@ func warmBurst(t *testing.T, b *bench.Bench) {
 // warmPeriods changes how many agents wait back and forth while jobs come: no
 // job is lost, no agent is ended with a job, and those that are not needed any more
 // leave their pool.
-func warmPeriods(t *testing.T, b *bench.Bench) {
-	s := newWarmSite(t, b, time.Second)
+func warmPeriods(t *testing.T, c *cluster.Cluster) {
+	s := newWarmEnv(t, c, time.Second)
 	const most = 6
 	s.deployWarm(s.warmJob(most))
 	s.waitIdle(most)
@@ -152,7 +152,7 @@ func warmPeriods(t *testing.T, b *bench.Bench) {
 			case <-t.Context().Done():
 				return
 			case <-time.After(10 * time.Second): // so seldom that the scaler finds idle agents to end
-				id, err := s.Azure.Queue(bench.Pool, adotest.Job{Duration: time.Duration(i%5) * time.Second})
+				id, err := s.Azure.Queue(cluster.Pool, adotest.Job{Duration: time.Duration(i%5) * time.Second})
 				if err == nil {
 					ids = append(ids, id)
 				}
@@ -193,7 +193,7 @@ func warmPeriods(t *testing.T, b *bench.Bench) {
 }
 
 // ended is how many idle agents the scaler has ended.
-func (s *site) ended() int {
+func (s *env) ended() int {
 	s.t.Helper()
 	n, err := s.scaler.Metric(s.t.Context(), func(line string) bool {
 		return strings.HasPrefix(line, "ado_agent_orchestrator_housekeeping_actions_total{") &&
@@ -208,10 +208,10 @@ func (s *site) ended() int {
 // warmNodes scales pods that keep nodes from zero to one by the schedule, and back.
 // How many there are in between is the HorizontalPodAutoscaler's, as for other
 // ScaledObjects.
-func warmNodes(t *testing.T, b *bench.Bench) {
-	s := newSite(t, b, bench.SiteOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Unschedulable: true} }})
+func warmNodes(t *testing.T, c *cluster.Cluster) {
+	s := newEnv(t, c, cluster.EnvOptions{Plan: func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Unschedulable: true} }})
 	object := workload.ScaledObject{
-		Namespace: s.Namespace, Name: "nodes", ScalerAddress: s.scaler.Addr, Pool: bench.Pool,
+		Namespace: s.Namespace, Name: "nodes", ScalerAddress: s.scaler.Addr, Pool: cluster.Pool,
 		PollingInterval: time.Second, Cooldown: 2 * time.Second,
 	}
 	if err := s.ApplyTo(t.Context(), workload.Deployments, object.Deployment()); err != nil {

@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -38,7 +38,7 @@ var links = []link{
 		name: "Azure DevOps not readable", settings: with(settings{}), code: "azure-devops-unreadable",
 		breaks: func(p *place) {
 			p.asked()
-			p.Azure.RevokePAT(bench.ScalerPAT)
+			p.Azure.RevokePAT(cluster.ScalerPAT)
 		},
 		sentence: `Azure DevOps cannot be read for pool "linux" since TIME: list job requests of pool "linux" (id 1): 401 Unauthorized`,
 	},
@@ -53,7 +53,7 @@ var links = []link{
 	{
 		name: "placeholder missing", settings: with(settings{}), code: "placeholder-missing",
 		breaks: func(p *place) {
-			p.must(p.Azure.RemoveAgent(bench.Pool, bench.Placeholder))
+			p.must(p.Azure.RemoveAgent(cluster.Pool, cluster.Placeholder))
 			p.asked()
 		},
 		sentence: `no agent is registered in pool "linux", so Azure DevOps fails each job at once`,
@@ -96,7 +96,7 @@ var links = []link{
 		breaks: func(p *place) {
 			// KEDA does not ask for a paused one; another one of the pool has it asked.
 			other := workload.ScaledJob{
-				Namespace: p.Namespace, Name: "other", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: bench.Pool,
+				Namespace: p.Namespace, Name: "other", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: cluster.Pool,
 				Metadata: map[string]string{"capabilities": "java"},
 			}
 			p.must(p.Apply(p.t.Context(), other))
@@ -171,7 +171,7 @@ var links = []link{
 				return ""
 			})
 			// It lacks what the job demands, and so does not take it.
-			_, err := p.Azure.AddAgent(bench.Pool, adotest.Agent{Name: "aca-7f3c2"})
+			_, err := p.Azure.AddAgent(cluster.Pool, adotest.Agent{Name: "aca-7f3c2"})
 			p.must(err)
 		},
 		sentence: `the agent of pod POD seems to be registered under another name, such as "aca-7f3c2", so that it cannot be joined with its Job`,
@@ -197,7 +197,7 @@ func (p *place) expect(l *link) {
 	before, err := p.scaler.Polls(p.t.Context())
 	p.must(err)
 	p.eventually(func() string {
-		r, code := p.explain("--pool", bench.Pool)
+		r, code := p.explain("--pool", cluster.Pool)
 		var found []string
 		for _, b := range r.all() {
 			sentence := p.neutral(b.Sentence)

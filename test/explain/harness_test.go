@@ -20,7 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -34,25 +34,25 @@ func TestMain(m *testing.M) {
 }
 
 // newBench returns a control plane with KEDA, and the path of our program.
-func newBench(t *testing.T) (b *bench.Bench, program string) {
+func newBench(t *testing.T) (c *cluster.Cluster, program string) {
 	t.Helper()
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err = bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), programs)
+	c, err = cluster.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), programs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, programs.Scaler
+	return c, programs.Scaler
 }
 
-// place is one case's part of the bench: a namespace, an organization and a scaler.
+// place is one case's part of the cluster: a namespace, an organization and a scaler.
 type place struct {
-	*bench.Site
+	*cluster.Env
 	t       *testing.T
 	program string
-	scaler  *bench.Scaler
+	scaler  *cluster.Scaler
 	log     logs
 }
 
@@ -76,24 +76,24 @@ func (l *logs) String() string {
 
 // settings of a case.
 type settings struct {
-	plan   bench.PlanFunc
+	plan   cluster.PlanFunc
 	azure  adotest.Options
 	scaler []string // environment
 	job    func(*workload.ScaledJob)
 }
 
-func newPlace(t *testing.T, b *bench.Bench, program string, s settings) *place {
+func newPlace(t *testing.T, c *cluster.Cluster, program string, s settings) *place {
 	t.Helper()
-	site, err := b.NewSite(t.Context(), bench.SiteOptions{Azure: s.azure, Plan: s.plan, Capabilities: map[string]string{"docker": "true"}})
+	env, err := c.NewEnv(t.Context(), cluster.EnvOptions{Azure: s.azure, Plan: s.plan, Capabilities: map[string]string{"docker": "true"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = site.Close() })
-	p := &place{Site: site, t: t, program: program}
+	t.Cleanup(func() { _ = env.Close() })
+	p := &place{Env: env, t: t, program: program}
 	pat := filepath.Join(t.TempDir(), "pat")
-	p.must(os.WriteFile(pat, []byte(bench.ScalerPAT), 0o600))
-	p.scaler, err = bench.StartScaler(program, append([]string{
-		"KUBE=on", "KUBECONFIG=" + b.Plane.Kubeconfig(), "KUBE_NAMESPACES=" + site.Namespace, "ORG_URL=" + site.Azure.URL(), "ORG_PAT_FILE=" + pat,
+	p.must(os.WriteFile(pat, []byte(cluster.ScalerPAT), 0o600))
+	p.scaler, err = cluster.StartScaler(program, append([]string{
+		"KUBE=on", "KUBECONFIG=" + c.Plane.Kubeconfig(), "KUBE_NAMESPACES=" + env.Namespace, "ORG_URL=" + env.Azure.URL(), "ORG_PAT_FILE=" + pat,
 		"POLLING_DELAY=500", "STALE_FOR=5s", "LEADER_ELECTION=off",
 	}, s.scaler...), &p.log)
 	p.must(err)
@@ -103,7 +103,7 @@ func newPlace(t *testing.T, b *bench.Bench, program string, s settings) *place {
 		}
 	})
 	job := workload.ScaledJob{
-		Namespace: p.Namespace, Name: "build", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: bench.Pool,
+		Namespace: p.Namespace, Name: "build", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: cluster.Pool,
 		Metadata: map[string]string{"capabilities": "docker"},
 	}
 	if s.job != nil {
@@ -123,7 +123,7 @@ func (p *place) must(err error) {
 // queue queues a job that demands these capabilities.
 func (p *place) queue(demands ...string) int64 {
 	p.t.Helper()
-	id, err := p.Azure.Queue(bench.Pool, adotest.Job{Demands: demands, NoVersionDemand: true, SkipMatch: true})
+	id, err := p.Azure.Queue(cluster.Pool, adotest.Job{Demands: demands, NoVersionDemand: true, SkipMatch: true})
 	p.must(err)
 	return id
 }
@@ -220,7 +220,7 @@ func (p *place) run(args, env []string) (out string, code int) {
 	if exit := (&exec.ExitError{}); err != nil && !errors.As(err, &exit) {
 		p.t.Fatal(err)
 	}
-	if strings.Contains(string(printed)+stderr.String(), bench.ScalerPAT) || strings.Contains(string(printed), bench.AgentsPAT) {
+	if strings.Contains(string(printed)+stderr.String(), cluster.ScalerPAT) || strings.Contains(string(printed), cluster.AgentsPAT) {
 		p.t.Errorf("a token shows in %s%s", printed, &stderr)
 	}
 	if command.ProcessState.ExitCode() == 1 {
@@ -230,14 +230,14 @@ func (p *place) run(args, env []string) (out string, code int) {
 }
 
 // held leaves pods pending until the test ends.
-func held(t *testing.T) bench.PlanFunc {
+func held(t *testing.T) cluster.PlanFunc {
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
 	return func(*corev1.Pod) controlplane.Plan { return controlplane.Plan{Hold: hold} }
 }
 
 // exits ends each container with a code.
-func exits(code int) bench.PlanFunc {
+func exits(code int) cluster.PlanFunc {
 	return func(*corev1.Pod) controlplane.Plan {
 		return controlplane.Plan{Run: func(context.Context, controlplane.Container) int { return code }}
 	}

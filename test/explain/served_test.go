@@ -11,7 +11,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // TestServed follows a job that nothing is in the way of to its end, has it explained
@@ -20,7 +20,7 @@ func TestServed(t *testing.T) {
 	b, program := newBench(t)
 	p := newPlace(t, b, program, settings{scaler: []string{"ANNOTATE_JOBS=true"}})
 	// Longer than the pause between two looks at the pool.
-	id, err := p.Azure.Queue(bench.Pool, adotest.Job{Demands: []string{"docker"}, Duration: 5 * time.Second})
+	id, err := p.Azure.Queue(cluster.Pool, adotest.Job{Demands: []string{"docker"}, Duration: 5 * time.Second})
 	p.must(err)
 	want := "queued counted reported job created pod scheduled pod started assigned running finished"
 	p.eventually(func() string {

@@ -10,7 +10,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
@@ -34,7 +34,7 @@ func TestTaken(t *testing.T) {
 		pod = pods.Items[0].Name
 		return ""
 	})
-	_, err := p.Azure.AddAgent(bench.Pool, adotest.Agent{Name: pod})
+	_, err := p.Azure.AddAgent(cluster.Pool, adotest.Agent{Name: pod})
 	p.must(err)
 	taker := p.queue()
 	want := fmt.Sprintf("agent-taken: the agent that was made for it took request %d; another Job is being created", taker)

@@ -9,24 +9,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-func realAgents(s *Site) { s.Processes = true }
+func realAgents(s *Setup) { s.Processes = true }
 
 // agents are faults of agents and of their jobs.
 func agents() []Fault {
 	return []Fault{
-		{Name: "pods are killed", Begin: killPods, Lists: true, Site: realAgents, Pause: lock},
-		{Name: "pods are evicted", Begin: evictPods, Lists: true, Site: func(s *Site) {
+		{Name: "pods are killed", Begin: killPods, Lists: true, Setup: realAgents, Pause: lock},
+		{Name: "pods are evicted", Begin: evictPods, Lists: true, Setup: func(s *Setup) {
 			s.Processes = true
 			s.Job = func(job *workload.ScaledJob) { job.GracePeriod = 30 * time.Second }
 		}},
-		{Name: "the node is gone, with all pods", Begin: loseNode, Lists: true, Site: realAgents, Pause: lock},
+		{Name: "the node is gone, with all pods", Begin: loseNode, Lists: true, Setup: realAgents, Pause: lock},
 		{Name: "jobs are cancelled at every stage", Begin: cancelAll, Lists: true},
 		// After Jobs that fail the scaler pauses for 10 s, and for 20 s if the next fail too.
-		{Name: "the disk of the agents is full", Begin: fillDisk, Lists: true, Root: true, Pause: 20 * time.Second, Site: func(s *Site) {
+		{Name: "the disk of the agents is full", Begin: fillDisk, Lists: true, Root: true, Pause: 20 * time.Second, Setup: func(s *Setup) {
 			s.Processes, s.Disk, s.Failing = true, true, true
 		}},
 	}
@@ -65,7 +65,7 @@ func (t *Trial) eachRunning(ctx context.Context, do func(*corev1.Pod) error) err
 		return err
 	}
 	holds := map[string]bool{}
-	for _, agent := range t.Azure.Agents(bench.Pool) {
+	for _, agent := range t.Azure.Agents(cluster.Pool) {
 		holds[agent.Name] = agent.Request != 0
 	}
 	list, err := t.Kube.CoreV1().Pods(t.Namespace).List(ctx, metav1.ListOptions{})
@@ -97,7 +97,7 @@ func cancelAll(ctx context.Context, t *Trial) (func(context.Context) error, erro
 	}
 	for _, id := range ids {
 		t.Cancel(id)
-		if err := bench.Sleep(ctx, 150*time.Millisecond); err != nil {
+		if err := cluster.Sleep(ctx, 150*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}

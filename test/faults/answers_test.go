@@ -18,7 +18,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/proto/externalscaler"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/attack"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // hostile is an Azure DevOps that answers for all pools but Linux with what costs as
@@ -76,7 +76,7 @@ func gzipFault(status int, body []byte) adotest.Fault {
 // TestAttacksByAnswers polls pools that are answered so, while KEDA polls one that is
 // well.
 func TestAttacksByAnswers(t *testing.T) {
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

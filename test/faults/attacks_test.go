@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // attackFor is how long each attack lasts. The bound on the latency counts from
@@ -72,7 +72,7 @@ func attackWith(ctx context.Context, t *testing.T, name string, args ...string) 
 
 // TestAttacks attacks a scaler from one address while KEDA polls from another.
 func TestAttacks(t *testing.T) {
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func attackBy(t *testing.T, p *process, k *keda, during func(context.Context, *t
 
 // process is a scaler that is watched.
 type process struct {
-	scaler   *bench.Scaler
+	scaler   *cluster.Scaler
 	pid      int
 	resident int // the most that was seen, in bytes
 	log      bytes.Buffer
@@ -130,7 +130,7 @@ type process struct {
 func start(t *testing.T, program string, env ...string) *process {
 	t.Helper()
 	p := &process{}
-	scaler, err := bench.StartScaler(program, append(env,
+	scaler, err := cluster.StartScaler(program, append(env,
 		"ORG_PAT=adotest-pat", "KUBE=off",
 		// As in the container: 90 % of its limit.
 		"GOMEMLIMIT="+strconv.Itoa(memoryLimit*9/10),

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // inject makes Azure DevOps answer every request so.
@@ -85,7 +85,7 @@ func untilDate(ahead time.Duration) func(context.Context, *Trial) (func(context.
 		set()
 		go func() {
 			defer close(done)
-			for bench.Sleep(ctx, time.Second) == nil {
+			for cluster.Sleep(ctx, time.Second) == nil {
 				set()
 			}
 		}()
@@ -119,9 +119,9 @@ func broken() []Fault {
 		// The last request before the repair is given up after REQUEST_TIMEOUT.
 		{Name: "answers never come", Begin: inject(adotest.Fault{Delay: time.Hour}), Hold: 10 * time.Second},
 		{Name: "connections are reset", Begin: inject(adotest.Fault{Reset: true})},
-		{Name: "GOAWAY on each connection", Site: func(s *Site) { s.Front = goAwayFront }, Begin: breakFront},
+		{Name: "GOAWAY on each connection", Setup: func(s *Setup) { s.Front = goAwayFront }, Begin: breakFront},
 		{Name: "gzip bombs of ten statuses", Begin: gzipBombs},
-		{Name: "the name cannot be resolved", Site: func(s *Site) { s.Front = resolverFront }, Begin: breakFront, Root: true},
+		{Name: "the name cannot be resolved", Setup: func(s *Setup) { s.Front = resolverFront }, Begin: breakFront, Root: true},
 		{Name: "the clock jumps 10 min ahead", Begin: skew(10 * time.Minute), Lists: true},
 		{Name: "the clock jumps 10 min back", Begin: skew(-10 * time.Minute), Lists: true},
 	}
@@ -173,22 +173,22 @@ func gzipBombs(_ context.Context, t *Trial) (func(context.Context) error, error)
 func credentials() []Fault {
 	return []Fault{
 		{Name: "the token is revoked, and another one comes", Begin: func(_ context.Context, t *Trial) (func(context.Context) error, error) {
-			t.Azure.RevokePAT(bench.ScalerPAT)
+			t.Azure.RevokePAT(cluster.ScalerPAT)
 			return func(context.Context) error {
-				const next = bench.ScalerPAT + "-2"
+				const next = cluster.ScalerPAT + "-2"
 				t.Azure.AllowPAT(next, adotest.ScopeRead)
 				return t.WritePAT(next)
 			}, nil
 		}},
 		{Name: "the token expires and is renewed", Begin: func(_ context.Context, t *Trial) (func(context.Context) error, error) {
-			t.Azure.ExpirePAT(bench.ScalerPAT)
+			t.Azure.ExpirePAT(cluster.ScalerPAT)
 			return func(context.Context) error {
-				t.Azure.AllowPAT(bench.ScalerPAT, adotest.ScopeRead)
+				t.Azure.AllowPAT(cluster.ScalerPAT, adotest.ScopeRead)
 				return nil
 			}, nil
 		}},
 		{Name: "the token's file is empty", Begin: func(_ context.Context, t *Trial) (func(context.Context) error, error) {
-			return func(context.Context) error { return t.WritePAT(bench.ScalerPAT) }, t.WritePAT("")
+			return func(context.Context) error { return t.WritePAT(cluster.ScalerPAT) }, t.WritePAT("")
 		}},
 		{Name: "401 without a body", Begin: inject(adotest.Fault{Status: 401})},
 		{Name: "403", Begin: inject(adotest.Fault{Status: 403, Body: fmt.Appendf(nil, `{"message":"no"}`), ContentType: "application/json"})},

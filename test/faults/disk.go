@@ -15,7 +15,7 @@ func (t *Trial) disk() string { return filepath.Join(t.dir, "disk") }
 
 // mount makes the disk, where the fault needs one.
 func (t *Trial) mount(context.Context) (end func() error, err error) {
-	if !t.site.Disk {
+	if !t.setup.Disk {
 		return nil, nil //nolint:nilnil // nothing to do, and nothing wrong
 	}
 	if err := os.MkdirAll(t.disk(), 0o750); err != nil {

@@ -2,7 +2,7 @@
 // callers can do to it.
 //
 // All is the suite of faults of Azure DevOps, Kubernetes, KEDA and our own
-// processes. A [Lab] tries each on the bench, while jobs are queued before, during
+// processes. A [Lab] tries each on a real cluster, while jobs are queued before, during
 // and after it, and accounts for every Job that KEDA made, for every pipeline job
 // and for every answer that KEDA got.
 package faults
@@ -30,9 +30,9 @@ type Fault struct {
 	// with an answer of 200 meanwhile are none.
 	Lists bool
 
-	// Site changes the site before it is made.
-	Site func(*Site)
-	// Alone is for what breaks the whole bench: nothing else is tried beside it.
+	// Setup changes the environment before it is made.
+	Setup func(*Setup)
+	// Alone is for what breaks the whole cluster: nothing else is tried beside it.
 	Alone bool
 	// Long takes minutes, and is left out of a short run.
 	Long bool

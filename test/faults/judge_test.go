@@ -7,7 +7,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // TestWrongZero has answers of 0 at second 10. The newest list that is known then is
@@ -21,12 +21,12 @@ func TestWrongZero(t *testing.T) {
 	taken := adotest.RequestState{ID: 2, QueueTime: at(1), AssignTime: at(6), FinishTime: at(9), Agent: "build-a-x"}
 	cancelled := queued(7)
 	cancelled.FinishTime = at(9)
-	job := bench.MadeJob{Name: "build-a", Created: at(5)}
+	job := cluster.MadeJob{Name: "build-a", Created: at(5)}
 	ended := job
 	ended.Ended = at(6)
 	for name, c := range map[string]struct {
 		requests []adotest.RequestState
-		jobs     []bench.MadeJob
+		jobs     []cluster.MadeJob
 		value    int64
 		want     bool
 	}{
@@ -35,13 +35,13 @@ func TestWrongZero(t *testing.T) {
 		"an answer that is not 0":             {requests: []adotest.RequestState{queued(7)}, value: 1},
 		"a request that no list has":          {requests: []adotest.RequestState{queued(9)}},
 		"a request that was cancelled":        {requests: []adotest.RequestState{cancelled}},
-		"a request with a Job":                {requests: []adotest.RequestState{queued(7)}, jobs: []bench.MadeJob{job}},
-		"a request, and the Job of another":   {requests: []adotest.RequestState{queued(7), taken}, jobs: []bench.MadeJob{job}, want: true},
-		"a request whose Job ended long ago":  {requests: []adotest.RequestState{queued(7)}, jobs: []bench.MadeJob{ended}, want: true},
+		"a request with a Job":                {requests: []adotest.RequestState{queued(7)}, jobs: []cluster.MadeJob{job}},
+		"a request, and the Job of another":   {requests: []adotest.RequestState{queued(7), taken}, jobs: []cluster.MadeJob{job}, want: true},
+		"a request whose Job ended long ago":  {requests: []adotest.RequestState{queued(7)}, jobs: []cluster.MadeJob{ended}, want: true},
 		"one that came back":                  {requests: []adotest.RequestState{again}},
-		"the Job of one that no list had":     {requests: []adotest.RequestState{queued(7), unseen}, jobs: []bench.MadeJob{job}},
-		"two requests with a Job":             {requests: []adotest.RequestState{queued(6), queued(7)}, jobs: []bench.MadeJob{job}, want: true},
-		"a request that was taken long since": {requests: []adotest.RequestState{taken}, jobs: []bench.MadeJob{job}},
+		"the Job of one that no list had":     {requests: []adotest.RequestState{queued(7), unseen}, jobs: []cluster.MadeJob{job}},
+		"two requests with a Job":             {requests: []adotest.RequestState{queued(6), queued(7)}, jobs: []cluster.MadeJob{job}, want: true},
+		"a request that was taken long since": {requests: []adotest.RequestState{taken}, jobs: []cluster.MadeJob{job}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := view{lists: []time.Time{at(7), at(8), at(9)}, requests: c.requests, jobs: c.jobs}

@@ -16,23 +16,23 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
 // Lab is where faults are tried.
 type Lab struct {
-	Bench    *bench.Bench
-	Programs bench.Programs
-	Record   *bench.JobRecord
+	Cluster  *cluster.Cluster
+	Programs cluster.Programs
+	Record   *cluster.JobRecord
 	// Dir gets the logs.
 	Dir string
 }
 
-// NewLab starts a bench, with its files in a directory. What it returns ends it.
+// NewLab starts a cluster, with its files in a directory. What it returns ends it.
 func NewLab(ctx context.Context, dir string) (lab *Lab, stop func() error, err error) {
-	programs, err := bench.Build(ctx, dir)
+	programs, err := cluster.Build(ctx, dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,20 +47,20 @@ func NewLab(ctx context.Context, dir string) (lab *Lab, stop func() error, err e
 		return nil, nil, errors.Join(err, log.Close())
 	}
 	stop = func() error { return errors.Join(plane.StopKeepingLogs(), log.Close()) }
-	b, err := bench.New(ctx, plane, programs)
+	c, err := cluster.New(ctx, plane, programs)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
-	record, err := bench.RecordJobs(ctx, b.Kube)
+	record, err := cluster.RecordJobs(ctx, c.Kube)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
-	return &Lab{Bench: b, Programs: programs, Record: record, Dir: dir}, stop, nil
+	return &Lab{Cluster: c, Programs: programs, Record: record, Dir: dir}, stop, nil
 }
 
-// Site is what a fault may change about its part of the bench.
-type Site struct {
-	bench.SiteOptions
+// Setup is what a fault may change about its part of the cluster.
+type Setup struct {
+	cluster.EnvOptions
 
 	// Processes runs agents as processes of our launcher in place of played ones.
 	Processes bool
@@ -94,26 +94,26 @@ type Front struct {
 const lock = 5 * time.Second
 
 // agentTimes are those of played agents.
-var agentTimes = bench.AgentTimes{
+var agentTimes = cluster.AgentTimes{
 	PodStart: 300 * time.Millisecond, Registration: 300 * time.Millisecond, Cleaning: 300 * time.Millisecond,
 	Patience: time.Minute,
 }
 
-// prepare makes a site for a fault and deploys a ScaledJob there. What it returns
+// prepare makes an environment for a fault and deploys a ScaledJob there. What it returns
 // ends all of it.
 func (l *Lab) prepare(ctx context.Context, f Fault) (t *Trial, end func() error, err error) {
-	played := &bench.Agents{AgentTimes: agentTimes}
+	played := &cluster.Agents{AgentTimes: agentTimes}
 	t = &Trial{Fault: f, lab: l, killed: map[string]bool{}, cancelled: map[int64]bool{}}
-	t.site = Site{Replicas: 1, SiteOptions: bench.SiteOptions{
+	t.setup = Setup{Replicas: 1, EnvOptions: cluster.EnvOptions{
 		Azure: adotest.Options{ReceiveDelay: 100 * time.Millisecond, LockDuration: lock}, Plan: played.Plan,
 	}}
-	if f.Site != nil {
-		f.Site(&t.site)
+	if f.Setup != nil {
+		f.Setup(&t.setup)
 	}
-	if t.site.Processes {
-		t.site.Plan, t.site.Azure.ReceiveDelay = nil, 0
+	if t.setup.Processes {
+		t.setup.Plan, t.setup.Azure.ReceiveDelay = nil, 0
 	}
-	if t.Site, err = l.Bench.NewSite(ctx, t.site.SiteOptions); err != nil {
+	if t.Env, err = l.Cluster.NewEnv(ctx, t.setup.EnvOptions); err != nil {
 		return nil, nil, err
 	}
 	played.Azure = t.Azure
@@ -147,8 +147,8 @@ func (t *Trial) connect(context.Context) (end func() error, err error) {
 		return nil, err
 	}
 	t.front = &Front{URL: t.Azure.URL(), Close: func() error { return nil }}
-	if t.site.Front != nil {
-		if t.front, err = t.site.Front(t.Azure, t.dir); err != nil {
+	if t.setup.Front != nil {
+		if t.front, err = t.setup.Front(t.Azure, t.dir); err != nil {
 			return nil, err
 		}
 	}
@@ -161,11 +161,11 @@ func (t *Trial) connect(context.Context) (end func() error, err error) {
 	if err != nil {
 		return end, err
 	}
-	cluster := config.Clusters[config.Contexts[config.CurrentContext].Cluster]
-	if t.API, err = NewLink(cluster.Server[len("https://"):], nil); err != nil {
+	entry := config.Clusters[config.Contexts[config.CurrentContext].Cluster]
+	if t.API, err = NewLink(entry.Server[len("https://"):], nil); err != nil {
 		return end, err
 	}
-	cluster.Server = "https://" + t.API.Addr
+	entry.Server = "https://" + t.API.Addr
 	err = clientcmd.WriteToFile(*config, t.kubeconfig())
 	return func() error { return errors.Join(t.API.Close(), t.KEDA.Close(), t.front.Close()) }, err
 }
@@ -184,7 +184,7 @@ func (t *Trial) WritePAT(pat string) error {
 
 // start starts the scalers.
 func (t *Trial) start(context.Context) (end func() error, err error) {
-	if err := t.WritePAT(bench.ScalerPAT); err != nil {
+	if err := t.WritePAT(cluster.ScalerPAT); err != nil {
 		return nil, err
 	}
 	end = func() error {
@@ -194,7 +194,7 @@ func (t *Trial) start(context.Context) (end func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}
-	for i := range t.site.Replicas {
+	for i := range t.setup.Replicas {
 		s := &replica{trial: t, log: filepath.Join(t.dir, fmt.Sprintf("scaler-%d.log", i))}
 		t.Scalers = append(t.Scalers, s)
 		if err := s.start(); err != nil {
@@ -207,7 +207,7 @@ func (t *Trial) start(context.Context) (end func() error, err error) {
 
 // replica is one scaler, which may be started again.
 type replica struct {
-	*bench.Scaler
+	*cluster.Scaler
 
 	trial   *Trial
 	log     string
@@ -222,12 +222,12 @@ func (r *replica) start() error {
 		"ORG_URL=" + t.front.URL, "ORG_PAT_FILE=" + t.patFile(),
 		"KUBE=on", "KUBECONFIG=" + t.kubeconfig(), "KUBE_NAMESPACES=" + t.Namespace,
 		"GRPC_ADDR=" + cmp.Or(r.address, "127.0.0.1:0"), "SCALER_ADDRESS=" + t.KEDA.Addr,
-	}, append(t.front.Env, t.site.Env...)...)
+	}, append(t.front.Env, t.setup.Env...)...)
 	file, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	r.Scaler, err = bench.StartScalerBy(append(slices.Clone(t.front.Wrap), t.lab.Programs.Scaler), env, file)
+	r.Scaler, err = cluster.StartScalerBy(append(slices.Clone(t.front.Wrap), t.lab.Programs.Scaler), env, file)
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
@@ -261,13 +261,13 @@ func (t *Trial) deploy(ctx context.Context) (end func() error, err error) {
 	defer cancel()
 	job := workload.ScaledJob{
 		Namespace: t.Namespace, Name: scaledJob, ScalerAddress: t.KEDA.Addr,
-		OrganizationURL: t.Azure.URL(), Pool: bench.Pool, PollingInterval: 2 * time.Second,
+		OrganizationURL: t.Azure.URL(), Pool: cluster.Pool, PollingInterval: 2 * time.Second,
 	}
-	if t.site.Disk {
+	if t.setup.Disk {
 		job.Env = map[string]string{"DISK": t.disk()}
 	}
-	if t.site.Job != nil {
-		t.site.Job(&job)
+	if t.setup.Job != nil {
+		t.setup.Job(&job)
 	}
 	end = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -287,7 +287,7 @@ func (t *Trial) deploy(ctx context.Context) (end func() error, err error) {
 		condition, _ := workload.Condition(object, "Ready")
 		return condition.Status == metav1.ConditionTrue
 	}
-	if err := errors.Join(bench.Until(ctx, isReady), failed); err != nil {
+	if err := errors.Join(cluster.Until(ctx, isReady), failed); err != nil {
 		return end, err
 	}
 	return end, t.polledAgain(ctx, 3)

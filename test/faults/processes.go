@@ -20,7 +20,7 @@ func processes() []Fault {
 		{Name: "the scaler is restarted", Begin: restart((*replica).stop), Lists: true, Lasts: 3 * time.Second, Pause: reconnect},
 		{Name: "the scaler is killed and restarted", Begin: restart((*replica).kill), Lists: true, Lasts: 3 * time.Second, Pause: reconnect},
 		{Name: "the scaler hangs", Begin: pause, Lists: true},
-		{Name: "the leader is killed, and the other replica takes over", Begin: killLeader, Lists: true, Site: func(s *Site) {
+		{Name: "the leader is killed, and the other replica takes over", Begin: killLeader, Lists: true, Setup: func(s *Setup) {
 			s.Replicas = 2
 			s.Env = []string{"LEADER_ELECTION=on", "LEASE_NAME=scaler", "PLACEHOLDERS=true", "HOUSEKEEPING_OWNER=faults"}
 		}},

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // Result is what became of a fault's jobs.
@@ -110,7 +110,7 @@ func (t *Trial) result() (Result, error) {
 	jobs := t.jobs()
 	r.Jobs = len(jobs)
 	took := map[string]bool{}
-	var lost []bench.Span
+	var lost []cluster.Span
 	for _, id := range t.requests {
 		request, _ := t.Azure.Request(id)
 		served := !request.ReceiveTime.IsZero()
@@ -119,26 +119,26 @@ func (t *Trial) result() (Result, error) {
 		}
 		// An agent that was killed before it received the request has had it.
 		if request.Agent != "" {
-			took[bench.JobOf(request.Agent)] = true
+			took[cluster.JobOf(request.Agent)] = true
 		}
 		switch {
 		case t.cancelled[id] && !served:
-			lost = append(lost, bench.Span{From: request.QueueTime, To: cmp.Or(request.AssignTime, request.FinishTime).Add(onTheWay)})
+			lost = append(lost, cluster.Span{From: request.QueueTime, To: cmp.Or(request.AssignTime, request.FinishTime).Add(onTheWay)})
 		case request.Result != "succeeded" && !t.cancelled[id] && !t.killed[request.Agent]:
 			r.Lost++
 		}
 	}
 	for job := range t.killed {
-		took[bench.JobOf(job)] = true
+		took[cluster.JobOf(job)] = true
 	}
-	if t.site.Failing {
-		jobs = slices.DeleteFunc(jobs, func(job bench.MadeJob) bool { return job.Failed })
+	if t.setup.Failing {
+		jobs = slices.DeleteFunc(jobs, func(job cluster.MadeJob) bool { return job.Failed })
 	}
 	interrupted, err := t.interrupted()
 	if err != nil {
 		return Result{}, err
 	}
-	r.Surplus = max(0, bench.Surplus(jobs, took, lost)-interrupted)
+	r.Surplus = max(0, cluster.Surplus(jobs, took, lost)-interrupted)
 	for _, job := range jobs {
 		r.Recovered = max(r.Recovered, job.Made.Sub(t.end))
 	}
@@ -185,7 +185,7 @@ func (t *Trial) interrupted() (int, error) {
 
 // jobs are those that KEDA has made. While Kubernetes does not answer nobody here sees
 // them; then Kubernetes' time counts, which has whole seconds.
-func (t *Trial) jobs() []bench.MadeJob {
+func (t *Trial) jobs() []cluster.MadeJob {
 	jobs := t.lab.Record.Of(t.Namespace)
 	for i := range jobs {
 		if latest := jobs[i].Created.Add(time.Second); latest.Before(jobs[i].Made) {
@@ -209,7 +209,7 @@ func (t *Trial) judge(r *Result) error {
 			r.Errors++
 			continue
 		}
-		if wrong := v.wrongZero(a); wrong != "" && !t.site.Failing {
+		if wrong := v.wrongZero(a); wrong != "" && !t.setup.Failing {
 			r.Zeros = append(r.Zeros, wrong)
 		}
 	}
@@ -220,7 +220,7 @@ func (t *Trial) judge(r *Result) error {
 type view struct {
 	lists    []time.Time // when those lists were requested that were answered
 	requests []adotest.RequestState
-	jobs     []bench.MadeJob
+	jobs     []cluster.MadeJob
 	killed   map[string]bool
 }
 
@@ -271,7 +271,7 @@ func (v view) wrongZero(a Answer) string {
 	taken := map[string]bool{}
 	for _, r := range v.requests {
 		if !r.AssignTime.IsZero() && !r.AssignTime.After(a.End) {
-			taken[bench.JobOf(r.Agent)] = v.seen(r, a.Begin)
+			taken[cluster.JobOf(r.Agent)] = v.seen(r, a.Begin)
 			continue
 		}
 		ended := !r.FinishTime.IsZero() && !r.FinishTime.After(a.End)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
@@ -19,7 +19,7 @@ type Load struct {
 	For   time.Duration // how long jobs are queued
 	Every time.Duration // the time between two
 	// Watch looks at the scaler until its context ends, which it does with the load.
-	Watch func(context.Context, *bench.Scaler) error
+	Watch func(context.Context, *cluster.Scaler) error
 }
 
 // LoadResult is what became of a load's jobs.
@@ -45,7 +45,7 @@ func (r LoadResult) Problem() error {
 
 // Soak queues jobs for a long time.
 func (l *Lab) Soak(ctx context.Context, load Load) (result LoadResult, err error) {
-	t, end, err := l.prepare(ctx, Fault{Name: "soak", Lists: true, Site: func(s *Site) {
+	t, end, err := l.prepare(ctx, Fault{Name: "soak", Lists: true, Setup: func(s *Setup) {
 		s.Job = func(job *workload.ScaledJob) { job.MaxReplicas = 1000 }
 	}})
 	if err != nil {
@@ -74,7 +74,7 @@ func (t *Trial) load(ctx context.Context, load Load) error {
 	random := rand.New(rand.NewPCG(14, 14))
 	begin := time.Now()
 	for at := time.Duration(0); at < load.For; at += load.Every {
-		if err := bench.Sleep(ctx, time.Until(begin.Add(at))); err != nil {
+		if err := cluster.Sleep(ctx, time.Until(begin.Add(at))); err != nil {
 			return err
 		}
 		if _, err := t.Queue(1, usualJobTime+time.Duration(random.Int64N(int64(usualJobTime)))); err != nil {

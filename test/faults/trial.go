@@ -9,7 +9,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 
 // Trial is a fault that is tried.
 type Trial struct {
-	*bench.Site
+	*cluster.Env
 
 	// KEDA is the path from KEDA to the scaler; API is that from the scaler to
 	// Kubernetes.
@@ -29,7 +29,7 @@ type Trial struct {
 
 	Fault Fault
 	lab   *Lab
-	site  Site
+	setup Setup
 	tap   *Tap
 	front *Front
 	dir   string
@@ -97,7 +97,7 @@ func (t *Trial) during(ctx context.Context) error {
 		pause time.Duration
 		jobs  int
 	}{{t.Fault.lasts() / 4, 2}, {t.Fault.lasts() / 2, 1}, {t.Fault.lasts() / 4, 0}} {
-		if err := bench.Sleep(ctx, step.pause); err != nil {
+		if err := cluster.Sleep(ctx, step.pause); err != nil {
 			return err
 		}
 		if _, err := t.Queue(step.jobs, t.Fault.jobTime()); err != nil {
@@ -118,14 +118,14 @@ func (t *Trial) hold(ctx context.Context) error {
 			t.end = call.Time.Add(t.Fault.Hold)
 		}
 	}
-	return bench.Sleep(ctx, time.Until(t.end))
+	return cluster.Sleep(ctx, time.Until(t.end))
 }
 
 // Queue queues jobs that run for this long.
 func (t *Trial) Queue(n int, duration time.Duration) ([]int64, error) {
 	var ids []int64
 	for range n {
-		id, err := t.Azure.Queue(bench.Pool, adotest.Job{Duration: duration})
+		id, err := t.Azure.Queue(cluster.Pool, adotest.Job{Duration: duration})
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +149,7 @@ func (t *Trial) Cancel(id int64) {
 func (t *Trial) await(ctx context.Context, ids []int64, state adotest.State) error {
 	deadline := time.Now().Add(patience)
 	for _, id := range ids {
-		if err := bench.Until(ctx, func() bool {
+		if err := cluster.Until(ctx, func() bool {
 			r, _ := t.Azure.Request(id)
 			return r.State == state || r.State == adotest.Finished || time.Now().After(deadline)
 		}); err != nil {
@@ -163,7 +163,7 @@ func (t *Trial) await(ctx context.Context, ids []int64, state adotest.State) err
 // may not end; then that is the result.
 func (t *Trial) settle(ctx context.Context) error {
 	deadline := time.Now().Add(agentTimes.Patience / 4)
-	if err := bench.Until(ctx, func() bool {
+	if err := cluster.Until(ctx, func() bool {
 		for _, job := range t.lab.Record.Of(t.Namespace) {
 			if job.Ended.IsZero() {
 				return time.Now().After(deadline)
@@ -181,5 +181,5 @@ func (t *Trial) polledAgain(ctx context.Context, times int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("KEDA does not poll"))
 	defer cancel()
 	begin := t.tap.Polls()
-	return bench.Until(ctx, func() bool { return t.tap.Polls()-begin >= times })
+	return cluster.Until(ctx, func() bool { return t.tap.Polls()-begin >= times })
 }

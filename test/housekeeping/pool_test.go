@@ -16,7 +16,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/housekeeping"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -25,7 +25,7 @@ const (
 	patience = 4 * time.Minute // for 200 agents on two cores
 	jobs     = 200
 	wave     = 10 // jobs queued at a time
-	owner    = "bench"
+	owner    = "test"
 	foreign  = "agent-of-others"
 	// restartEvery is long enough for the other replica to become the leader.
 	restartEvery = 20 * time.Second
@@ -39,11 +39,11 @@ var demands = [][]string{nil, {"docker"}, {"java"}, {"java -gtVersion 11"}, {"gp
 
 // pool is a pool that starts empty, with two replicas of the scaler.
 type pool struct {
-	*bench.Site
+	*cluster.Env
 	t        *testing.T
 	program  string
 	env      []string
-	replicas [2]*bench.Scaler
+	replicas [2]*cluster.Scaler
 	ids      []int64
 	killed   int
 }
@@ -53,7 +53,7 @@ type pool struct {
 // restarted in turn. In the end only the placeholders remain.
 func TestPoolStaysFit(t *testing.T) {
 	p := newPool(t)
-	if _, err := p.Azure.Queue(bench.Pool, adotest.Job{Demands: []string{"gpu"}}); err == nil {
+	if _, err := p.Azure.Queue(cluster.Pool, adotest.Job{Demands: []string{"gpu"}}); err == nil {
 		t.Fatal("the pool is not empty")
 	}
 	p.start()
@@ -78,26 +78,26 @@ func TestPoolStaysFit(t *testing.T) {
 
 func newPool(t *testing.T) *pool {
 	t.Helper()
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), programs)
+	c, err := cluster.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), programs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := b.NewSite(t.Context(), bench.SiteOptions{Azure: adotest.Options{LockDuration: 5 * time.Second}})
+	env, err := c.NewEnv(t.Context(), cluster.EnvOptions{Azure: adotest.Options{LockDuration: 5 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = site.Close() })
-	if err := site.Azure.RemoveAgent(bench.Pool, bench.Placeholder); err != nil {
+	t.Cleanup(func() { _ = env.Close() })
+	if err := env.Azure.RemoveAgent(cluster.Pool, cluster.Placeholder); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := site.Azure.AddAgent(bench.Pool, adotest.Agent{Name: foreign, Offline: true}); err != nil {
+	if _, err := env.Azure.AddAgent(cluster.Pool, adotest.Agent{Name: foreign, Offline: true}); err != nil {
 		t.Fatal(err)
 	}
-	return &pool{Site: site, t: t, program: programs.Scaler}
+	return &pool{Env: env, t: t, program: programs.Scaler}
 }
 
 // start starts the replicas, the first of which KEDA polls, and applies the
@@ -107,7 +107,7 @@ func (p *pool) start() {
 	address := freeAddress(p.t)
 	p.env = []string{
 		"KUBE=on", "LEADER_ELECTION=on", "KUBECONFIG=" + p.Plane.Kubeconfig(), "KUBE_NAMESPACES=" + p.Namespace,
-		"ORG_URL=" + p.Azure.URL(), "ORG_PAT=" + bench.ScalerPAT, "POLLING_DELAY=100", "SCALER_ADDRESS=" + address,
+		"ORG_URL=" + p.Azure.URL(), "ORG_PAT=" + cluster.ScalerPAT, "POLLING_DELAY=100", "SCALER_ADDRESS=" + address,
 		"PLACEHOLDERS=true", "OFFLINE_AGENTS=true", "OFFLINE_AFTER=10s", "HOUSEKEEPING_OWNER=" + owner,
 	}
 	for i := range p.replicas {
@@ -120,7 +120,7 @@ func (p *pool) start() {
 	})
 	for name, capabilities := range scaledJobs {
 		p.deploy(workload.ScaledJob{
-			Namespace: p.Namespace, Name: name, ScalerAddress: address, OrganizationURL: p.Azure.URL(), Pool: bench.Pool,
+			Namespace: p.Namespace, Name: name, ScalerAddress: address, OrganizationURL: p.Azure.URL(), Pool: cluster.Pool,
 			Metadata: map[string]string{"capabilities": capabilities}, MaxReplicas: 8,
 			Env: map[string]string{"AZP_CAPABILITIES": capabilities, "AZP_IDLE_TIMEOUT": "10s"},
 		})
@@ -146,7 +146,7 @@ func (p *pool) restart(i int, address string) {
 		env = append(slices.Clone(env), "GRPC_ADDR="+address)
 	}
 	var err error
-	if p.replicas[i], err = bench.StartScaler(p.program, env, io.Discard); err != nil {
+	if p.replicas[i], err = cluster.StartScaler(p.program, env, io.Discard); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -219,7 +219,7 @@ func (p *pool) queue() {
 	p.t.Helper()
 	for range wave {
 		job := adotest.Job{Demands: demands[rand.IntN(len(demands))], Duration: time.Second + time.Duration(rand.IntN(3000))*time.Millisecond}
-		id, err := p.Azure.Queue(bench.Pool, job)
+		id, err := p.Azure.Queue(cluster.Pool, job)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func (p *pool) queue() {
 // kill kills the processes of a random agent, whether it runs a job or not.
 func (p *pool) kill() {
 	var registered []string
-	for _, agent := range p.Azure.Agents(bench.Pool) {
+	for _, agent := range p.Azure.Agents(cluster.Pool) {
 		if !agent.Offline {
 			registered = append(registered, agent.Name)
 		}
@@ -246,7 +246,7 @@ func (p *pool) onlyPlaceholders() (problem string) {
 	for _, capabilities := range scaledJobs {
 		want = append(want, housekeeping.PlaceholderName(owner, parse(p.t, capabilities)))
 	}
-	for _, agent := range p.Azure.Agents(bench.Pool) {
+	for _, agent := range p.Azure.Agents(cluster.Pool) {
 		got = append(got, agent.Name)
 	}
 	slices.Sort(want)

@@ -21,7 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -33,15 +33,15 @@ const moreManifests = "MIGRATE_MANIFESTS"
 // TestMigrated creates each ScaledJob that migrate prints, with the CRDs of the
 // KEDA of [components.KEDAVariable], and asks the scaler about it as KEDA does.
 func TestMigrated(t *testing.T) {
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true}), programs)
+	shared, err := cluster.New(t.Context(), controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true}), programs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	azure, err := adotest.Listen("127.0.0.1:0", adotest.Options{PAT: bench.ScalerPAT})
+	azure, err := adotest.Listen("127.0.0.1:0", adotest.Options{PAT: cluster.ScalerPAT})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,14 +50,14 @@ func TestMigrated(t *testing.T) {
 		azure.AddPool(adotest.Pool{Name: fmt.Sprintf("pool-%d", i)})
 	}
 	azure.AddPool(adotest.Pool{Name: "linux"})
-	scaler, err := bench.StartScaler(programs.Scaler, []string{
-		"KUBE=on", "KUBECONFIG=" + b.Plane.Kubeconfig(), "ORG_URL=" + azure.URL(), "ORG_PAT=" + bench.ScalerPAT,
+	scaler, err := cluster.StartScaler(programs.Scaler, []string{
+		"KUBE=on", "KUBECONFIG=" + shared.Plane.Kubeconfig(), "ORG_URL=" + azure.URL(), "ORG_PAT=" + cluster.ScalerPAT,
 	}, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = scaler.Stop() })
-	c := &checker{bench: b, program: programs.Scaler, address: scaler.Addr, organization: azure.URL()}
+	c := &checker{cluster: shared, program: programs.Scaler, address: scaler.Addr, organization: azure.URL()}
 	for _, file := range manifests(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) { c.check(t, file) })
 	}
@@ -80,7 +80,7 @@ func manifests(t *testing.T) []string {
 }
 
 type checker struct {
-	bench                          *bench.Bench
+	cluster                        *cluster.Cluster
 	program, address, organization string
 }
 
@@ -89,7 +89,7 @@ func (c *checker) check(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The organization is the bench's.
+	// The organization is that of the environment.
 	manifest = []byte(strings.NewReplacer("https://dev.azure.com/contoso/", c.organization, "https://dev.azure.com/contoso", c.organization).Replace(string(manifest)))
 	migrate := exec.CommandContext(t.Context(), c.program, "migrate", "--scaler-address", c.address)
 	migrate.Stdin, migrate.Stderr = strings.NewReader(string(manifest)), t.Output()
@@ -112,7 +112,7 @@ func (c *checker) check(t *testing.T, file string) {
 		ours++
 		object.SetNamespace(metav1.NamespaceDefault)
 		object.SetName(object.GetName() + "-" + strconv.Itoa(len(file)))
-		jobs := c.bench.Dynamic.Resource(workload.ScaledJobs).Namespace(metav1.NamespaceDefault)
+		jobs := c.cluster.Dynamic.Resource(workload.ScaledJobs).Namespace(metav1.NamespaceDefault)
 		if _, err := jobs.Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict}); err != nil {
 			t.Errorf("%s: %v", object.GetName(), err)
 			continue

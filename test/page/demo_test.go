@@ -17,7 +17,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // picture is that of README: go -C test test ./page -run TestDemo -picture ../../docs/images/demo.png
@@ -81,7 +81,7 @@ var (
 
 func startDemo(t *testing.T) demo {
 	t.Helper()
-	programs, err := bench.Build(t.Context(), t.TempDir())
+	programs, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,18 +7,18 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // feed queues the bursts. Each comes a little later in KEDA's rhythm than the one
 // before, so that over a run all moments between two polls are met: otherwise
 // the waiting times would show when the run happened to begin.
 func (t *trial) feed(ctx context.Context) error {
-	t.begin, t.asked = time.Now(), t.site.Azure.Count("", 0)
+	t.begin, t.asked = time.Now(), t.env.Azure.Count("", 0)
 	every := t.scenario.every + t.interval/time.Duration(t.scenario.bursts)
 	group, ctx := errgroup.WithContext(ctx)
 	for i, jobs := range t.scenario.jobs() {
-		if err := bench.Sleep(ctx, time.Until(t.begin.Add(time.Duration(i)*every))); err != nil {
+		if err := cluster.Sleep(ctx, time.Until(t.begin.Add(time.Duration(i)*every))); err != nil {
 			return err
 		}
 		requests, err := t.queue(jobs)
@@ -36,7 +36,7 @@ func (t *trial) feed(ctx context.Context) error {
 
 func (t *trial) queue(jobs []adotest.Job) (requests []int64, err error) {
 	for _, job := range jobs {
-		request, err := t.site.Azure.Queue(bench.Pool, job)
+		request, err := t.env.Azure.Queue(cluster.Pool, job)
 		if err != nil {
 			return nil, err
 		}
@@ -47,25 +47,25 @@ func (t *trial) queue(jobs []adotest.Job) (requests []int64, err error) {
 
 // cancel cancels a job unless an agent has got it by then.
 func (t *trial) cancel(ctx context.Context, request int64, after time.Duration) error {
-	if err := bench.Sleep(ctx, after); err != nil {
+	if err := cluster.Sleep(ctx, after); err != nil {
 		return err
 	}
-	if r, _ := t.site.Azure.Request(request); r.State != adotest.Queued {
+	if r, _ := t.env.Azure.Request(request); r.State != adotest.Queued {
 		return nil
 	}
-	return t.site.Azure.Cancel(request)
+	return t.env.Azure.Cancel(request)
 }
 
 // settle waits until all jobs have ended or starved, their agents too, and KEDA
 // has polled since.
 func (t *trial) settle(ctx context.Context) error {
 	for _, request := range t.queued {
-		if err := bench.Until(ctx, func() bool {
-			r, _ := t.site.Azure.Request(request)
+		if err := cluster.Until(ctx, func() bool {
+			r, _ := t.env.Azure.Request(request)
 			return r.State == adotest.Finished || r.State == adotest.Queued && time.Since(r.QueueTime) > starvedAfter
 		}); err != nil {
 			return err
 		}
 	}
-	return bench.Sleep(ctx, agentTimes.Cleaning+2*t.interval)
+	return cluster.Sleep(ctx, agentTimes.Cleaning+2*t.interval)
 }

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -77,7 +77,7 @@ func measureAll(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanUp()) }()
-	programs, err := bench.Build(ctx, dir)
+	programs, err := cluster.Build(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -94,15 +94,15 @@ func measureAll(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, plane.StopKeepingLogs()) }()
-	b, err := bench.New(ctx, plane, programs)
+	c, err := cluster.New(ctx, plane, programs)
 	if err != nil {
 		return err
 	}
-	record, err := bench.RecordJobs(ctx, b.Kube)
+	record, err := cluster.RecordJobs(ctx, c.Kube)
 	if err != nil {
 		return err
 	}
-	l := laboratory{settings: s, bench: b, record: record, dir: dir, program: programs.Scaler}
+	l := laboratory{settings: s, cluster: c, record: record, dir: dir, program: programs.Scaler}
 	results, err := l.measure(ctx, runs)
 	if printErr := printTables(os.Stdout, results); printErr != nil {
 		return errors.Join(err, printErr)
@@ -125,8 +125,8 @@ func (s settings) directory() (dir string, cleanUp func() error, err error) {
 // laboratory is where runs are measured.
 type laboratory struct {
 	settings
-	bench   *bench.Bench
-	record  *bench.JobRecord
+	cluster *cluster.Cluster
+	record  *cluster.JobRecord
 	dir     string
 	program string // our scaler
 }

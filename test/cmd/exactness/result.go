@@ -9,7 +9,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // result is what a run came to.
@@ -30,33 +30,33 @@ type result struct {
 
 func (t *trial) result() result {
 	took := map[string]bool{} // Jobs
-	var lost []bench.Span
+	var lost []cluster.Span
 	var waits []time.Duration
-	jobs := t.record.Of(t.site.Namespace)
+	jobs := t.record.Of(t.env.Namespace)
 	res := result{run: t.run, requests: len(t.queued), jobs: len(jobs)}
 	for _, id := range t.queued {
-		r, _ := t.site.Azure.Request(id)
+		r, _ := t.env.Azure.Request(id)
 		if r.ReceiveTime.IsZero() || r.ReceiveTime.Sub(r.QueueTime) > starvedAfter {
 			if r.Result != "canceled" {
 				res.starved++
 			}
 		}
-		job := bench.JobOf(r.Agent)
-		if slices.ContainsFunc(jobs, func(j bench.MadeJob) bool { return j.Name == job }) {
+		job := cluster.JobOf(r.Agent)
+		if slices.ContainsFunc(jobs, func(j cluster.MadeJob) bool { return j.Name == job }) {
 			took[job] = true
 			res.taken++
 		} else if r.State != adotest.Queued {
-			lost = append(lost, bench.Span{From: r.QueueTime, To: cmp.Or(r.AssignTime, r.FinishTime)})
+			lost = append(lost, cluster.Span{From: r.QueueTime, To: cmp.Or(r.AssignTime, r.FinishTime)})
 		}
 		if !r.ReceiveTime.IsZero() {
 			waits = append(waits, r.ReceiveTime.Sub(r.QueueTime))
 		}
 	}
 	res.lost = len(lost)
-	res.surplus = bench.Surplus(jobs, took, lost)
+	res.surplus = cluster.Surplus(jobs, took, lost)
 	res.wait(waits)
 	res.idle = t.agents.Idle()
-	res.asked = float64(t.site.Azure.Count("", 0)-t.asked) / time.Since(t.begin).Minutes()
+	res.asked = float64(t.env.Azure.Count("", 0)-t.asked) / time.Since(t.begin).Minutes()
 	return res
 }
 

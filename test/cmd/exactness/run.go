@@ -13,7 +13,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
@@ -29,25 +29,25 @@ const (
 // trial is a run that goes on.
 type trial struct {
 	run
-	site   *bench.Site
-	agents *bench.Agents
-	record *bench.JobRecord
+	env    *cluster.Env
+	agents *cluster.Agents
+	record *cluster.JobRecord
 	queued []int64 // requests of the scenario's jobs
 	begin  time.Time
 	asked  int // requests to Azure DevOps before the begin
 }
 
-// measureOne measures a run on a separate site.
+// measureOne measures a run in a separate environment.
 func (l laboratory) measureOne(ctx context.Context, r run) (res result, err error) {
-	t := &trial{run: r, record: l.record, agents: &bench.Agents{AgentTimes: agentTimes, Capabilities: r.scenario.capabilities}}
-	t.site, err = l.bench.NewSite(ctx, bench.SiteOptions{
+	t := &trial{run: r, record: l.record, agents: &cluster.Agents{AgentTimes: agentTimes, Capabilities: r.scenario.capabilities}}
+	t.env, err = l.cluster.NewEnv(ctx, cluster.EnvOptions{
 		Azure: adotest.Options{ReceiveDelay: receiving}, Plan: t.agents.Plan, Capabilities: values([]string{common, rare}),
 	})
 	if err != nil {
 		return result{}, err
 	}
-	defer func() { err = errors.Join(err, t.site.Close()) }()
-	t.agents.Azure = t.site.Azure // before there are pods
+	defer func() { err = errors.Join(err, t.env.Close()) }()
+	t.agents.Azure = t.env.Azure // before there are pods
 	stop, err := l.deploy(ctx, t)
 	if err != nil {
 		return result{}, err
@@ -78,7 +78,7 @@ func (l laboratory) deploy(ctx context.Context, t *trial) (stop func() error, er
 	}
 	stop = func() error { return errors.Join(t.undeploy(), stopScaler()) }
 	for _, g := range t.scenario.groups {
-		if err := t.site.Apply(ctx, t.scaledJob(g, address)); err != nil {
+		if err := t.env.Apply(ctx, t.scaledJob(g, address)); err != nil {
 			return nil, errors.Join(err, stop())
 		}
 	}
@@ -92,14 +92,14 @@ func (l laboratory) deploy(ctx context.Context, t *trial) (stop func() error, er
 func (t *trial) occupy(ctx context.Context) error {
 	for i := range t.scenario.foreign {
 		agent := fmt.Sprintf("of-somebody-else-%d", i+1)
-		if _, err := t.site.Azure.AddAgent(bench.Pool, adotest.Agent{Name: agent}); err != nil {
+		if _, err := t.env.Azure.AddAgent(cluster.Pool, adotest.Agent{Name: agent}); err != nil {
 			return err
 		}
-		if _, err := t.site.Azure.Queue(bench.Pool, adotest.Job{Name: "of somebody else"}); err != nil {
+		if _, err := t.env.Azure.Queue(cluster.Pool, adotest.Job{Name: "of somebody else"}); err != nil {
 			return err
 		}
 	}
-	return bench.Sleep(ctx, 2*receiving)
+	return cluster.Sleep(ctx, 2*receiving)
 }
 
 // startContender starts our scaler, or creates the Secret that KEDA's own requires.
@@ -107,19 +107,19 @@ func (l laboratory) startContender(ctx context.Context, t *trial) (address strin
 	nothing := func() error { return nil }
 	if !t.contender.ours {
 		parameters := map[string]string{"personalAccessToken": "token"}
-		object := workload.TriggerAuthentication(t.site.Namespace, authentication, workload.TokenSecret, parameters)
-		return "", nothing, t.site.CreateAuthentication(ctx, object)
+		object := workload.TriggerAuthentication(t.env.Namespace, authentication, workload.TokenSecret, parameters)
+		return "", nothing, t.env.CreateAuthentication(ctx, object)
 	}
-	log, err := os.Create(filepath.Join(l.dir, t.site.Namespace+".log"))
+	log, err := os.Create(filepath.Join(l.dir, t.env.Namespace+".log"))
 	if err != nil {
 		return "", nil, err
 	}
-	env := []string{"ORG_URL=" + t.site.Azure.URL(), "ORG_PAT=" + bench.ScalerPAT, "KUBE=" + l.kube}
+	variables := []string{"ORG_URL=" + t.env.Azure.URL(), "ORG_PAT=" + cluster.ScalerPAT, "KUBE=" + l.kube}
 	if l.kube != "off" {
 		// The ScaledJobs of the other runs name the same pool, of another organization.
-		env = append(env, "KUBECONFIG="+l.bench.Plane.Kubeconfig(), "KUBE_NAMESPACES="+t.site.Namespace)
+		variables = append(variables, "KUBECONFIG="+l.cluster.Plane.Kubeconfig(), "KUBE_NAMESPACES="+t.env.Namespace)
 	}
-	scaler, err := bench.StartScaler(l.program, append(env, l.env...), log)
+	scaler, err := cluster.StartScaler(l.program, append(variables, l.env...), log)
 	if err != nil {
 		return "", nil, errors.Join(err, log.Close())
 	}
@@ -133,8 +133,8 @@ func (t *trial) scaledJob(g group, scalerAddress string) workload.ScaledJob {
 		metadata[t.contender.capabilities] = strings.Join(g.capabilities, ",")
 	}
 	job := workload.ScaledJob{
-		Namespace: t.site.Namespace, Name: g.name, ScalerAddress: scalerAddress,
-		OrganizationURL: t.site.Azure.URL(), Pool: bench.Pool, Metadata: metadata,
+		Namespace: t.env.Namespace, Name: g.name, ScalerAddress: scalerAddress,
+		OrganizationURL: t.env.Azure.URL(), Pool: cluster.Pool, Metadata: metadata,
 		PollingInterval: t.interval, Strategy: t.contender.strategy,
 	}
 	if !t.contender.ours {
@@ -151,7 +151,7 @@ func (t *trial) ready(ctx context.Context) error {
 	for _, g := range t.scenario.groups {
 		var failed error
 		isReady := func() bool {
-			object, err := t.site.ScaledJob(ctx, g.name)
+			object, err := t.env.ScaledJob(ctx, g.name)
 			if err != nil {
 				failed = err
 				return true
@@ -159,11 +159,11 @@ func (t *trial) ready(ctx context.Context) error {
 			condition, _ := workload.Condition(object, "Ready")
 			return condition.Status == metav1.ConditionTrue
 		}
-		if err := errors.Join(bench.Until(ctx, isReady), failed); err != nil {
+		if err := errors.Join(cluster.Until(ctx, isReady), failed); err != nil {
 			return err
 		}
 	}
-	return bench.Sleep(ctx, 2*t.interval+time.Second)
+	return cluster.Sleep(ctx, 2*t.interval+time.Second)
 }
 
 // undeploy ends KEDA's polls before the scaler and Azure DevOps end.
@@ -172,7 +172,7 @@ func (t *trial) undeploy() error {
 	defer cancel()
 	var errs []error
 	for _, g := range t.scenario.groups {
-		errs = append(errs, t.site.Delete(ctx, g.name))
+		errs = append(errs, t.env.Delete(ctx, g.name))
 	}
 	return errors.Join(errs...)
 }

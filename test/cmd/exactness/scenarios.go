@@ -8,7 +8,7 @@ import (
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // scenario is what happens in a pool during a run.
@@ -33,7 +33,7 @@ type group struct {
 
 // agentTimes are those of all agents. Pod start, registration and receiving are what
 // no count of Jobs can spare a job.
-var agentTimes = bench.AgentTimes{
+var agentTimes = cluster.AgentTimes{
 	PodStart: 3 * time.Second, Registration: 4 * time.Second, Cleaning: 2 * time.Second, Patience: time.Minute,
 }
 

@@ -16,7 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
@@ -32,7 +32,7 @@ func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
 	if err := os.MkdirAll(l.dir, 0o750); err != nil {
 		return err
 	}
-	programs, err := bench.Build(ctx, l.dir)
+	programs, err := cluster.Build(ctx, l.dir)
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,9 @@ func startAzureDevOps() (*adotest.Server, error) {
 }
 
 // startScaler runs the scaler. Its log goes to the lab's.
-func startScaler(programs bench.Programs, organization, kubeconfig string) (*bench.Scaler, error) {
+func startScaler(programs cluster.Programs, organization, kubeconfig string) (*cluster.Scaler, error) {
 	env := []string{"ORG_URL=" + organization, "ORG_PAT=" + token, "KUBE=on", "KUBECONFIG=" + kubeconfig}
-	return bench.StartScaler(programs.Scaler, env, os.Stderr)
+	return cluster.StartScaler(programs.Scaler, env, os.Stderr)
 }
 
 // deploy makes the namespace, the agents' token and a ScaledJob.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // The lines of docs/performance.md between which the tables are.
@@ -19,7 +19,7 @@ const (
 
 // writeTables replaces the tables in docs/performance.md.
 func writeTables(ctx context.Context, tables string) error {
-	source, err := bench.Source(ctx)
+	source, err := cluster.Source(ctx)
 	if err != nil {
 		return err
 	}

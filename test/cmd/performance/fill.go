@@ -8,7 +8,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 // ref is a ScaledJob as KEDA names it, with its pool.
@@ -31,7 +31,7 @@ type azureDevOps struct {
 
 // listenAzureDevOps starts an Azure DevOps that takes a while for each answer.
 func listenAzureDevOps(latency time.Duration) (*azureDevOps, error) {
-	server, err := adotest.Listen("127.0.0.1:0", adotest.Options{PAT: bench.ScalerPAT})
+	server, err := adotest.Listen("127.0.0.1:0", adotest.Options{PAT: cluster.ScalerPAT})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (a *azureDevOps) run(pool, agent string) error {
 
 // fill creates ScaledJobs, Jobs with their pods, and the requests that the agents
 // of half of them run.
-func fill(ctx context.Context, s settings, c *cluster, azure *azureDevOps) ([]ref, error) {
+func fill(ctx context.Context, s settings, c *apiServer, azure *azureDevOps) ([]ref, error) {
 	refs := refsOf(s.scaledJobs, s.pools)
 	poolOf := map[string]string{}
 	for _, r := range refs {

@@ -21,7 +21,7 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
@@ -148,7 +148,7 @@ func (s settings) scaler(ctx context.Context, dir string) (string, error) {
 	if s.program != "" {
 		return s.program, nil
 	}
-	programs, err := bench.Build(ctx, dir)
+	programs, err := cluster.Build(ctx, dir)
 	return programs.Scaler, err
 }
 

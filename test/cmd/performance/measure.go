@@ -10,18 +10,18 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
 // measurement is what is measured.
 type measurement struct {
 	settings
-	cluster *cluster
+	server  *apiServer
 	azure   *azureDevOps
 	program string
 	log     io.Writer
-	scaler  *bench.Scaler
+	scaler  *cluster.Scaler
 	keda    *grpc.ClientConn
 	refs    []ref
 }
@@ -30,7 +30,7 @@ type measurement struct {
 // them and measures it.
 func measure(ctx context.Context, s settings, plane *controlplane.ControlPlane, program string, log io.Writer) (r results, err error) {
 	r.settings = s
-	cluster, err := newCluster(plane)
+	server, err := newAPIServer(plane)
 	if err != nil {
 		return r, err
 	}
@@ -40,11 +40,11 @@ func measure(ctx context.Context, s settings, plane *controlplane.ControlPlane, 
 	}
 	defer func() { err = errors.Join(err, azure.Close()) }()
 	progress("creating %d ScaledJobs and %d Jobs", s.scaledJobs, s.jobs)
-	refs, err := fill(ctx, s, cluster, azure)
+	refs, err := fill(ctx, s, server, azure)
 	if err != nil {
 		return r, fmt.Errorf("create ScaledJobs and Jobs: %w", err)
 	}
-	m := measurement{settings: s, cluster: cluster, azure: azure, program: program, log: log, refs: refs}
+	m := measurement{settings: s, server: server, azure: azure, program: program, log: log, refs: refs}
 	started := time.Now()
 	m.scaler, err = m.startScaler("KUBE=on", "KUBECONFIG="+plane.Kubeconfig())
 	if err != nil {
@@ -62,9 +62,9 @@ func measure(ctx context.Context, s settings, plane *controlplane.ControlPlane, 
 }
 
 // startScaler starts the program.
-func (m measurement) startScaler(env ...string) (*bench.Scaler, error) {
-	env = append(env, "ORG_URL="+m.azure.URL(), "ORG_PAT="+bench.ScalerPAT)
-	return bench.StartScaler(m.program, append(env, m.env...), m.log)
+func (m measurement) startScaler(env ...string) (*cluster.Scaler, error) {
+	env = append(env, "ORG_URL="+m.azure.URL(), "ORG_PAT="+cluster.ScalerPAT)
+	return cluster.StartScaler(m.program, append(env, m.env...), m.log)
 }
 
 func connect(addr string) (*grpc.ClientConn, error) {

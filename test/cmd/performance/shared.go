@@ -70,7 +70,7 @@ func (m measurement) prepare(ctx context.Context, p *sharedPool) error {
 	for i := range refs {
 		refs[i] = ref{name: fmt.Sprintf("%s-%d", p.name, i), pool: p.name}
 	}
-	_, err := m.cluster.createScaledJobs(ctx, refs, m.azure.URL(), m.interval)
+	_, err := m.server.createScaledJobs(ctx, refs, m.azure.URL(), m.interval)
 	p.poller = newPoller(m.keda, refs)
 	return err
 }

@@ -1,4 +1,4 @@
-// Command reliability tries every fault of the suite on the bench, and writes
+// Command reliability tries every fault of the suite on a real cluster, and writes
 // docs/reliability.md. From the root of the repository:
 //
 //	go -C test run ./cmd/reliability -write ../docs/reliability.md

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 )
 
 const (
@@ -48,16 +48,16 @@ type samples struct {
 }
 
 // watch samples until ctx ends.
-func (s *samples) watch(ctx context.Context, scaler *bench.Scaler) error {
+func (s *samples) watch(ctx context.Context, scaler *cluster.Scaler) error {
 	s.values = map[string][]float64{}
-	_ = bench.Sleep(ctx, s.warmUp) // the loop looks at ctx
+	_ = cluster.Sleep(ctx, s.warmUp) // the loop looks at ctx
 	for ctx.Err() == nil {
 		now, err := read(context.WithoutCancel(ctx), scaler.HTTPAddr)
 		if err != nil {
 			return err
 		}
 		s.add(now)
-		_ = bench.Sleep(ctx, sampleEvery)
+		_ = cluster.Sleep(ctx, sampleEvery)
 	}
 	return nil
 }

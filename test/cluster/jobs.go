@@ -1,4 +1,4 @@
-package bench
+package cluster
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type MadeJob struct {
 	Failed  bool
 }
 
-// JobRecord has all Jobs of all sites, those that are gone as well.
+// JobRecord has all Jobs of all environments, those that are gone as well.
 type JobRecord struct {
 	mu   sync.Mutex
 	jobs map[types.NamespacedName]*MadeJob
@@ -66,7 +66,7 @@ func (r *JobRecord) seen(object *batchv1.Job) {
 	}
 }
 
-// Of returns the Jobs of a site.
+// Of returns the Jobs of an environment.
 func (r *JobRecord) Of(namespace string) []MadeJob {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package bench is what end-to-end runs stand on: a Kubernetes with KEDA that
-// they share, and for each a separate [Site] with an Azure DevOps, and a
+// Package cluster is what end-to-end runs stand on: a Kubernetes with KEDA that
+// they share, and for each a separate [Env] with an Azure DevOps, and a
 // [Scaler] as a process.
-package bench
+package cluster
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-// Bench is a control plane with its kubelet, and clients with all rights.
-type Bench struct {
+// Cluster is a control plane with its kubelet, and clients with all rights.
+type Cluster struct {
 	Plane   *controlplane.ControlPlane
 	Kubelet *controlplane.Kubelet
 	Kube    kubernetes.Interface
@@ -44,26 +44,26 @@ func (p Programs) Entrypoints() map[string][]string {
 	}
 }
 
-// New makes a bench of a control plane that runs. It ends with that. Containers
+// New makes a cluster of a control plane that runs. It ends with that. Containers
 // of our images run the programs.
-func New(ctx context.Context, plane *controlplane.ControlPlane, programs Programs) (*Bench, error) {
-	b := &Bench{Plane: plane, plans: map[string]PlanFunc{}}
+func New(ctx context.Context, plane *controlplane.ControlPlane, programs Programs) (*Cluster, error) {
+	c := &Cluster{Plane: plane, plans: map[string]PlanFunc{}}
 	var err error
-	if b.Kube, err = kubernetes.NewForConfig(plane.Config()); err != nil {
+	if c.Kube, err = kubernetes.NewForConfig(plane.Config()); err != nil {
 		return nil, err
 	}
-	if b.Dynamic, err = dynamic.NewForConfig(plane.Config()); err != nil {
+	if c.Dynamic, err = dynamic.NewForConfig(plane.Config()); err != nil {
 		return nil, err
 	}
-	b.Kubelet, err = plane.StartKubelet(ctx, controlplane.KubeletOptions{Plan: b.plan, Entrypoints: programs.Entrypoints()})
-	return b, err
+	c.Kubelet, err = plane.StartKubelet(ctx, controlplane.KubeletOptions{Plan: c.plan, Entrypoints: programs.Entrypoints()})
+	return c, err
 }
 
-// plan asks the site that the pod belongs to.
-func (b *Bench) plan(pod *corev1.Pod) controlplane.Plan {
-	b.mu.Lock()
-	plan := b.plans[pod.Namespace]
-	b.mu.Unlock()
+// plan asks the environment that the pod belongs to.
+func (c *Cluster) plan(pod *corev1.Pod) controlplane.Plan {
+	c.mu.Lock()
+	plan := c.plans[pod.Namespace]
+	c.mu.Unlock()
 	if plan == nil {
 		return controlplane.Plan{}
 	}

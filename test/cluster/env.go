@@ -1,4 +1,4 @@
-package bench
+package cluster
 
 import (
 	"context"
@@ -18,14 +18,14 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
-// Pool is the agent pool that every site has, with an offline agent Placeholder,
+// Pool is the agent pool that every environment has, with an offline agent Placeholder,
 // since Azure DevOps fails a job at once if no registered agent could run it.
 const (
 	Pool        = "linux"
 	Placeholder = "placeholder"
 )
 
-// The tokens of a site's organization. That of the agents is in the Secret
+// The tokens of an environment's organization. That of the agents is in the Secret
 // [workload.TokenSecret] as well.
 const (
 	ScalerPAT = "token-of-the-scaler"
@@ -35,19 +35,19 @@ const (
 // lookEvery is the pause between two looks at what is waited for.
 const lookEvery = 50 * time.Millisecond
 
-// Site is one run's part of a bench: a namespace, and an organization that assigns
+// Env is one run's part of a cluster: a namespace, and an organization that assigns
 // queued requests to the agents that come.
-type Site struct {
-	*Bench
+type Env struct {
+	*Cluster
 	Namespace string
 	Azure     *adotest.Server
 }
 
-// SiteOptions describe a site.
-type SiteOptions struct {
+// EnvOptions describe an environment.
+type EnvOptions struct {
 	// Azure is the organization; PAT and AutoAssign are set here.
 	Azure adotest.Options
-	// Plan is for the site's pods; nil runs them as their specs say.
+	// Plan is for the environment's pods; nil runs them as their specs say.
 	Plan PlanFunc
 	// Namespace is the name of a new namespace, by default a generated one.
 	Namespace string
@@ -55,72 +55,72 @@ type SiteOptions struct {
 	Capabilities map[string]string
 }
 
-// NewSite makes a site in a separate namespace.
-func (b *Bench) NewSite(ctx context.Context, options SiteOptions) (*Site, error) {
+// NewEnv makes an environment in a separate namespace.
+func (c *Cluster) NewEnv(ctx context.Context, options EnvOptions) (*Env, error) {
 	options.Azure.PAT, options.Azure.AutoAssign = ScalerPAT, true
 	azure, err := adotest.Listen("127.0.0.1:0", options.Azure)
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Bench: b, Azure: azure}
-	if err := s.prepare(ctx, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare a site: %w", err), azure.Close())
+	e := &Env{Cluster: c, Azure: azure}
+	if err := e.prepare(ctx, options); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare an environment: %w", err), azure.Close())
 	}
-	return s, nil
+	return e, nil
 }
 
-func (s *Site) prepare(ctx context.Context, options SiteOptions) error {
-	s.Azure.AllowPAT(AgentsPAT, adotest.ScopeManage)
-	s.Azure.AddPool(adotest.Pool{Name: Pool})
+func (e *Env) prepare(ctx context.Context, options EnvOptions) error {
+	e.Azure.AllowPAT(AgentsPAT, adotest.ScopeManage)
+	e.Azure.AddPool(adotest.Pool{Name: Pool})
 	placeholder := adotest.Agent{Name: Placeholder, Offline: true, Capabilities: options.Capabilities}
-	if _, err := s.Azure.AddAgent(Pool, placeholder); err != nil {
+	if _, err := e.Azure.AddAgent(Pool, placeholder); err != nil {
 		return err
 	}
-	namespace, err := s.Kube.CoreV1().Namespaces().Create(ctx,
+	namespace, err := e.Kube.CoreV1().Namespaces().Create(ctx,
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "site-", Name: options.Namespace}}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	s.Namespace = namespace.Name
-	s.mu.Lock()
-	s.plans[s.Namespace] = options.Plan
-	s.mu.Unlock()
-	return s.CreateSecret(ctx, workload.TokenSecret, map[string]string{"token": AgentsPAT})
+	e.Namespace = namespace.Name
+	e.mu.Lock()
+	e.plans[e.Namespace] = options.Plan
+	e.mu.Unlock()
+	return e.CreateSecret(ctx, workload.TokenSecret, map[string]string{"token": AgentsPAT})
 }
 
 // Close ends the organization. The namespace ends with the control plane.
-func (s *Site) Close() error { return s.Azure.Close() }
+func (e *Env) Close() error { return e.Azure.Close() }
 
 // CreateSecret makes a Secret.
-func (s *Site) CreateSecret(ctx context.Context, name string, data map[string]string) error {
+func (e *Env) CreateSecret(ctx context.Context, name string, data map[string]string) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: data}
-	_, err := s.Kube.CoreV1().Secrets(s.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+	_, err := e.Kube.CoreV1().Secrets(e.Namespace).Create(ctx, secret, metav1.CreateOptions{})
 	return err
 }
 
 // CreateAuthentication makes a TriggerAuthentication.
-func (s *Site) CreateAuthentication(ctx context.Context, authentication *unstructured.Unstructured) error {
-	_, err := s.Dynamic.Resource(workload.TriggerAuthentications).Namespace(s.Namespace).
+func (e *Env) CreateAuthentication(ctx context.Context, authentication *unstructured.Unstructured) error {
+	_, err := e.Dynamic.Resource(workload.TriggerAuthentications).Namespace(e.Namespace).
 		Create(ctx, authentication, metav1.CreateOptions{})
 	return err
 }
 
 // Apply makes a ScaledJob, or changes it.
-func (s *Site) Apply(ctx context.Context, job workload.ScaledJob) error {
-	return s.ApplyTo(ctx, workload.ScaledJobs, job.Object())
+func (e *Env) Apply(ctx context.Context, job workload.ScaledJob) error {
+	return e.ApplyTo(ctx, workload.ScaledJobs, job.Object())
 }
 
 // ApplyTo makes an object of a resource, or changes it.
-func (s *Site) ApplyTo(ctx context.Context, resource schema.GroupVersionResource, object *unstructured.Unstructured) error {
-	_, err := s.Dynamic.Resource(resource).Namespace(object.GetNamespace()).Apply(ctx, object.GetName(), object,
-		metav1.ApplyOptions{FieldManager: "bench", Force: true})
+func (e *Env) ApplyTo(ctx context.Context, resource schema.GroupVersionResource, object *unstructured.Unstructured) error {
+	_, err := e.Dynamic.Resource(resource).Namespace(object.GetNamespace()).Apply(ctx, object.GetName(), object,
+		metav1.ApplyOptions{FieldManager: "test", Force: true})
 	return err
 }
 
 // Delete removes a ScaledJob, and before it, its Jobs and their agents. It
 // returns once KEDA has stopped asking for it.
-func (s *Site) Delete(ctx context.Context, name string) error {
-	jobs := s.Dynamic.Resource(workload.ScaledJobs).Namespace(s.Namespace)
+func (e *Env) Delete(ctx context.Context, name string) error {
+	jobs := e.Dynamic.Resource(workload.ScaledJobs).Namespace(e.Namespace)
 	foreground := metav1.DeletePropagationForeground
 	if err := jobs.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
 		return err
@@ -132,13 +132,13 @@ func (s *Site) Delete(ctx context.Context, name string) error {
 }
 
 // ScaledJob reads a ScaledJob.
-func (s *Site) ScaledJob(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	return s.Dynamic.Resource(workload.ScaledJobs).Namespace(s.Namespace).Get(ctx, name, metav1.GetOptions{})
+func (e *Env) ScaledJob(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	return e.Dynamic.Resource(workload.ScaledJobs).Namespace(e.Namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
 // Jobs are the Jobs that KEDA has made.
-func (s *Site) Jobs(ctx context.Context) ([]batchv1.Job, error) {
-	list, err := s.Kube.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{})
+func (e *Env) Jobs(ctx context.Context) ([]batchv1.Job, error) {
+	list, err := e.Kube.BatchV1().Jobs(e.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -20,41 +20,41 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// site is one test's part of a bench.
-type site struct {
-	*cluster
-	*bench.Site
+// env is one test's part of a cluster.
+type env struct {
+	*apiServer
+	*cluster.Env
 	// grpc and http are where the scaler is to listen.
 	grpc, http string
 }
 
-// TestOnBench runs what is installed beside KEDA, with agents.
-func TestOnBench(t *testing.T) {
-	p, err := bench.Build(t.Context(), t.TempDir())
+// TestBesideKEDA runs what is installed beside KEDA, with agents.
+func TestBesideKEDA(t *testing.T) {
+	p, err := cluster.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bench.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), p)
+	c, err := cluster.New(t.Context(), controlplane.ForTest(t, controlplane.Options{}), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("chart", func(t *testing.T) { asInREADME(newSite(t, b)) })
-	t.Run("older", func(t *testing.T) { older(newSite(t, b)) })
-	t.Run("recipes", func(t *testing.T) { runsRecipes(t, b) })
+	t.Run("chart", func(t *testing.T) { asInREADME(newEnv(t, c)) })
+	t.Run("older", func(t *testing.T) { older(newEnv(t, c)) })
+	t.Run("recipes", func(t *testing.T) { runsRecipes(t, c) })
 }
 
-func newSite(t *testing.T, b *bench.Bench) *site {
+func newEnv(t *testing.T, c *cluster.Cluster) *env {
 	t.Helper()
-	made, err := b.NewSite(t.Context(), bench.SiteOptions{})
+	made, err := c.NewEnv(t.Context(), cluster.EnvOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = made.Close() })
-	return &site{newCluster(t, b.Plane.Config()), made, freeAddress(t), freeAddress(t)}
+	return &env{newAPIServer(t, c.Plane.Config()), made, freeAddress(t), freeAddress(t)}
 }
 
 // freeAddress is one on which nobody listens.
@@ -69,7 +69,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // put applies an object as helm and kubectl do.
-func (s *site) put(object *unstructured.Unstructured) {
+func (s *env) put(object *unstructured.Unstructured) {
 	s.t.Helper()
 	client, ok := s.resource(object)
 	if !ok {
@@ -83,7 +83,7 @@ func (s *site) put(object *unstructured.Unstructured) {
 // runDeployment runs a Deployment's pod, since there is no controller for it:
 // with the rights of its service account, on separate addresses, and with
 // these variables changed. It returns once the pod is alive.
-func (s *site) runDeployment(deployment *unstructured.Unstructured, env map[string]string) {
+func (s *env) runDeployment(deployment *unstructured.Unstructured, env map[string]string) {
 	s.t.Helper()
 	template, _, err := unstructured.NestedMap(deployment.Object, "spec", "template")
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *site) runDeployment(deployment *unstructured.Unstructured, env map[stri
 	pod := typedAs(s.t, &unstructured.Unstructured{Object: template}, &corev1.Pod{})
 	pod.Name = scalerPod
 	container := &pod.Spec.Containers[0]
-	container.Image = bench.ScalerImage
+	container.Image = cluster.ScalerImage
 	container.Env = append(container.Env, corev1.EnvVar{Name: "HTTP_ADDR", Value: s.http},
 		corev1.EnvVar{Name: "KUBECONFIG", Value: s.kubeconfig(pod.Spec.ServiceAccountName)})
 	if len(container.Ports) > 0 { // without KEDA there are none
@@ -133,7 +133,7 @@ func get(ctx context.Context, url string) error {
 }
 
 // kubeconfig is for a service account, as its pods have it.
-func (s *site) kubeconfig(account string) string {
+func (s *env) kubeconfig(account string) string {
 	s.t.Helper()
 	request, err := s.Kube.CoreV1().ServiceAccounts(s.Namespace).CreateToken(s.t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *site) kubeconfig(account string) string {
 	return path
 }
 
-func (s *site) scalerLog() string {
+func (s *env) scalerLog() string {
 	pod, err := s.Kube.CoreV1().Pods(s.Namespace).Get(context.Background(), scalerPod, metav1.GetOptions{})
 	if err != nil {
 		return err.Error()
@@ -160,7 +160,7 @@ func (s *site) scalerLog() string {
 	return s.log(pod)
 }
 
-func (s *site) log(pod *corev1.Pod) string {
+func (s *env) log(pod *corev1.Pod) string {
 	log, err := os.ReadFile(s.Kubelet.LogPath(pod, pod.Spec.Containers[0].Name))
 	if err != nil {
 		return fmt.Sprint(err, pod.Status.ContainerStatuses)
@@ -169,7 +169,7 @@ func (s *site) log(pod *corev1.Pod) string {
 }
 
 // queue queues requests in a pool that run for this long.
-func (s *site) queue(pool string, n int, duration time.Duration) (ids []int64) {
+func (s *env) queue(pool string, n int, duration time.Duration) (ids []int64) {
 	s.t.Helper()
 	for range n {
 		id, err := s.Azure.Queue(pool, adotest.Job{Duration: duration})
@@ -182,7 +182,7 @@ func (s *site) queue(pool string, n int, duration time.Duration) (ids []int64) {
 }
 
 // are waits until requests are in a state.
-func (s *site) are(state adotest.State, ids []int64) {
+func (s *env) are(state adotest.State, ids []int64) {
 	s.t.Helper()
 	s.eventually(func(context.Context) string {
 		for _, id := range ids {
@@ -199,7 +199,7 @@ func (s *site) are(state adotest.State, ids []int64) {
 }
 
 // done waits until agents have run the requests, and all Jobs are Complete.
-func (s *site) done(ids []int64) {
+func (s *env) done(ids []int64) {
 	s.t.Helper()
 	s.are(adotest.Finished, ids)
 	s.eventually(func(context.Context) string {
@@ -212,7 +212,7 @@ func (s *site) done(ids []int64) {
 	})
 }
 
-func (s *site) jobs() []batchv1.Job {
+func (s *env) jobs() []batchv1.Job {
 	s.t.Helper()
 	jobs, err := s.Jobs(s.t.Context())
 	if err != nil {
@@ -223,7 +223,7 @@ func (s *site) jobs() []batchv1.Job {
 
 // quiet asserts that the scaler had nothing to complain of, such as a right that
 // it lacks.
-func (s *site) quiet() {
+func (s *env) quiet() {
 	s.t.Helper()
 	log := s.scalerLog()
 	if strings.Contains(log, `"level":"warn"`) || strings.Contains(log, `"level":"error"`) || !strings.Contains(log, `"level":"info"`) {

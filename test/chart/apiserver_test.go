@@ -24,7 +24,7 @@ import (
 )
 
 // cluster is an API server, and clients with all rights.
-type cluster struct {
+type apiServer struct {
 	t       *testing.T
 	config  *rest.Config
 	kube    kubernetes.Interface
@@ -32,7 +32,7 @@ type cluster struct {
 	kinds   meta.RESTMapper // nil until it is needed
 }
 
-func newCluster(t *testing.T, config *rest.Config) *cluster {
+func newAPIServer(t *testing.T, config *rest.Config) *apiServer {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -42,12 +42,12 @@ func newCluster(t *testing.T, config *rest.Config) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cluster{t: t, config: config, kube: kube, dynamic: custom}
+	return &apiServer{t: t, config: config, kube: kube, dynamic: custom}
 }
 
 // namespace makes a namespace that enforces the restricted pod security
 // standard.
-func (c *cluster) namespace(name string) {
+func (c *apiServer) namespace(name string) {
 	c.t.Helper()
 	labels := map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
@@ -59,7 +59,7 @@ func (c *cluster) namespace(name string) {
 
 // resource finds where objects of a kind are; ok is false if the cluster does
 // not know the kind.
-func (c *cluster) resource(object *unstructured.Unstructured) (client dynamic.ResourceInterface, ok bool) {
+func (c *apiServer) resource(object *unstructured.Unstructured) (client dynamic.ResourceInterface, ok bool) {
 	c.t.Helper()
 	if c.kinds == nil {
 		groups, err := restmapper.GetAPIGroupResources(discovery.NewDiscoveryClient(c.kube.CoreV1().RESTClient()))
@@ -77,7 +77,7 @@ func (c *cluster) resource(object *unstructured.Unstructured) (client dynamic.Re
 }
 
 // create creates an object; unknown fields are errors.
-func (c *cluster) create(object *unstructured.Unstructured, dryRun ...string) error {
+func (c *apiServer) create(object *unstructured.Unstructured, dryRun ...string) error {
 	c.t.Helper()
 	client, ok := c.resource(object)
 	if !ok {
@@ -87,7 +87,7 @@ func (c *cluster) create(object *unstructured.Unstructured, dryRun ...string) er
 	return err
 }
 
-func (c *cluster) apply(list ...*unstructured.Unstructured) {
+func (c *apiServer) apply(list ...*unstructured.Unstructured) {
 	c.t.Helper()
 	for _, object := range list {
 		if err := c.create(object); err != nil {
@@ -100,12 +100,12 @@ func (c *cluster) apply(list ...*unstructured.Unstructured) {
 const patience = 2 * time.Minute
 
 // eventually waits until check finds no problem.
-func (c *cluster) eventually(check func(context.Context) (problem string)) {
+func (c *apiServer) eventually(check func(context.Context) (problem string)) {
 	c.t.Helper()
 	c.within(patience, check)
 }
 
-func (c *cluster) within(bound time.Duration, check func(context.Context) (problem string)) {
+func (c *apiServer) within(bound time.Duration, check func(context.Context) (problem string)) {
 	c.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -126,13 +126,13 @@ func (c *cluster) within(bound time.Duration, check func(context.Context) (probl
 // TestOnCluster tries what the chart renders on a real API server.
 func TestOnCluster(t *testing.T) {
 	plane := controlplane.ForTest(t, controlplane.Options{WithoutKEDA: true})
-	c := newCluster(t, plane.Config())
+	c := newAPIServer(t, plane.Config())
 	for name, values := range examples(t) {
-		t.Run("valid/"+name, func(t *testing.T) { newCluster(t, plane.Config()).valid(values) })
+		t.Run("valid/"+name, func(t *testing.T) { newAPIServer(t, plane.Config()).valid(values) })
 	}
 	for name, text := range map[string]string{"minimal": "minimal.yaml", "older": "older.yaml"} {
 		t.Run("manifests/"+name, func(t *testing.T) {
-			c := newCluster(t, plane.Config())
+			c := newAPIServer(t, plane.Config())
 			c.namespace("ado-agent-orchestrator")
 			c.validObjects(objects(t, read(t, manifestsDir+text)))
 		})
@@ -140,15 +140,15 @@ func TestOnCluster(t *testing.T) {
 	c.namespace("ado")
 	c.namespace("builds")
 	for _, test := range rights {
-		t.Run("rights/"+test.name, func(t *testing.T) { newCluster(t, plane.Config()).rights(test) })
+		t.Run("rights/"+test.name, func(t *testing.T) { newAPIServer(t, plane.Config()).rights(test) })
 	}
-	t.Run("any value", func(t *testing.T) { newCluster(t, plane.Config()).anyValue() })
-	t.Run("restarts by authorities", func(t *testing.T) { newCluster(t, plane.Config()).restartsByAuthorities() })
-	t.Run("KEDA is found", func(t *testing.T) { newCluster(t, plane.Config()).findsKEDA() })
+	t.Run("any value", func(t *testing.T) { newAPIServer(t, plane.Config()).anyValue() })
+	t.Run("restarts by authorities", func(t *testing.T) { newAPIServer(t, plane.Config()).restartsByAuthorities() })
+	t.Run("KEDA is found", func(t *testing.T) { newAPIServer(t, plane.Config()).findsKEDA() })
 }
 
 // findsKEDA installs KEDA's Deployment in an unusual namespace, then in a usual one.
-func (c *cluster) findsKEDA() {
+func (c *apiServer) findsKEDA() {
 	for _, step := range []struct{ namespace, want string }{
 		{"", "[keda kube-system openshift-keda]"}, {"autoscaling", "[autoscaling]"}, {"keda", "[keda]"},
 	} {
@@ -178,14 +178,14 @@ func (c *cluster) findsKEDA() {
 // Prometheus operator nor cert-manager is there.
 var elsewhere = []string{"monitoring.coreos.com", "cert-manager.io"}
 
-func (c *cluster) valid(values map[string]any) {
+func (c *apiServer) valid(values map[string]any) {
 	c.namespace("ado")
 	c.namespace("builds")
 	c.validObjects(render(c.t, values))
 }
 
 // validObjects asks the API server whether it takes these objects.
-func (c *cluster) validObjects(list []*unstructured.Unstructured) {
+func (c *apiServer) validObjects(list []*unstructured.Unstructured) {
 	c.t.Helper()
 	if len(list) == 0 {
 		c.t.Fatal("there are no objects")
@@ -208,7 +208,7 @@ func (c *cluster) validObjects(list []*unstructured.Unstructured) {
 }
 
 // validPod asks whether the pod of a Deployment or an agent may run.
-func (c *cluster) validPod(object *unstructured.Unstructured) {
+func (c *apiServer) validPod(object *unstructured.Unstructured) {
 	c.t.Helper()
 	var template map[string]any
 	switch object.GetKind() {

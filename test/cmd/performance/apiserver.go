@@ -33,19 +33,19 @@ const (
 	writers = 16
 )
 
-// cluster is the Kubernetes that the scaler views.
-type cluster struct {
+// apiServer is the Kubernetes that the scaler views.
+type apiServer struct {
 	kube    kubernetes.Interface
 	dynamic dynamic.Interface
 }
 
-func newCluster(plane *controlplane.ControlPlane) (*cluster, error) {
+func newAPIServer(plane *controlplane.ControlPlane) (*apiServer, error) {
 	kube, err := kubernetes.NewForConfig(plane.Config())
 	if err != nil {
 		return nil, err
 	}
 	custom, err := dynamic.NewForConfig(plane.Config())
-	return &cluster{kube: kube, dynamic: custom}, err
+	return &apiServer{kube: kube, dynamic: custom}, err
 }
 
 // each calls do for 0 to n-1, some at a time.
@@ -59,7 +59,7 @@ func each(ctx context.Context, n int, do func(ctx context.Context, i int) error)
 }
 
 // createScaledJobs creates a ScaledJob for each reference.
-func (c *cluster) createScaledJobs(ctx context.Context, refs []ref, organization string, interval time.Duration) ([]*unstructured.Unstructured, error) {
+func (c *apiServer) createScaledJobs(ctx context.Context, refs []ref, organization string, interval time.Duration) ([]*unstructured.Unstructured, error) {
 	created := make([]*unstructured.Unstructured, len(refs))
 	err := each(ctx, len(refs), func(ctx context.Context, i int) error {
 		object := workload.ScaledJob{
@@ -74,7 +74,7 @@ func (c *cluster) createScaledJobs(ctx context.Context, refs []ref, organization
 }
 
 // createJobs creates Jobs as KEDA does, dealt to the ScaledJobs in turn.
-func (c *cluster) createJobs(ctx context.Context, scaledJobs []*unstructured.Unstructured, n int) error {
+func (c *apiServer) createJobs(ctx context.Context, scaledJobs []*unstructured.Unstructured, n int) error {
 	return each(ctx, n, func(ctx context.Context, i int) error {
 		job, err := jobOf(scaledJobs[i%len(scaledJobs)])
 		if err != nil {
@@ -113,7 +113,7 @@ func ownerOf(pod *corev1.Pod) string {
 }
 
 // awaitPods returns the pods once the Job controller has created n.
-func (c *cluster) awaitPods(ctx context.Context, n int) ([]corev1.Pod, error) {
+func (c *apiServer) awaitPods(ctx context.Context, n int) ([]corev1.Pod, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, podsWithin, errors.New("the Job controller did not create all pods"))
 	defer cancel()
 	var pods []corev1.Pod
@@ -132,7 +132,7 @@ func (c *cluster) awaitPods(ctx context.Context, n int) ([]corev1.Pod, error) {
 }
 
 // run makes pods running ones, as a kubelet would.
-func (c *cluster) run(ctx context.Context, pods []corev1.Pod) error {
+func (c *apiServer) run(ctx context.Context, pods []corev1.Pod) error {
 	patch := []byte(`{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}`)
 	return each(ctx, len(pods), func(ctx context.Context, i int) error {
 		_, err := c.kube.CoreV1().Pods(namespace).Patch(ctx, pods[i].Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")

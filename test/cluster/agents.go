@@ -1,4 +1,4 @@
-package bench
+package cluster
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type AgentTimes struct {
 	Patience                         time.Duration // of an agent without a job
 }
 
-// Agents play the agents of a site, for exact times in place of processes.
+// Agents play the agents of an environment, for exact times in place of processes.
 type Agents struct {
 	AgentTimes
 

@@ -22,7 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/klog/v2"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/bench"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
@@ -32,8 +32,8 @@ import (
 const patience = 3 * time.Minute
 
 // programs are ours, built once as a user would.
-var programs = sync.OnceValues(func() (bench.Programs, error) {
-	return bench.Build(context.Background(), programDir)
+var programs = sync.OnceValues(func() (cluster.Programs, error) {
+	return cluster.Build(context.Background(), programDir)
 })
 
 var programDir string
@@ -54,44 +54,44 @@ func withProgramDir(m *testing.M) int {
 	return m.Run()
 }
 
-func startBench(t *testing.T, options controlplane.Options) *bench.Bench {
+func startCluster(t *testing.T, options controlplane.Options) *cluster.Cluster {
 	t.Helper()
 	p, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bench.New(t.Context(), controlplane.ForTest(t, options), p)
+	c, err := cluster.New(t.Context(), controlplane.ForTest(t, options), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return c
 }
 
-// site is one test's part of a bench, and its scaler.
-type site struct {
-	*bench.Site
+// env is one test's part of a cluster, and its scaler.
+type env struct {
+	*cluster.Env
 	t       *testing.T
 	patFile string
 	scaler  *scaler
 }
 
-// newSite makes a site. The environment is added to the scaler's.
-func newSite(t *testing.T, b *bench.Bench, options bench.SiteOptions, env ...string) *site {
+// newEnv makes an environment. The variables are added to the scaler's.
+func newEnv(t *testing.T, c *cluster.Cluster, options cluster.EnvOptions, variables ...string) *env {
 	t.Helper()
-	made, err := b.NewSite(t.Context(), options)
+	made, err := c.NewEnv(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = made.Close() })
-	s := &site{Site: made, t: t, patFile: filepath.Join(t.TempDir(), "pat")}
-	s.writePAT(bench.ScalerPAT)
+	s := &env{Env: made, t: t, patFile: filepath.Join(t.TempDir(), "pat")}
+	s.writePAT(cluster.ScalerPAT)
 	s.scaler = startScaler(t, append([]string{
-		"KUBE=on", "KUBECONFIG=" + b.Plane.Kubeconfig(), "ORG_URL=" + s.Azure.URL(), "ORG_PAT_FILE=" + s.patFile,
-	}, env...))
+		"KUBE=on", "KUBECONFIG=" + c.Plane.Kubeconfig(), "ORG_URL=" + s.Azure.URL(), "ORG_PAT_FILE=" + s.patFile,
+	}, variables...))
 	return s
 }
 
-func (s *site) writePAT(pat string) {
+func (s *env) writePAT(pat string) {
 	s.t.Helper()
 	if err := os.WriteFile(s.patFile, []byte(pat+"\n"), 0o600); err != nil {
 		s.t.Fatal(err)
@@ -99,10 +99,10 @@ func (s *site) writePAT(pat string) {
 }
 
 // scaledJob is a ScaledJob "build" with our trigger, as a user would write it.
-func (s *site) scaledJob() workload.ScaledJob {
+func (s *env) scaledJob() workload.ScaledJob {
 	return workload.ScaledJob{
 		Namespace: s.Namespace, Name: "build", ScalerAddress: s.scaler.Addr,
-		OrganizationURL: s.Azure.URL(), Pool: bench.Pool,
+		OrganizationURL: s.Azure.URL(), Pool: cluster.Pool,
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *site) scaledJob() workload.ScaledJob {
 // reconciles a new one twice, and the second time cancels the loop that the first
 // has started: what that was creating just then may or may not come to be, and
 // the next loop cannot know. Nobody but KEDA can make that exact.
-func (s *site) deploy(job workload.ScaledJob) {
+func (s *env) deploy(job workload.ScaledJob) {
 	s.t.Helper()
 	s.apply(job)
 	s.eventually(func() string { return s.notReady(job.Name) })
@@ -121,7 +121,7 @@ func (s *site) deploy(job workload.ScaledJob) {
 // Before 2.16, nothing sets Ready again once it is Unknown. A poll that fails makes it
 // so, such as one of a loop that the next reconcile cancels, and so does a loop that
 // writes back the conditions which it read before Ready was set. KEDA's event stays.
-func (s *site) notReady(name string) string {
+func (s *env) notReady(name string) string {
 	s.t.Helper()
 	object, err := s.ScaledJob(s.t.Context(), name)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *site) notReady(name string) string {
 }
 
 // eventsOf lists the events about an object.
-func (s *site) eventsOf(object types.UID) []eventsv1.Event {
+func (s *env) eventsOf(object types.UID) []eventsv1.Event {
 	s.t.Helper()
 	list, err := s.Kube.EventsV1().Events(s.Namespace).List(s.t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *site) eventsOf(object types.UID) []eventsv1.Event {
 	return slices.DeleteFunc(list.Items, func(e eventsv1.Event) bool { return e.Regarding.UID != object })
 }
 
-func (s *site) apply(job workload.ScaledJob) {
+func (s *env) apply(job workload.ScaledJob) {
 	s.t.Helper()
 	if err := s.Apply(s.t.Context(), job); err != nil {
 		s.t.Fatal(err)
@@ -163,11 +163,11 @@ func (s *site) apply(job workload.ScaledJob) {
 }
 
 // queue queues jobs that run for this long.
-func (s *site) queue(n int, duration time.Duration) []int64 {
+func (s *env) queue(n int, duration time.Duration) []int64 {
 	s.t.Helper()
 	var ids []int64
 	for range n {
-		id, err := s.Azure.Queue(bench.Pool, adotest.Job{Duration: duration})
+		id, err := s.Azure.Queue(cluster.Pool, adotest.Job{Duration: duration})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func (s *site) queue(n int, duration time.Duration) []int64 {
 
 // eventually waits until check says that all is as it should be; until then it
 // says what is not.
-func (s *site) eventually(check func() (problem string)) {
+func (s *env) eventually(check func() (problem string)) {
 	s.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -197,7 +197,7 @@ func (s *site) eventually(check func() (problem string)) {
 }
 
 // jobs are the Jobs that KEDA has made.
-func (s *site) jobs() []batchv1.Job {
+func (s *env) jobs() []batchv1.Job {
 	s.t.Helper()
 	jobs, err := s.Jobs(context.Background())
 	if err != nil {
@@ -217,7 +217,7 @@ func state(job *batchv1.Job) batchv1.JobConditionType {
 	return ""
 }
 
-func (s *site) describeJobs() string {
+func (s *env) describeJobs() string {
 	counts := map[batchv1.JobConditionType]int{}
 	for _, job := range s.jobs() {
 		counts[state(&job)]++
@@ -226,7 +226,7 @@ func (s *site) describeJobs() string {
 }
 
 // served waits until all these requests were run by agents of ours.
-func (s *site) served(ids []int64) {
+func (s *env) served(ids []int64) {
 	s.t.Helper()
 	s.eventually(func() string {
 		for _, id := range ids {
@@ -244,7 +244,7 @@ func (s *site) served(ids []int64) {
 
 // settled waits until there are this many Jobs and all are Complete, and then
 // until KEDA has polled often enough since that it would have made another.
-func (s *site) settled(want int) {
+func (s *env) settled(want int) {
 	s.t.Helper()
 	s.eventually(func() string {
 		complete := 0
@@ -262,15 +262,15 @@ func (s *site) settled(want int) {
 	if jobs := s.jobs(); len(jobs) != want {
 		s.t.Errorf("%d Jobs, want %d: %s", len(jobs), want, s.describeJobs())
 	}
-	for _, agent := range s.Azure.Agents(bench.Pool) {
-		if agent.Name != bench.Placeholder {
+	for _, agent := range s.Azure.Agents(cluster.Pool) {
+		if agent.Name != cluster.Placeholder {
 			s.t.Errorf("agent %s was left in the pool", agent.Name)
 		}
 	}
 }
 
 // polledAgain waits until KEDA has asked the scaler this often from now on.
-func (s *site) polledAgain(times int) {
+func (s *env) polledAgain(times int) {
 	s.t.Helper()
 	begin := s.polls()
 	s.eventually(func() string {
@@ -281,7 +281,7 @@ func (s *site) polledAgain(times int) {
 	})
 }
 
-func (s *site) polls() int {
+func (s *env) polls() int {
 	s.t.Helper()
 	n, err := s.scaler.Polls(s.t.Context())
 	if err != nil {
@@ -291,7 +291,7 @@ func (s *site) polls() int {
 }
 
 // read returns the ScaledJob "build".
-func (s *site) read() *unstructured.Unstructured {
+func (s *env) read() *unstructured.Unstructured {
 	s.t.Helper()
 	object, err := s.ScaledJob(s.t.Context(), "build")
 	if err != nil {
@@ -302,7 +302,7 @@ func (s *site) read() *unstructured.Unstructured {
 
 // scaler is our program, running as a process.
 type scaler struct {
-	*bench.Scaler
+	*cluster.Scaler
 	t   *testing.T
 	env []string
 	log strings.Builder // complete once it has stopped
@@ -318,7 +318,7 @@ func startScaler(t *testing.T, env []string) *scaler {
 	}
 	s := &scaler{t: t, env: env}
 	// A short delay keeps the tests short; users have a second.
-	s.Scaler, err = bench.StartScaler(p.Scaler, append([]string{"POLLING_DELAY=100"}, env...), &s.log)
+	s.Scaler, err = cluster.StartScaler(p.Scaler, append([]string{"POLLING_DELAY=100"}, env...), &s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func (s *scaler) stop() {
 	s.t.Helper()
 	err := s.Stop()
 	log := s.log.String()
-	if err != nil || strings.Contains(log, `"level":"error"`) || strings.Contains(log, bench.ScalerPAT) {
+	if err != nil || strings.Contains(log, `"level":"error"`) || strings.Contains(log, cluster.ScalerPAT) {
 		s.t.Errorf("the scaler ended with %v and logged:\n%s", err, log)
 	}
 }
