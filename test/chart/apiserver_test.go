@@ -134,7 +134,9 @@ func TestOnCluster(t *testing.T) {
 		t.Run("manifests/"+name, func(t *testing.T) {
 			c := newAPIServer(t, plane.Config())
 			c.namespace("ado-agent-orchestrator")
+			c.namespace("ado")
 			c.validObjects(objects(t, read(t, manifestsDir+text)))
+			c.confined(objects(t, read(t, manifestsDir+text)))
 		})
 	}
 	c.namespace("ado")
@@ -219,11 +221,7 @@ func (c *apiServer) validPod(object *unstructured.Unstructured) {
 	default:
 		return
 	}
-	pod := &unstructured.Unstructured{Object: template}
-	pod.SetAPIVersion("v1")
-	pod.SetKind("Pod")
-	pod.SetNamespace(object.GetNamespace())
-	pod.SetName(object.GetName() + "-xxxxx")
+	pod := podFrom(object, template)
 	// These need not be there to know.
 	unstructured.RemoveNestedField(template, "spec", "priorityClassName")
 	unstructured.RemoveNestedField(template, "spec", "runtimeClassName")
@@ -231,6 +229,15 @@ func (c *apiServer) validPod(object *unstructured.Unstructured) {
 	if allowed := !unrestricted[object.GetName()]; allowed != (err == nil) {
 		c.t.Errorf("pod of %s %s: %v", object.GetKind(), object.GetName(), err)
 	}
+}
+
+func podFrom(owner *unstructured.Unstructured, template map[string]any) *unstructured.Unstructured {
+	pod := &unstructured.Unstructured{Object: template}
+	pod.SetAPIVersion("v1")
+	pod.SetKind("Pod")
+	pod.SetNamespace(owner.GetNamespace())
+	pod.SetName(owner.GetName() + "-xxxxx")
+	return pod
 }
 
 // unrestricted are the ScaledJobs of the examples that say they are.

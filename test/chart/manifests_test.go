@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +9,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
@@ -49,6 +52,36 @@ func TestManifest(t *testing.T) {
 	}
 	if diff := cmp.Diff(pods[0], pods[1]); diff != "" {
 		t.Errorf("Deployment, -chart +plain:\n%s", diff)
+	}
+}
+
+// confined checks that the namespace of the scaler, as the manifest makes it, takes its
+// pod and refuses one that may become root.
+func (c *apiServer) confined(list []*unstructured.Unstructured) {
+	c.t.Helper()
+	deployment := ofKind(list, "Deployment")[0]
+	i := slices.IndexFunc(list, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() == "Namespace" && o.GetName() == deployment.GetNamespace()
+	})
+	if i < 0 {
+		c.t.Fatalf("the manifest does not make the namespace %s", deployment.GetNamespace())
+	}
+	namespace := list[i].DeepCopy()
+	namespace.SetName("confined-" + namespace.GetName()) // the examples have made the other
+	c.apply(namespace)
+	deployment.SetNamespace(namespace.GetName())
+	for _, root := range []bool{false, true} {
+		template, _, _ := unstructured.NestedMap(deployment.Object, "spec", "template")
+		if root {
+			containers, _, _ := unstructured.NestedSlice(template, "spec", "containers")
+			delete(containers[0].(map[string]any), "securityContext")
+			if err := unstructured.SetNestedSlice(template, containers, "spec", "containers"); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		if err := c.create(podFrom(deployment, template), metav1.DryRunAll); apierrors.IsForbidden(err) != root || !root && err != nil {
+			c.t.Errorf("pod in the scaler's namespace, with the rights of root %t: %v", root, err)
+		}
 	}
 }
 

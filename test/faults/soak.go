@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adotest"
@@ -27,18 +28,19 @@ type LoadResult struct {
 	Requests, Jobs, Surplus, Lost int
 	Median, P99                   time.Duration // that a request waited for its agent
 	Answers, Errors               int
+	Zeros                         []string // answers of 0 that were wrong
 }
 
 // String sums it up.
 func (r LoadResult) String() string {
-	return fmt.Sprintf("%d requests, %d Jobs, %d surplus, %d lost, wait %.1f s, p99 %.1f s, %d of %d answers were errors",
-		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Median.Seconds(), r.P99.Seconds(), r.Errors, r.Answers)
+	return fmt.Sprintf("%d requests, %d Jobs, %d surplus, %d lost, wait %.1f s, p99 %.1f s, %d of %d answers were errors, %d wrong zeros",
+		r.Requests, r.Jobs, r.Surplus, r.Lost, r.Median.Seconds(), r.P99.Seconds(), r.Errors, r.Answers, len(r.Zeros))
 }
 
 // Problem returns what must not be.
 func (r LoadResult) Problem() error {
-	if r.Surplus != 0 || r.Lost != 0 || r.Errors != 0 || r.Requests == 0 {
-		return errors.New(r.String())
+	if r.Surplus != 0 || r.Lost != 0 || r.Errors != 0 || r.Requests == 0 || len(r.Zeros) > 0 {
+		return errors.New(strings.Join(append([]string{r.String()}, r.Zeros...), "\n"))
 	}
 	return nil
 }
@@ -91,6 +93,7 @@ func (t *Trial) loadResult() (LoadResult, error) {
 	}
 	r := LoadResult{
 		Requests: all.Requests, Jobs: all.Jobs, Surplus: all.Surplus, Lost: all.Lost, Answers: all.Answers, Errors: all.Errors,
+		Zeros: all.Zeros,
 	}
 	var waits []time.Duration
 	for _, id := range t.requests {
