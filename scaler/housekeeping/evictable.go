@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
@@ -21,9 +20,6 @@ const (
 	// agents of its pool are listed every lookEvery.
 	idleFor   = 30 * time.Second
 	lookEvery = 10 * time.Second
-	// lookTimeout bounds the listing of one pool. Meanwhile no agent that gets a job is
-	// protected again.
-	lookTimeout = 5 * time.Second
 	// rewriteAfter is after how long a budget is written although nothing has
 	// changed: somebody may have changed or deleted it. A right that is missing is
 	// tried again after forbiddenFor.
@@ -74,7 +70,7 @@ func (b *budgets) reconcile(ctx context.Context) {
 	for i := range groups {
 		byKey[groups[i].Key] = &groups[i]
 	}
-	pools := &poolAgents{options: b.options, listed: map[string]map[string]adoqueue.Agent{}}
+	pools := newPoolAgents(b.options)
 	seen := map[plan.Key]*budget{}
 	var unprotected []plan.Key
 	var reason error
@@ -190,27 +186,4 @@ func (b *budgets) report(ctx context.Context, err error) {
 		b.reporter.logger.Warn("finding idle agents failed; it is retried automatically, and they are protected from eviction until then", zap.Error(err))
 	}
 	b.failing = err != nil
-}
-
-// poolAgents lists the agents of each pool once, and of no more pools once that has
-// taken too long.
-type poolAgents struct {
-	options *Options
-	listed  map[string]map[string]adoqueue.Agent
-	late    bool
-}
-
-func (p *poolAgents) of(ctx context.Context, g *engine.IdleGroup) (map[string]adoqueue.Agent, error) {
-	pool := fmt.Sprint(g.Organization, g.Pool.ID)
-	if agents, ok := p.listed[pool]; ok || p.late { // the error was returned before
-		return agents, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	agents, err := p.options.agentsOf(ctx, g)
-	if err == nil {
-		p.listed[pool] = agents
-	}
-	p.late = ctx.Err() != nil
-	return agents, err
 }

@@ -3,7 +3,6 @@ package housekeeping
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -98,7 +97,7 @@ func (a *idleAgents) reconcile(ctx context.Context) {
 	groups, err := a.options.Idle.IdleGroups(ctx)
 	now := time.Now()
 	seen, waiting := map[plan.Key]*excess{}, map[string]bool{}
-	agents := map[string]map[string]adoqueue.Agent{} // by pool and name
+	pools := newPoolAgents(a.options)
 	failures := []error{err}
 	incomplete := err != nil
 	for i := range groups {
@@ -113,17 +112,13 @@ func (a *idleAgents) reconcile(ctx context.Context) {
 		if tooMany == 0 && unretired(g) == len(g.Waiting) {
 			continue
 		}
-		pool := fmt.Sprint(g.Organization, g.Pool.ID)
-		if agents[pool] == nil {
-			listed, err := a.options.agentsOf(ctx, g)
-			if err != nil {
-				failures = append(failures, err)
-				continue
-			}
-			agents[pool] = listed
+		agents, err := pools.of(ctx, g)
+		if agents == nil {
+			failures = append(failures, err)
+			continue
 		}
-		a.observeStartups(g, agents[pool])
-		failures = append(failures, a.end(ctx, g, dismissed(g, tooMany, agents[pool])))
+		a.observeStartups(g, agents)
+		failures = append(failures, a.end(ctx, g, dismissed(g, tooMany, agents)))
 	}
 	if incomplete { // what is known of the pools that cannot be read is kept
 		maps.Copy(a.excess, seen)
@@ -154,24 +149,6 @@ func unretired(g *engine.IdleGroup) int {
 		}
 	}
 	return n
-}
-
-// agentsOf returns the agents of a group's pool by name, and by what Kubernetes has
-// appended their suffix to.
-func (o *Options) agentsOf(ctx context.Context, g *engine.IdleGroup) (map[string]adoqueue.Agent, error) {
-	client := o.Organizations[g.Organization.String()]
-	list, err := client.Agents(ctx, g.Pool)
-	if err != nil {
-		return nil, err
-	}
-	byName := make(map[string]adoqueue.Agent, len(list))
-	for _, agent := range list {
-		byName[agent.Name] = agent
-		if base := fleet.BaseOfPod(agent.Name); base != "" {
-			byName[base] = agent
-		}
-	}
-	return byName, nil
 }
 
 // state is what an agent of a Job is in its pool.

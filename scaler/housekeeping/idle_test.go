@@ -158,6 +158,25 @@ func TestEditedAtOnce(t *testing.T) {
 	}
 }
 
+// TestAgentsNeverListed has the first list of agents never answered: idle agents end
+// soon after all the same.
+func TestAgentsNeverListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWarmWorld(t, map[string]string{"minIdle": "5"})
+		defer w.ado.Close()
+		seconds := 0
+		w.during(105*time.Second, func() {
+			if seconds++; seconds == 60 {
+				w.ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Times: 1, Delay: time.Hour})
+				w.ask(map[string]string{"minIdle": "1"})
+			}
+		})
+		if n := w.ended(); n != 4 {
+			t.Errorf("%d idle agents were ended, want 4", n)
+		}
+	})
+}
+
 // TestHundredPeriods has more than a hundred changes of the period, jobs that come
 // at random and a scaler that restarts now and then. No job is lost, and no agent
 // is killed with a job.
