@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,7 +105,7 @@ func newPlace(t *testing.T, c *cluster.Cluster, program string, s settings) *pla
 	})
 	job := workload.ScaledJob{
 		Namespace: p.Namespace, Name: "build", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: cluster.Pool,
-		Metadata: map[string]string{"capabilities": "docker"},
+		Metadata: map[string]string{"capabilities": "docker"}, PollingInterval: 5 * time.Second,
 	}
 	if s.job != nil {
 		s.job(&job)
@@ -143,14 +144,19 @@ func (p *place) quota(name corev1.ResourceName) {
 	p.must(err)
 }
 
-// asked waits until KEDA has asked.
-func (p *place) asked() {
+// polledSteadily waits until KEDA has polled, and not again at once, as it does when it
+// reconciles a new ScaledJob for the second time.
+func (p *place) polledSteadily() {
 	p.t.Helper()
+	last, since := 0, time.Now()
 	p.eventually(func() string {
 		polls, err := p.scaler.Polls(p.t.Context())
 		p.must(err)
-		if polls == 0 {
-			return "KEDA has not asked"
+		if polls != last {
+			last, since = polls, time.Now()
+		}
+		if polls == 0 || time.Since(since) < 2*time.Second {
+			return fmt.Sprintf("KEDA has polled %d times", polls)
 		}
 		return ""
 	})
