@@ -178,7 +178,9 @@ func TestBrokenLinks(t *testing.T) {
 	for _, l := range links {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t, b, program, l.settings(t))
+			s := l.settings(t)
+			s.poll = 5 * time.Second
+			p := newPlace(t, b, program, s)
 			if !l.unpolled {
 				p.polledSteadily()
 			}

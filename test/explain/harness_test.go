@@ -79,7 +79,8 @@ func (l *logs) String() string {
 type settings struct {
 	plan   cluster.PlanFunc
 	azure  adotest.Options
-	scaler []string // environment
+	scaler []string      // environment
+	poll   time.Duration // KEDA's, by default a second
 	job    func(*workload.ScaledJob)
 }
 
@@ -105,7 +106,7 @@ func newPlace(t *testing.T, c *cluster.Cluster, program string, s settings) *pla
 	})
 	job := workload.ScaledJob{
 		Namespace: p.Namespace, Name: "build", ScalerAddress: p.scaler.Addr, OrganizationURL: p.Azure.URL(), Pool: cluster.Pool,
-		Metadata: map[string]string{"capabilities": "docker"}, PollingInterval: 5 * time.Second,
+		Metadata: map[string]string{"capabilities": "docker"}, PollingInterval: s.poll,
 	}
 	if s.job != nil {
 		s.job(&job)
