@@ -52,7 +52,7 @@ type Client struct {
 // plain http, unless to this machine.
 func NewClient(organization OrganizationURL, credential Credential, options Options) (*Client, error) {
 	if !organization.safe() && !options.AllowHTTP {
-		return nil, fmt.Errorf("organization %s: a credential is not sent over plain http; use https, or allow http", organization)
+		return nil, fmt.Errorf("organization %s: a credential is not sent over plain http; use https, or ALLOW_HTTP", organization)
 	}
 	if options.HTTPClient == nil {
 		client, err := NewHTTPClient("")

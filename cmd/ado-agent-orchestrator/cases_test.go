@@ -16,12 +16,10 @@ import (
 // inProcess runs the program with only this environment.
 func inProcess(t *testing.T, env []string, args ...string) (stdout, log string, exit int) {
 	t.Helper()
-	for _, variable := range append([]string{"AGENT_POOLS=", "SCALER_ADDRESS=", "KUBECONFIG=" + filepath.Join(t.TempDir(), "none")}, env...) {
+	unsetSettings(t)
+	for _, variable := range append([]string{"KUBECONFIG=" + filepath.Join(t.TempDir(), "none")}, env...) {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
-	}
-	if !strings.Contains(strings.Join(env, "\n"), "AGENT_POOLS=") {
-		_ = os.Unsetenv("AGENT_POOLS")
 	}
 	// It ends by itself, unless a mistake is not found.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -29,6 +27,26 @@ func inProcess(t *testing.T, env []string, args ...string) (stdout, log string, 
 	var out, errs bytes.Buffer
 	exit = runUntil(ctx, args, outputs{out: &out, log: &errs})
 	return out.String(), errs.String(), exit
+}
+
+// unsetSettings removes the variables of all settings for the time of a test, whatever
+// the machine has.
+func unsetSettings(t *testing.T) {
+	t.Helper()
+	parser, err := newParser(&commandLine{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model().Children {
+		for _, flag := range command.Flags {
+			for _, name := range flag.Envs {
+				if _, ok := os.LookupEnv(name); ok {
+					t.Setenv(name, "") // restored after the test
+					_ = os.Unsetenv(name)
+				}
+			}
+		}
+	}
 }
 
 // TestFieldCases are settings as they were seen in the field, each with what the
@@ -203,7 +221,7 @@ func TestRememberedLongerThanStale(t *testing.T) {
 
 func TestUnknownCommandIsCorrected(t *testing.T) {
 	for typed, want := range map[string]string{
-		"serv": `unexpected argument serv, did you mean "serve"?`, "qery": `did you mean "query"?`, "--gprc-addr=:1": `did you mean "--grpc-addr"?`, "ask": "unexpected argument ask",
+		"serv": `unexpected argument serv, did you mean "serve"?`, "qery": `did you mean "query"?`, "--gprc-addr=:1": `did you mean "--grpc-addr"?`, "ask": "unexpected argument ask; the commands are serve, run, render, query, explain, doctor, migrate, version",
 	} {
 		_, log, exit := inProcess(t, nil, typed)
 		if exit != exitUsage || !strings.Contains(log, want) {
@@ -219,6 +237,18 @@ func TestNearMissIsWarnedOf(t *testing.T) {
 	}, "run", "--agent-pools=linux")
 	if want := "the variable AGENT_POOL is not a setting; did you mean AGENT_POOLS?"; exit != 1 || !strings.Contains(log, want) {
 		t.Errorf("exit %d, the log lacks %q: %s", exit, want, log)
+	}
+}
+
+// TestNearMissIsNamedWithTheMistake has a misspelt variable be why another is missing.
+func TestNearMissIsNamedWithTheMistake(t *testing.T) {
+	_, log, exit := inProcess(t, []string{
+		"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=x", "AGENT_POOL=linux", "JOB_IMAGE=i",
+	}, "run")
+	for _, want := range []string{"AGENT_POOLS (--agent-pools): ", "the variable AGENT_POOL is not a setting; did you mean AGENT_POOLS?\nsee --help"} {
+		if exit != exitFailure || !strings.Contains(log, want) {
+			t.Errorf("exit %d, the log lacks %q: %s", exit, want, log)
+		}
 	}
 }
 

@@ -93,13 +93,18 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 		return exited
 	}
 	code := exitUsage
-	if _, invalid := errors.AsType[*setting.Invalid](err); invalid {
+	if parsed != nil {
 		code = exitFailure
-	}
-	if err == nil {
 		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), "ORG_")
+	}
+	switch invalid, ok := errors.AsType[*setting.Invalid](err); {
+	case ok:
+		invalid.Hints = o.warnings
+	case err != nil:
+		err = withCommands(err, parser.Model(), args)
+	default:
 		o.warnings = append(o.warnings, ignoredByRun(parser.Model(), parsed.Selected(), line)...)
-		err, code = parsed.Run(o), exitFailure
+		err = parsed.Run(o)
 	}
 	if ended, ok := errors.AsType[exitError](err); ok {
 		return ended.code
@@ -109,6 +114,20 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 		return code
 	}
 	return 0
+}
+
+// withCommands adds the commands to the error of an unknown one that is like none.
+func withCommands(err error, model *kong.Node, args []string) error {
+	if len(args) == 0 || !strings.HasSuffix(err.Error(), "unexpected argument "+args[0]) {
+		return err
+	}
+	var names []string
+	for _, command := range model.Children {
+		if !command.Hidden {
+			names = append(names, command.Name)
+		}
+	}
+	return fmt.Errorf("%w; the commands are %s", err, strings.Join(names, ", "))
 }
 
 // ignoredByRun returns a warning for each variable that only serve takes, if the

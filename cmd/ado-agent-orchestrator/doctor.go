@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+	"k8s.io/client-go/rest"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
@@ -54,18 +55,17 @@ func (c *doctorCommand) report(ctx context.Context) (doctor.Report, error) {
 	if err != nil {
 		return doctor.Report{}, err
 	}
-	config, err := kubernetesClientConfig()
-	if err != nil {
-		return doctor.Report{}, err
-	}
-	namespace, _, err := kubernetesConfig().Namespace()
-	if err != nil {
-		return doctor.Report{}, err
-	}
 	bindKubernetesLog(ctx, zap.NewNop())
 	options := doctor.Options{
-		Config: config, Namespaces: s.view.KubeNamespaces, Rights: s.rights(namespace),
+		Namespaces:    s.view.KubeNamespaces,
 		ScalerAddress: s.scalerAddress, ManagesAgents: s.housekeeper.pools(), CertFile: string(s.keda.TLSCertFile),
+	}
+	if s.view.Kube != off || len(s.rights("")) > 0 {
+		var namespace string
+		if options.Config, namespace, err = clusterForDoctor(); err != nil {
+			options.NoCluster = err.Error()
+		}
+		options.Rights = s.rights(namespace)
 	}
 	// Kubernetes sets it in every pod.
 	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
@@ -85,6 +85,15 @@ func (c *doctorCommand) report(ctx context.Context) (doctor.Report, error) {
 	defer stop()
 	options.Answer = answer
 	return doctor.Check(ctx, options)
+}
+
+// clusterForDoctor returns the way to the cluster, and the namespace there.
+func clusterForDoctor() (config *rest.Config, namespace string, err error) {
+	if config, err = kubernetesClientConfig(); err != nil {
+		return nil, "", err
+	}
+	namespace, _, err = kubernetesConfig().Namespace()
+	return config, namespace, err
 }
 
 // metricsURL is where this machine reads the metrics of a server that listens at an

@@ -22,6 +22,25 @@ func TestDoctorRefusesSettings(t *testing.T) {
 	}
 }
 
+// TestDoctorWithoutCluster still checks Azure DevOps.
+func TestDoctorWithoutCluster(t *testing.T) {
+	ado := azureDevOps(t, "adotest-pat")
+	for _, test := range []struct {
+		kube, want string
+		exit       int
+	}{
+		{"off", "unknown  Kubernetes: it is not used (KUBE=off)", 0},
+		{"auto", "fault    Kubernetes: rights, KEDA, ScaledJobs and their pools are not checked: KUBECONFIG names", 1},
+	} {
+		got, log, exit := output(t, []string{
+			"ORG_URL=" + ado.URL(), "ORG_PAT=adotest-pat", "ALLOW_HTTP=true", "KUBE=" + test.kube, "KUBECONFIG=/nowhere/kubeconfig",
+		}, "doctor")
+		if exit != test.exit || !strings.Contains(got, test.want) || !strings.Contains(got, "the credential (pat) is accepted") {
+			t.Errorf("KUBE=%s: exit %d, %s%s", test.kube, exit, got, log)
+		}
+	}
+}
+
 func TestMetricsURL(t *testing.T) {
 	for address, want := range map[string]string{
 		":8080": "http://127.0.0.1:8080/metrics", "[::]:8080": "http://127.0.0.1:8080/metrics", "10.0.0.1:80": "http://10.0.0.1:80/metrics",

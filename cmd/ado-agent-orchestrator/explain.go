@@ -61,15 +61,22 @@ func (c *explainCommand) Run(ctx context.Context, o outputs) error {
 	if err := c.show(o.out, &report, false); err != nil {
 		return err
 	}
-	return verdictOn(&report)
+	return c.verdictOn(&report)
 }
 
+// errNoMatch is the end of a command whose flags name nothing that is known.
+var errNoMatch = errors.New("the scaler knows nothing that --pool, --run, --request and --scaledjob name; check their spelling")
+
 // verdictOn returns how the command ends after a report.
-func verdictOn(report *explain.Report) error {
-	if report.OK() {
+func (c *explainCommand) verdictOn(report *explain.Report) error {
+	switch {
+	case !report.OK():
+		return errStopped
+	case len(report.Pools)+len(report.Unpooled) == 0 && (c.Pool != "" || c.RunNumber != "" || c.Request != 0 || c.ScaledJob != ""):
+		return errNoMatch
+	default:
 		return nil
 	}
-	return errStopped
 }
 
 // watch shows reports until ctx ends. One that fails is tried again: a scaler that is
@@ -95,7 +102,7 @@ func (c *explainCommand) watch(ctx context.Context, from *reportSource, o output
 			if err := c.show(o.out, &report, clearing); err != nil {
 				return err
 			}
-			answered, end = true, verdictOn(&report)
+			answered, end = true, c.verdictOn(&report)
 		}
 		if !pause(ctx, c.Interval) {
 			return end

@@ -92,7 +92,7 @@ func (t *reportTable) callers(p *explain.Pool) {
 	}
 	fmt.Fprintf(&t.out, "  not exact: %s\n    fix: %s\n", p.Inexact.Sentence, p.Inexact.Fix)
 	columns := t.columns()
-	fmt.Fprintln(columns, "  ASKED BY\tCOUNT\tMETRIC\tASKED")
+	fmt.Fprintln(columns, "  CALLER\tCOUNT\tMETRIC\tPOLLED")
 	for i := range p.Counted {
 		c := &p.Counted[i]
 		by := c.Count
@@ -109,7 +109,7 @@ func (t *reportTable) scaledJobs(p *explain.Pool) {
 		return
 	}
 	columns := t.columns()
-	fmt.Fprintln(columns, "  SCALEDJOB\tSTATE\tQUEUED\tMISSING\tWAITING\tBUSY\tENDING\tMAX\tMETRIC\tASKED")
+	fmt.Fprintln(columns, "  SCALEDJOB\tSTATE\tQUEUED\tMISSING\tWAITING\tBUSY\tDRAINING\tMAX\tMETRIC\tPOLLED")
 	for i := range p.ScaledJobs {
 		s := &p.ScaledJobs[i]
 		metric := "-"

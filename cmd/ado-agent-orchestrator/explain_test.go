@@ -84,7 +84,7 @@ func TestExplainInexact(t *testing.T) {
 		"the scaler does not watch Kubernetes (KUBE): it counts requests alone, and knows nothing of Jobs and agents\n",
 		"https://dev.azure.com/contoso cannot be read (for -): list pools: 401 Unauthorized\n",
 		"  not exact: the counts are of requests alone\n    fix: set KUBE=on\n",
-		"  ASKED BY    COUNT                    METRIC   ASKED\n  ado/build   owned instead of exact   4        0s\n",
+		"  CALLER      COUNT                    METRIC   POLLED\n  ado/build   owned instead of exact   4        0s\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("it lacks %q:\n%s", want, &out)
@@ -113,6 +113,21 @@ func TestExplainQuery(t *testing.T) {
 	var report explain.Report
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil || report.Pools[0].Name != "Linux" {
 		t.Errorf("got %v: %s", err, &out)
+	}
+}
+
+// TestExplainNothing asks for what the scaler does not know.
+func TestExplainNothing(t *testing.T) {
+	address, _ := reporter(t, func(r *explain.Report) { r.Pools, r.Unpooled, r.Summary = nil, nil, explain.Summary{} })
+	for _, test := range []struct {
+		flags []string
+		code  int
+	}{{nil, 0}, {[]string{"--pool", "nope"}, exitFailure}, {[]string{"--request", "7", "-o", "json"}, exitFailure}} {
+		var out, log bytes.Buffer
+		code := runUntil(t.Context(), append([]string{"explain", "--address", address}, test.flags...), outputs{out: &out, log: &log})
+		if code != test.code || (code != 0) != strings.Contains(log.String(), "check their spelling") {
+			t.Errorf("%v: exit code %d, %s", test.flags, code, &log)
+		}
 	}
 }
 

@@ -5,15 +5,16 @@ import (
 	"io"
 	"os"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/jobtemplate/migrate"
 )
 
 // migrateCommand turns manifests for KEDA's azure-pipelines scaler into ours.
 type migrateCommand struct {
-	Files          []string `arg:"" optional:"" type:"existingfile" help:"Manifests (YAML) with azure-pipelines triggers, and what they refer to; by default the standard input."`
-	Address        string   `name:"scaler-address" env:"SCALER_ADDRESS" default:"ado-agent-orchestrator.ado.svc:9090" help:"HOST:PORT where KEDA finds the scaler."`
-	Authentication string   `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" help:"TriggerAuthentication with the certificates for TLS towards the scaler."`
-	Image          string   `name:"job-image" env:"JOB_IMAGE" default:"registry.example.com/agent:latest" help:"Image of the agents of a ScaledObject whose Deployment is not among the manifests."`
+	Files          []string        `arg:"" optional:"" type:"existingfile" help:"Manifests (YAML) with azure-pipelines triggers, and what they refer to; by default the standard input."`
+	Address        setting.Address `name:"scaler-address" env:"SCALER_ADDRESS" default:"ado-agent-orchestrator.ado.svc:9090" help:"HOST:PORT where KEDA finds the scaler."`
+	Authentication string          `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" help:"TriggerAuthentication with the certificates for TLS towards the scaler."`
+	Image          string          `name:"job-image" env:"JOB_IMAGE" default:"registry.example.com/agent:latest" help:"Image of the agents of a ScaledObject whose Deployment is not among the manifests."`
 }
 
 // Run prints the manifests, and on the standard error what has changed and what
@@ -24,7 +25,7 @@ func (c *migrateCommand) Run(o outputs) error {
 		return err
 	}
 	migrated, reports, err := migrate.Migrate(manifests, migrate.Options{
-		ScalerAddress: c.Address, Authentication: c.Authentication, AgentImage: c.Image,
+		ScalerAddress: string(c.Address), Authentication: c.Authentication, AgentImage: c.Image,
 	})
 	if err != nil {
 		return err

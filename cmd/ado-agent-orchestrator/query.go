@@ -93,8 +93,11 @@ func (c *queryCommand) Run(ctx context.Context, o outputs) error {
 	defer cancel()
 	answer, err := c.poll(metadata.AppendToOutgoingContext(ctx, scaler.QueryHeader, "1"), externalscaler.NewExternalScalerClient(conn))
 	if err != nil {
-		refusal := status.Convert(err)
-		return fmt.Errorf("%s: %s: %s", c.Address, refusal.Code(), refusal.Message())
+		refusal, hint := status.Convert(err), ""
+		if refusal.Code() == codes.DeadlineExceeded || refusal.Code() == codes.Unavailable {
+			hint = "; check that this is the address of the scaler's gRPC port (GRPC_ADDR), and whether it takes TLS"
+		}
+		return fmt.Errorf("%s: %s: %s%s", c.Address, refusal.Code(), refusal.Message(), hint)
 	}
 	if answer.note != "" && c.ScaledJob != "" {
 		fmt.Fprintf(o.log, "note: %s\n", safetext.Printable(answer.note))

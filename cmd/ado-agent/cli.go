@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +48,9 @@ func run(args []string, out, log io.Writer) int {
 	}
 	if exited >= 0 { // --help or --version was asked for and answered
 		return exited
+	}
+	if invalid, ok := errors.AsType[*setting.Invalid](err); ok {
+		invalid.Hints = setting.NearMisses(parser.Model(), os.Environ())
 	}
 	if err != nil {
 		err = failure{exitSettings, err}

@@ -29,6 +29,9 @@ func (e *Engine) Peek(ctx context.Context, r Request) (a Answer, note string, er
 	case e.options.Cluster != nil:
 		note = "no ScaledJob in view has this name"
 	}
+	if len(r.Metadata) == 0 {
+		return Answer{}, "", &ConfigError{"no ScaledJob " + r.Key.String() + " is in view; check its name and namespace, or pass the metadata of its trigger"}
+	}
 	t, err := e.Parse(r.Metadata)
 	if err != nil {
 		return Answer{}, "", err

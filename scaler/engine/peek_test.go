@@ -56,6 +56,10 @@ func TestPeekIsNoPoll(t *testing.T) {
 		peek(a.Key, map[string]string{"poolName": "linux", "capabilities": "gpu"}, 1, "owned", "the ScaledJob has other metadata")
 		peek(plan.Key{Namespace: "ado", Name: "b"}, map[string]string{"poolName": "linux"}, 1, "owned", "no ScaledJob in view has this name")
 		peek(z.Key, nil, 1, "exact", "")
+		_, _, err = e.Peek(t.Context(), engine.Request{Key: plan.Key{Namespace: "default", Name: "a"}})
+		if err == nil || !strings.Contains(err.Error(), "no ScaledJob default/a is in view; check its name and namespace") {
+			t.Errorf("in another namespace, without metadata: %v", err)
+		}
 	})
 }
 

@@ -34,6 +34,8 @@ type builder struct {
 	report  *Report
 	status  map[adoqueue.OrganizationURL]adoqueue.Status
 	pools   []*poolBuilder
+	// unpooled are the ScaledJobs whose pool is unknown now.
+	unpooled map[plan.Key]bool
 }
 
 // poolBuilder is the state of one pool's part of a Report.
@@ -79,6 +81,7 @@ func (b *builder) addPools(histories []poolCopy, counted []countedCopy, members 
 	for i := range members {
 		m := members[i]
 		if m.Trigger == nil {
+			b.unpooled[m.ScaledJob.Key] = true
 			if b.filter.hasScaledJob(m.ScaledJob.Key) && b.filter.Pool == "" {
 				b.report.Unpooled = append(b.report.Unpooled, b.invalid(&m))
 			}
@@ -292,7 +295,7 @@ func (p *poolBuilder) unasked(now time.Time) *Broken {
 // addScaledJobs adds those of a pool, after its requests.
 func (b *builder) addScaledJobs(p *poolBuilder, made *Pool) {
 	for _, key := range p.order {
-		if !b.filter.hasScaledJob(key) {
+		if !b.filter.hasScaledJob(key) || b.unpooled[key] { // which was in the last decision
 			continue
 		}
 		if len(made.ScaledJobs) >= b.filter.MaxScaledJobs {

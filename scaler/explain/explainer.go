@@ -111,7 +111,7 @@ func (x *Explainer) Report(ctx context.Context, f Filter) Report {
 		Organizations: []Organization{}, Pools: []Pool{},
 		KubernetesInView: cluster != nil, PodsInView: cluster != nil && cluster.PodsInView(),
 	}
-	b := &builder{options: &x.options, cluster: cluster, filter: f.withDefaults(), now: now, report: &r, status: map[adoqueue.OrganizationURL]adoqueue.Status{}}
+	b := &builder{options: &x.options, cluster: cluster, filter: f.withDefaults(), now: now, report: &r, status: map[adoqueue.OrganizationURL]adoqueue.Status{}, unpooled: map[plan.Key]bool{}}
 	for _, o := range x.options.Organizations {
 		b.addOrganization(o)
 	}

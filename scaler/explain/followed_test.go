@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/engine"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/fleet"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
@@ -76,6 +77,37 @@ func TestUnresolved(t *testing.T) {
 			got := w.explainer.Report(t.Context(), explain.Filter{}).Unpooled
 			if len(got) != 1 || got[0].State != explain.NotPolled || (second > 15) != (got[0].Broken != nil) {
 				t.Errorf("after %d s: %+v", second, got)
+			}
+		}
+	})
+}
+
+// TestMistakeInTheTrigger has a ScaledJob edited to something that cannot be read: its
+// pool is not read any more, and it does not look as if it were.
+func TestMistakeInTheTrigger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		build := w.scaledJob("build", "docker", nil)
+		w.queue(6, "docker")
+		w.poll(build)
+		w.remove(6)
+		edited := map[string]string{"scalerAddress": "scaler:9090", "poolNam": "linux", "capabillities": "docker"}
+		w.index.SetScaledJob(fleet.NewScaledJob(build, edited))
+		if _, err := w.engine.Answer(t.Context(), engine.Request{Key: build, Metadata: edited, Half: engine.Metric}); err == nil {
+			t.Fatal("the trigger has no mistake")
+		}
+		report := w.explainer.Report(t.Context(), explain.Filter{})
+		if len(report.Unpooled) != 1 || report.Unpooled[0].State != explain.Invalid || report.OK() {
+			t.Fatalf("ok %t, without a pool: %+v", report.OK(), report.Unpooled)
+		}
+		for _, want := range []string{"capabillities: is not known", "poolNam: is not known"} {
+			if got := report.Unpooled[0].Broken.Sentence; !strings.Contains(got, want) {
+				t.Errorf("%q lacks %q", got, want)
+			}
+		}
+		for _, pool := range report.Pools {
+			if len(pool.ScaledJobs) > 0 {
+				t.Errorf("pool %s still has %+v", pool.Name, pool.ScaledJobs)
 			}
 		}
 	})

@@ -362,8 +362,8 @@ type Summary struct {
 	Finished int `json:"finished"`
 }
 
-// OK reports whether all requests are served or being served, and every pool can be
-// read.
+// OK reports whether all requests are served or being served, every pool can be read,
+// and every ScaledJob's metadata.
 func (r *Report) OK() bool {
 	known := map[string]bool{}
 	for i := range r.Pools {
@@ -371,6 +371,11 @@ func (r *Report) OK() bool {
 	}
 	for i := range r.Organizations {
 		if o := &r.Organizations[i]; o.Error != "" && !known[o.URL] {
+			return false
+		}
+	}
+	for i := range r.Unpooled {
+		if r.Unpooled[i].State == Invalid { // nobody knows which jobs it would serve
 			return false
 		}
 	}

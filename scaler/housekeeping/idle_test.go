@@ -146,7 +146,8 @@ func TestEditedAtOnce(t *testing.T) {
 				defer w.ado.Close()
 				seconds := 0
 				w.during(time.Minute, func() {
-					if seconds++; seconds == 4 {
+					seconds++
+					if seconds == 4 {
 						w.ask(test.edited)
 					}
 				})
@@ -166,7 +167,8 @@ func TestAgentsNeverListed(t *testing.T) {
 		defer w.ado.Close()
 		seconds := 0
 		w.during(105*time.Second, func() {
-			if seconds++; seconds == 60 {
+			seconds++
+			if seconds == 60 {
 				w.ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Times: 1, Delay: time.Hour})
 				w.ask(map[string]string{"minIdle": "1"})
 			}

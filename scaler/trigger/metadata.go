@@ -42,13 +42,13 @@ type metadata struct {
 	values   map[string]string
 	problems []string // the first maxProblems
 	count    int      // of all problems
+	unknown  bool     // there are keys that are not known
 }
 
 // newMetadata takes the values that KEDA sends. As in the built-in scaler, a
 // value from the environment replaces that of the key without this ending.
 func newMetadata(values map[string]string) *metadata {
 	m := &metadata{values: map[string]string{}}
-	unknown := 0
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		name := strings.TrimSuffix(key, fromEnv)
 		switch {
@@ -60,13 +60,9 @@ func newMetadata(values map[string]string) *metadata {
 				m.values[name] = value
 			}
 		case !slices.Contains(keda, name):
-			unknown++
+			m.unknown = true
 			// Without its value, which is as likely a secret as not.
-			text := quoted(key) + ": is not known"
-			if unknown == 1 {
-				text += "; known are " + strings.Join(own, ", ")
-			}
-			m.add(text)
+			m.add(quoted(key) + ": is not known")
 		}
 	}
 	return m
@@ -115,7 +111,11 @@ func (m *metadata) err() error {
 	if more := m.count - len(m.problems); more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	text = cut(text, maxError)
+	known := ""
+	if m.unknown { // last, so that a reader who cuts it still has the mistakes
+		known = "; known are " + strings.Join(own, ", ")
+	}
+	text = cut(text, maxError-len(known)) + known
 	if m.count == 1 {
 		return fmt.Errorf("mistake in the trigger's metadata: %s", text)
 	}
@@ -158,7 +158,11 @@ func (m *metadata) warm() *warm.Schedule {
 	schedule, err := warm.Parse(m.values["warm"], m.values["warmTimeZone"])
 	if err != nil {
 		for mistake := range strings.SplitSeq(err.Error(), "\n") {
-			m.add("warm: " + cut(mistake, maxMistake))
+			key := "warm: "
+			if strings.HasPrefix(mistake, warm.UnknownZone) {
+				key = "warmTimeZone: "
+			}
+			m.add(key + cut(mistake, maxMistake))
 		}
 	}
 	return schedule

@@ -134,7 +134,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`requireAllDemands "yes!": must be true or false`,
 			`capabilities "a b": must be a list such as docker,java=17: name "a b" holds a space`,
 			`demands "java": and capabilities exclude each other`,
-			`pollName: is not known; known are capabilities,`,
+			`pollName: is not known`, "; known are capabilities,",
 		}},
 		{"numbers", map[string]string{
 			"organizationURL": "https://dev.azure.com/contoso", "poolName": "L", "priority": "high", "minIdle": "-1",
@@ -177,7 +177,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		{
 			"mistakes in a schedule",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warm": "Foo 8:00-9:00 1; 8:00-8:00 1", "warmTimeZone": "Mars", "warmMaxAge": "5"},
-			[]string{"4 mistakes", `warm: "Mars" is not an IANA time zone`, `"Foo" is not a day`, `"8:00-8:00" is empty`, `warmMaxAge "5": must be a time such as 90m or 12h, at least 1m0s`},
+			[]string{"4 mistakes", `warmTimeZone: there is no time zone "Mars"`, `"Foo" is not a day`, `"8:00-8:00" is empty`, `warmMaxAge "5": must be a time such as 90m or 12h, at least 1m0s`},
 		},
 		{
 			"a time zone alone",

@@ -59,6 +59,9 @@ func Parse(text, zone string) (*Schedule, error) {
 	return newSchedule(periods, location), nil
 }
 
+// UnknownZone is how the mistake of a time zone begins.
+const UnknownZone = "there is no time zone"
+
 // loadZone finds a time zone. That of the machine is none: it differs from one
 // machine to the next.
 func loadZone(name string) (*time.Location, error) {
@@ -67,7 +70,7 @@ func loadZone(name string) (*time.Location, error) {
 	}
 	location, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return nil, fmt.Errorf("%q is not an IANA time zone such as Europe/Berlin", name)
+		return nil, fmt.Errorf(UnknownZone+" %q; use an IANA name such as Europe/Berlin", name)
 	}
 	return location, nil
 }

@@ -301,7 +301,7 @@ func mistakeInTheTrigger(t *testing.T, c *cluster.Cluster) {
 		}
 		events := s.events()
 		for _, part := range []string{
-			"2 mistakes in the trigger's metadata", `minIdle "some": must be a whole number from 0`, "capabillities: is not known; known are capabilities",
+			"2 mistakes in the trigger's metadata", `minIdle "some": must be a whole number from 0`, "capabillities: is not known",
 		} {
 			if !strings.Contains(events, part) {
 				return fmt.Sprintf("no event says %q: %s", part, events)

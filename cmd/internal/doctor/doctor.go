@@ -66,8 +66,10 @@ type Options struct {
 	Organizations []Organization
 	// ManagesAgents is set if the scaler registers and removes agents.
 	ManagesAgents bool
-	// Config leads to the cluster.
-	Config *rest.Config
+	// Config leads to the cluster. If it is nil, NoCluster is why; that is a fault
+	// unless it is empty, which means that the scaler needs none.
+	Config    *rest.Config
+	NoCluster string
 	// Namespaces are those that the scaler views; none means all.
 	Namespaces []string
 	Rights     []Right
@@ -96,6 +98,10 @@ type doctor struct {
 // Check makes all checks.
 func Check(ctx context.Context, options Options) (Report, error) {
 	d := &doctor{Options: options, now: time.Now()}
+	if options.Config == nil {
+		d.withoutCluster(ctx)
+		return d.report, nil
+	}
 	var err error
 	if d.kube, err = kubernetes.NewForConfig(options.Config); err != nil {
 		return Report{}, err
@@ -112,6 +118,17 @@ func Check(ctx context.Context, options Options) (Report, error) {
 	d.address(ctx)
 	d.certificate()
 	return d.report, nil
+}
+
+// withoutCluster makes the checks that need no cluster.
+func (d *doctor) withoutCluster(ctx context.Context) {
+	d.credentials(ctx)
+	d.certificate()
+	if d.NoCluster == "" {
+		d.unknown("Kubernetes", "it is not used (KUBE=off), so KEDA, ScaledJobs and their pools are not checked")
+		return
+	}
+	d.fault("Kubernetes", "let KUBECONFIG name the cluster, or set KUBE=off if the scaler is to use none", "rights, KEDA, ScaledJobs and their pools are not checked: %s", d.NoCluster)
 }
 
 func (d *doctor) add(status Status, subject, detail, fix string) {

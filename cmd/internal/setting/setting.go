@@ -20,11 +20,16 @@ import (
 )
 
 // Invalid is the error of settings that cannot be used.
-type Invalid struct{ problems []error }
+type Invalid struct {
+	problems []error
+	// Hints are what may have led to them, such as NearMisses.
+	Hints []string
+}
 
-// Error lists all problems, each in a line.
+// Error lists all problems and hints, each in a line.
 func (e *Invalid) Error() string {
-	return fmt.Sprintf("invalid settings:\n%v\nsee --help", errors.Join(e.problems...))
+	hints := strings.Join(append(slices.Clone(e.Hints), "see --help"), "\n")
+	return fmt.Sprintf("invalid settings:\n%v\n%s", errors.Join(e.problems...), hints)
 }
 
 // Checker is a command that checks what its settings have to do with each other.
@@ -50,8 +55,8 @@ func New(commandLine any, options ...kong.Option) (*Parser, error) {
 // Model returns the commands with their settings.
 func (p *Parser) Model() *kong.Node { return p.kong.Model.Node }
 
-// Parse returns the selected command. If the settings cannot be used the error is
-// an *Invalid, any other error is about the command line itself.
+// Parse returns the selected command. If its settings cannot be used the error is an
+// *Invalid. With any other error, which is about the command line, there is no command.
 func (p *Parser) Parse(args []string) (*kong.Context, error) {
 	*p.problems = Problems{decoding: map[*kong.Value]error{}}
 	for _, m := range p.mappers {
@@ -72,7 +77,7 @@ func (p *Parser) Parse(args []string) (*kong.Context, error) {
 		checker.Check(p.problems)
 	}
 	if problems := p.problems.list(); len(problems) > 0 {
-		return nil, &Invalid{problems}
+		return parsed, &Invalid{problems: problems}
 	}
 	return parsed, nil
 }

@@ -131,7 +131,7 @@ func TestProblems(t *testing.T) {
 				`MOST (--most): "x" is not a whole number`,
 				`PAIRS (--pairs): "a" is given twice`,
 				"FILE (--file): stat /nowhere: no such file or directory",
-				`LISTEN (--listen): "host" is not an address such as 127.0.0.1:9090 or :9090`,
+				`LISTEN (--listen): "host" is not an address of the form HOST:PORT or :PORT`,
 				"TOKEN: contains a control character, such as a line break",
 			},
 		},

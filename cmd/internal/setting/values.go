@@ -50,7 +50,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is not an address such as 127.0.0.1:9090 or :9090", quote(string(text)))
+		return fmt.Errorf("%s is not an address of the form HOST:PORT or :PORT", quote(string(text)))
 	}
 	*a = Address(text)
 	return nil
