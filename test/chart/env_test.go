@@ -3,7 +3,6 @@ package chart_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,18 +53,7 @@ func newEnv(t *testing.T, c *cluster.Cluster) *env {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = made.Close() })
-	return &env{newAPIServer(t, c.Plane.Config()), made, freeAddress(t), freeAddress(t)}
-}
-
-// freeAddress is one on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return &env{newAPIServer(t, c.Plane.Config()), made, controlplane.FreeAddress(t), controlplane.FreeAddress(t)}
 }
 
 // put applies an object as helm and kubectl do.

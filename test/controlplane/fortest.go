@@ -44,3 +44,13 @@ func KubeletForTest(t TB, c *ControlPlane, options KubeletOptions) *Kubelet {
 	}
 	return k
 }
+
+// FreeAddress returns an address on which nobody listens.
+func FreeAddress(t TB) string {
+	t.Helper()
+	addresses, err := freeAddresses(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addresses[0]
+}

@@ -71,11 +71,11 @@ func newPatient(t *testing.T, plane *controlplane.ControlPlane) *patient {
 	t.Cleanup(func() { _ = env.Close() })
 	p := &patient{Env: env, t: t, program: programs.Scaler, dir: t.TempDir()}
 	p.Azure.AllowPAT(cluster.ScalerPAT, adotest.ScopeManage)
-	address := freeAddress(t)
+	address := controlplane.FreeAddress(t)
 	certificate, key := selfSigned(t, "127.0.0.1", time.Now().Add(365*24*time.Hour))
 	p.env = map[string]string{
 		"ORG_URL": p.Azure.URL(), "ORG_PAT_FILE": p.file("pat", cluster.ScalerPAT), "KUBECONFIG": plane.Kubeconfig(), "KUBE": "on",
-		"GRPC_ADDR": address, "SCALER_ADDRESS": address, "HTTP_ADDR": freeAddress(t), "POLLING_DELAY": "100",
+		"GRPC_ADDR": address, "SCALER_ADDRESS": address, "HTTP_ADDR": controlplane.FreeAddress(t), "POLLING_DELAY": "100",
 		"TLS_CERT_FILE": p.file("tls.crt", certificate), "TLS_KEY_FILE": p.file("tls.key", key),
 		"PLACEHOLDERS": "true", "HOUSEKEEPING_OWNER": "doctor",
 		// As in a pod.
@@ -211,16 +211,6 @@ func (p *patient) powerless() string {
 	path := filepath.Join(p.dir, "powerless")
 	p.must(clientcmd.WriteToFile(*config, path))
 	return path
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func selfSigned(t *testing.T, address string, end time.Time) (certificate, key string) {

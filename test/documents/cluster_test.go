@@ -58,7 +58,7 @@ func newWalk(t *testing.T) *walk {
 	must(t, err)
 	w := &walk{
 		t: t, dir: t.TempDir(), azure: azure, plane: plane, kube: kube,
-		grpc: freeAddress(t), http: freeAddress(t), web: freeAddress(t),
+		grpc: controlplane.FreeAddress(t), http: controlplane.FreeAddress(t), web: controlplane.FreeAddress(t),
 	}
 	bin := w.programs()
 	w.env = append(plane.Environ(),
@@ -75,14 +75,6 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // programs returns a folder with kubectl, Helm and our program.
@@ -102,7 +94,7 @@ func (w *walk) programs() string {
 // placeholders are what a reader replaces, or has in another place.
 func (w *walk) placeholders() *strings.Replacer {
 	_, web, _ := net.SplitHostPort(w.web)
-	_, grpc, _ := net.SplitHostPort(freeAddress(w.t))
+	_, grpc, _ := net.SplitHostPort(controlplane.FreeAddress(w.t))
 	patFile := filepath.Join(w.t.TempDir(), "token")
 	must(w.t, os.WriteFile(patFile, []byte(token), 0o600))
 	return strings.NewReplacer(
@@ -117,7 +109,7 @@ func (w *walk) placeholders() *strings.Replacer {
 		"port-forward deployment/ado-agent-orchestrator 8080", "port-forward deployment/ado-agent-orchestrator "+web+":8080",
 		"port-forward service/ado-agent-orchestrator 9090", "port-forward service/ado-agent-orchestrator "+grpc+":9090",
 		"localhost:8080", w.web,
-		"ado-agent-orchestrator serve", "GRPC_ADDR="+freeAddress(w.t)+" HTTP_ADDR="+freeAddress(w.t)+" ado-agent-orchestrator serve",
+		"ado-agent-orchestrator serve", "GRPC_ADDR="+controlplane.FreeAddress(w.t)+" HTTP_ADDR="+controlplane.FreeAddress(w.t)+" ado-agent-orchestrator serve",
 		"/var/run/secrets/ado/token", patFile,
 		"RELEASE", otherRelease,
 		// What deploy/manifests/older.yaml has for somebody's own.

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/cluster"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/workload"
 )
 
@@ -21,7 +21,7 @@ import (
 // in it.
 func agentPools(t *testing.T, c *cluster.Cluster) {
 	s, env := newPools(t, c)
-	address := freeAddress(t)
+	address := controlplane.FreeAddress(t)
 	env = append(env, "KUBE=on", "KUBECONFIG="+c.Plane.Kubeconfig(), "GRPC_ADDR="+address, "SCALER_ADDRESS="+address,
 		"POLLING_INTERVAL=1s")
 	s.scaler = startScaler(t, env)
@@ -73,7 +73,7 @@ func agentPools(t *testing.T, c *cluster.Cluster) {
 // that has the Secret, and the jobs are run all the same.
 func isolatedPools(t *testing.T, c *cluster.Cluster) {
 	s, env := newPools(t, c)
-	address := freeAddress(t)
+	address := controlplane.FreeAddress(t)
 	s.scaler = startScaler(t, append(env, "KUBE=on", "KUBECONFIG="+c.Plane.Kubeconfig(), "GRPC_ADDR="+address,
 		"SCALER_ADDRESS="+address, "POLLING_INTERVAL=1s", "JOB_ISOLATE_CREDENTIAL=true", "JOB_CAPABILITIES=docker"))
 	s.eventually(func() string {
@@ -129,15 +129,4 @@ func (s *env) scaledJobs(t *testing.T) (names []string) {
 		}
 	}
 	return names
-}
-
-// freeAddress is one on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +103,7 @@ func newPool(t *testing.T) *pool {
 // ScaledJobs.
 func (p *pool) start() {
 	p.t.Helper()
-	address := freeAddress(p.t)
+	address := controlplane.FreeAddress(p.t)
 	p.env = []string{
 		"KUBE=on", "LEADER_ELECTION=on", "KUBECONFIG=" + p.Plane.Kubeconfig(), "KUBE_NAMESPACES=" + p.Namespace,
 		"ORG_URL=" + p.Azure.URL(), "ORG_PAT=" + cluster.ScalerPAT, "POLLING_DELAY=100", "SCALER_ADDRESS=" + address,
@@ -125,16 +124,6 @@ func (p *pool) start() {
 			Env: map[string]string{"AZP_CAPABILITIES": capabilities, "AZP_IDLE_TIMEOUT": "10s"},
 		})
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // restart starts a replica, after stopping it if it runs.
