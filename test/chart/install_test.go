@@ -32,7 +32,7 @@ func followed(t *testing.T) installation {
 			// Both are there.
 		case strings.HasPrefix(command, "kubectl --namespace "+release.Namespace+" create secret generic "):
 			i.secret = words[6]
-			i.key, _, _ = strings.Cut(strings.TrimPrefix(words[7], "--from-literal="), "=")
+			i.key, _, _ = strings.Cut(strings.TrimPrefix(words[7], "--from-file="), "=")
 		case strings.HasPrefix(command, "helm install "+release.Name+" "):
 			for n, word := range words {
 				if word != "--set" {
