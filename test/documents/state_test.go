@@ -76,8 +76,11 @@ func (w *walk) begin(document string, items []item) {
 // enter makes what a section presupposes.
 func (w *walk) enter(document, section string) {
 	w.t.Helper()
-	if document == "docs/install.md" && (section == "Plain manifests" || section == "Without KEDA") {
+	switch {
+	case document == "docs/install.md" && (section == "Plain manifests" || section == "Without KEDA"):
 		w.clean()
+	case document == "docs/operations.md" && section == "Drain":
+		w.build = w.running(10 * time.Second)
 	}
 }
 
@@ -115,6 +118,14 @@ func (w *walk) check(document, command, output string) {
 		w.runsJobs(1) // by the manifest
 	case is("kubectl --namespace ado-agent-orchestrator create secret "):
 		w.runsJobs(1)
+	case is("kubectl --namespace ado annotate scaledjobs "), is("helm upgrade ") && strings.Contains(command, `"paused":true`):
+		w.isPaused()
+	case is("kubectl --namespace ado get pods --selector scaledjob.keda.sh/name "):
+		w.drains(command)
+	case is("kubectl apply --filename new.yaml"):
+		if got := w.shell("kubectl get scaledjob linux --output jsonpath={.spec.triggers[*].type},{.spec.rollout.strategy}"); got != "external,gradual" {
+			w.t.Errorf("the ScaledJob has %s", got)
+		}
 	case is("helm upgrade ") && strings.Contains(command, "agentPools=[]"):
 		w.eventually(func() error {
 			if left := w.shell("kubectl --namespace ado get scaledjobs --output name"); left != "" {
@@ -172,6 +183,46 @@ func (w *walk) runsJobs(n int) {
 	})
 	r, _ := w.azure.Request(ids[0])
 	w.lastRun = r.QueueTime.UTC().Format("20060102.") + strconv.FormatInt(r.ID, 10)
+}
+
+// running queues a job and waits until an agent runs it.
+func (w *walk) running(duration time.Duration) int64 {
+	w.t.Helper()
+	id, err := w.azure.Queue(pool, adotest.Job{Duration: duration})
+	must(w.t, err)
+	w.eventually(func() error {
+		if r, _ := w.azure.Request(id); r.State != adotest.Running {
+			return fmt.Errorf("request %d is %s", id, r.State)
+		}
+		return nil
+	})
+	return id
+}
+
+// isPaused waits until KEDA has paused the ScaledJob.
+func (w *walk) isPaused() {
+	w.t.Helper()
+	w.eventually(func() error {
+		const status = "kubectl --namespace ado get scaledjobs --output jsonpath='{.items[*].status.conditions[?(@.type==\"Paused\")].status}'"
+		if got := w.shell(status); got != "True" {
+			return fmt.Errorf("the ScaledJob's condition Paused is %q", got)
+		}
+		return nil
+	})
+}
+
+// drains repeats a command until it finds no agent. The build has succeeded then.
+func (w *walk) drains(command string) {
+	w.t.Helper()
+	w.eventually(func() error {
+		if left := w.shell(command); !strings.Contains(left, "No resources found") {
+			return fmt.Errorf("agents are left: %s", left)
+		}
+		return nil
+	})
+	if r, _ := w.azure.Request(w.build); r.Result != "succeeded" {
+		w.t.Errorf("the build is %s %s", r.State, r.Result)
+	}
 }
 
 // followNotes runs the commands that Helm prints after an installation.
