@@ -61,7 +61,7 @@ func (l lab) run(ctx context.Context, out io.WriteCloser) (err error) {
 	if err := os.WriteFile(l.pidFile(), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
 		return err
 	}
-	l.explain(out, plane, ado, scaler.Addr)
+	l.explain(out, plane, ado, scaler)
 	if err := out.Close(); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func deploy(ctx context.Context, plane *controlplane.ControlPlane, organization,
 	return err
 }
 
-func (l lab) explain(w io.Writer, plane *controlplane.ControlPlane, ado *adotest.Server, scalerAddr string) {
+func (l lab) explain(w io.Writer, plane *controlplane.ControlPlane, ado *adotest.Server, scaler *cluster.Scaler) {
 	fmt.Fprintf(w, `
 The lab is up: Kubernetes with KEDA, a simulated Azure DevOps with the pool
 %[1]s, the scaler on %[2]s, and the ScaledJob linux-agents.
@@ -127,12 +127,16 @@ Queue three jobs of ten seconds, and look at them from Azure DevOps' side:
   curl %[5]s/_control/jobs -d '{"pool":"%[1]s","count":3,"duration":"10s"}'
   curl %[5]s/_control/state
 
+Follow each job on the status page, http://%[8]s, or in the terminal:
+
+  go run ./cmd/ado-agent-orchestrator explain --address %[8]s
+
 Ask the scaler for the value that KEDA gets:
 
-  grpcurl -plaintext -d '{"scaledObjectRef":{"name":"linux-agents","namespace":"%[4]s","scalerMetadata":{"poolName":"%[1]s"}}}' \
-    %[2]s externalscaler.ExternalScaler/GetMetrics
+  go run ./cmd/ado-agent-orchestrator query --address %[2]s --scaled-job linux-agents --namespace %[4]s
 
 Logs are in %[6]s and %[7]s.
 End it with: go run -C test ./cmd/lab down
-`, pool, scalerAddr, plane.Kubeconfig(), namespace, strings.TrimSuffix(ado.URL(), "/contoso"), plane.LogDir(), l.logFile())
+`, pool, scaler.Addr, plane.Kubeconfig(), namespace, strings.TrimSuffix(ado.URL(), "/contoso"), plane.LogDir(), l.logFile(),
+		scaler.HTTPAddr)
 }
