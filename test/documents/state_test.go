@@ -110,6 +110,9 @@ func (w *walk) check(document, command, output string) {
 	is := func(parts ...string) bool { return strings.HasPrefix(command, strings.Join(parts, "")) }
 	switch {
 	case is("helm install ado-agent-orchestrator "):
+		if strings.Contains(output, "cannot overwrite") {
+			w.t.Errorf("a value is set by the wrong type: %s", output)
+		}
 		w.runsJobs(2)
 		if document == "README.md" {
 			w.followNotes(output)
