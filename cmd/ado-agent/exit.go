@@ -14,14 +14,14 @@ const (
 	exitOK            = 0
 	exitOther         = 1
 	exitSettings      = 10 // settings are missing or wrong
-	exitCredential    = 11 // the credential cannot be had, is refused or lacks a right
+	exitCredential    = 11 // the credential cannot be obtained, is refused or lacks a right
 	exitPool          = 12 // the pool does not exist, or has no self-hosted agents
 	exitName          = 13 // an agent of this name is online
 	exitUnavailable   = 14 // Azure DevOps or Entra does not answer
 	exitPackage       = 15 // there is no agent, and none can be fetched
 	exitConfiguration = 16 // the agent's config failed, or took too long
 	exitAgent         = 17 // the agent ended before it had a job
-	exitCrash         = 18 // the agent ended badly in the middle of its job
+	exitCrash         = 18 // the agent failed in the middle of its job
 )
 
 // failure is an error with the exit code of its kind.

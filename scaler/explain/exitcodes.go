@@ -18,7 +18,7 @@ var exitCodes = map[int32]meaning{
 	15:        {"the image holds no agent, and none could be fetched", "put the agent into the image, or let pods reach the download address"},
 	16:        {"the agent's configuration failed or took too long", "see the log: mostly the token lacks the right to manage the pool"},
 	17:        {"the agent ended before it had a job", "see the log of the agent's container"},
-	exitCrash: {"the agent ended badly in the middle of its job", "see the log of the agent's container; mostly memory was short"},
+	exitCrash: {"the agent failed in the middle of its job", "see the log of the agent's container; mostly memory was short"},
 }
 
 // ExitCode returns what an exit code of the launcher means; ok is false for codes

@@ -61,7 +61,7 @@ const (
 	Terminated               // it was asked to end and had no job
 	Alone                    // it ended by itself, well, without a job: somebody removed it, say
 	Failed                   // it ended by itself, and badly, before it had a job
-	Crashed                  // it ended badly in the middle of its job
+	Crashed                  // it failed in the middle of its job
 )
 
 // Result says how it ended.
