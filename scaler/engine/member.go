@@ -150,7 +150,7 @@ func (e *Engine) outdateLocked(m *member) {
 func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 	m := &member{scaledJob: s, since: time.Now(), polls: &polls{}}
 	if old != nil {
-		m.polls = old.polls
+		m.polls, m.levelChanged = old.polls, old.levelChanged
 	}
 	ours := slices.DeleteFunc(slices.Clone(s.Triggers), func(metadata map[string]string) bool {
 		return !e.addresses[metadata[trigger.ScalerAddress]]
@@ -174,8 +174,8 @@ func (e *Engine) compile(s *fleet.ScaledJob, old *member) *member {
 		return m // reported when KEDA asks
 	}
 	m.trigger = t
-	if old != nil {
-		m.levelChanged = levelChanged(old, t, m.since)
+	if old != nil && old.trigger != nil && levelOf(old.trigger, m.since) != levelOf(t, m.since) {
+		m.levelChanged = m.since
 	}
 	if m.unresolved {
 		return m

@@ -146,17 +146,10 @@ func answerScheduled(t *trigger.Trigger) Answer {
 // trigger if KEDA has not sent its values yet.
 func keepsIdle(t *trigger.Trigger) bool { return t != nil && (t.MinIdle > 0 || t.Warm != nil) }
 
-// levelChanged returns when an edit last changed how many idle agents a trigger keeps,
-// which is now if the trigger of the member as it was kept another number.
-func levelChanged(old *member, t *trigger.Trigger, now time.Time) time.Time {
-	if old.trigger == nil {
-		return old.levelChanged
-	}
-	before, after := idleSettings(old.trigger, 0), idleSettings(t, 0)
-	if before.Level(now) != after.Level(now) {
-		return now
-	}
-	return old.levelChanged
+// levelOf returns how many idle agents a trigger keeps at a time.
+func levelOf(t *trigger.Trigger, at time.Time) warm.Level {
+	settings := idleSettings(t, 0)
+	return settings.Level(at)
 }
 
 func idleSettings(t *trigger.Trigger, ahead time.Duration) warm.Settings {
