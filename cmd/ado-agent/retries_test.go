@@ -90,7 +90,8 @@ func TestConfigIsTriedAgain(t *testing.T) {
 	t.Run("until the time is over", func(t *testing.T) {
 		ado := azureDevOps(t, adotest.Options{})
 		ado.Inject(adotest.Fault{Operation: adotest.OpConnectionData, Reset: true})
-		launch(t, ado, "AZP_START_TIMEOUT=7s").exits(exitConfiguration, "it could not reach Azure DevOps", "longer than AZP_START_TIMEOUT")
+		// Long enough for one attempt on a machine that is busy.
+		launch(t, ado, "AZP_START_TIMEOUT=25s").exits(exitConfiguration, "it could not reach Azure DevOps", "longer than AZP_START_TIMEOUT")
 		wantNoAgents(t, ado)
 	})
 	t.Run("but not if it was refused", func(t *testing.T) {
