@@ -130,13 +130,14 @@ func (p *pod) runOnce(c corev1.Container, l life, started func()) (*corev1.Conta
 	}
 	end := &corev1.ContainerStateTerminated{StartedAt: metav1.Now()}
 	if err == nil {
+		p.setRunning(e, c.Name) // before anybody can see that it runs, and kill it
 		err = p.update(func(s *corev1.PodStatus) {
 			status := containerStatus(s, c.Name)
 			status.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: end.StartedAt}}
 			status.Ready, status.Started = true, new(true)
 		})
 		started()
-		end.ExitCode, end.Reason = int32(p.await(e, c.Name, l)), "Completed" //nolint:gosec // an exit code is a small number
+		end.ExitCode, end.Reason = int32(p.await(e, l)), "Completed" //nolint:gosec // an exit code is a small number
 		if end.ExitCode != 0 {
 			end.Reason = "Error"
 		}
@@ -152,12 +153,16 @@ func (p *pod) runOnce(c corev1.Container, l life, started func()) (*corev1.Conta
 	}))
 }
 
+// setRunning makes an execution one that kill ends, until await has seen its end.
+func (p *pod) setRunning(e *execution, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.executions[e] = name
+}
+
 // await returns the exit code of what runs. Should the container be to end first,
 // it asks it to end, and kills it after the grace period.
-func (p *pod) await(e *execution, name string, l life) int {
-	p.mu.Lock()
-	p.executions[e] = name
-	p.mu.Unlock()
+func (p *pod) await(e *execution, l life) int {
 	defer func() {
 		p.mu.Lock()
 		delete(p.executions, e)
