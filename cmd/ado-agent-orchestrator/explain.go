@@ -61,22 +61,15 @@ func (c *explainCommand) Run(ctx context.Context, o outputs) error {
 	if err := c.show(o.out, &report, false); err != nil {
 		return err
 	}
-	return c.verdictOn(&report)
+	return verdictOn(&report)
 }
 
-// errNoMatch is the end of a command whose flags name nothing that is known.
-var errNoMatch = errors.New("the scaler knows nothing that --pool, --run, --request and --scaledjob name; check their spelling")
-
 // verdictOn returns how the command ends after a report.
-func (c *explainCommand) verdictOn(report *explain.Report) error {
-	switch {
-	case !report.OK():
-		return errStopped
-	case len(report.Pools)+len(report.Unpooled) == 0 && (c.Pool != "" || c.RunNumber != "" || c.Request != 0 || c.ScaledJob != ""):
-		return errNoMatch
-	default:
+func verdictOn(report *explain.Report) error {
+	if report.OK() {
 		return nil
 	}
+	return errStopped
 }
 
 // watch shows reports until ctx ends. One that fails is tried again: a scaler that is
@@ -102,7 +95,7 @@ func (c *explainCommand) watch(ctx context.Context, from *reportSource, o output
 			if err := c.show(o.out, &report, clearing); err != nil {
 				return err
 			}
-			answered, end = true, c.verdictOn(&report)
+			answered, end = true, verdictOn(&report)
 		}
 		if !pause(ctx, c.Interval) {
 			return end

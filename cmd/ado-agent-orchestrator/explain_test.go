@@ -116,21 +116,6 @@ func TestExplainQuery(t *testing.T) {
 	}
 }
 
-// TestExplainNothing asks for what the scaler does not know.
-func TestExplainNothing(t *testing.T) {
-	address, _ := reporter(t, func(r *explain.Report) { r.Pools, r.Unpooled, r.Summary = nil, nil, explain.Summary{} })
-	for _, test := range []struct {
-		flags []string
-		code  int
-	}{{nil, 0}, {[]string{"--pool", "nope"}, exitFailure}, {[]string{"--request", "7", "-o", "json"}, exitFailure}} {
-		var out, log bytes.Buffer
-		code := runUntil(t.Context(), append([]string{"explain", "--address", address}, test.flags...), outputs{out: &out, log: &log})
-		if code != test.code || (code != 0) != strings.Contains(log.String(), "check their spelling") {
-			t.Errorf("%v: exit code %d, %s", test.flags, code, &log)
-		}
-	}
-}
-
 // TestExplainRefusals has scalers that cannot be asked.
 func TestExplainRefusals(t *testing.T) {
 	other, _ := reporter(t, func(r *explain.Report) { r.SchemaVersion = 99 })
