@@ -38,7 +38,7 @@ type env struct {
 	namespace string
 }
 
-// newSite does not make the namespace.
+// newEnv does not make the namespace.
 func newEnv(t *testing.T, config *rest.Config, namespace string) *env {
 	t.Helper()
 	kube, err := kubernetes.NewForConfig(config)
