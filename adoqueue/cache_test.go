@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ type organizationFake struct {
 	failWith     func() *http.Response // nil: succeed
 	gone         bool                  // the list of requests answers 404, that of pools does not
 	sentAt       []time.Time           // of requests for the list of requests
-	lookups      int                   // requests for the list of pools
+	lookedUp     int                   // requests for the list of pools
 	inFlight     int
 	mostInFlight int
 }
@@ -37,7 +38,7 @@ func (f *organizationFake) Do(request *http.Request) (*http.Response, error) {
 	if list {
 		f.sentAt = append(f.sentAt, time.Now())
 	} else {
-		f.lookups++
+		f.lookedUp++
 	}
 	delay, fail := f.delay, f.failWith
 	if f.stuck != "" && strings.Contains(request.URL.Path, f.stuck) {
@@ -76,10 +77,24 @@ func (f *organizationFake) set(change func(*organizationFake)) {
 	change(f)
 }
 
-func (f *organizationFake) sent() int {
+func (f *organizationFake) sent() int { return len(f.times()) }
+
+func (f *organizationFake) times() []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.sentAt)
+	return slices.Clone(f.sentAt)
+}
+
+func (f *organizationFake) most() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mostInFlight
+}
+
+func (f *organizationFake) lookups() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lookedUp
 }
 
 func reply(status int, body string, header ...string) *http.Response {
@@ -135,8 +150,8 @@ func TestSnapshotIsShared(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if fake.sent() != 1 || fake.lookups != 1 {
-			t.Errorf("%d requests and %d lookups, want 1 and 1", fake.sent(), fake.lookups)
+		if fake.sent() != 1 || fake.lookups() != 1 {
+			t.Errorf("%d requests and %d lookups, want 1 and 1", fake.sent(), fake.lookups())
 		}
 	})
 }
@@ -226,8 +241,8 @@ func TestCallerGoingAwayDoesNotDisturbOthers(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		mustSnapshot(t, cache)
-		if fake.sent() != 1 || fake.lookups != 1 {
-			t.Errorf("%d requests and %d lookups, want 1 and 1", fake.sent(), fake.lookups)
+		if fake.sent() != 1 || fake.lookups() != 1 {
+			t.Errorf("%d requests and %d lookups, want 1 and 1", fake.sent(), fake.lookups())
 		}
 	})
 }

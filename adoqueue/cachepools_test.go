@@ -13,8 +13,8 @@ func TestSnapshotByIDAndNameIsOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
 		first := mustSnapshot(t, cache)
 		second, err := cache.Snapshot(t.Context(), PoolRef{ID: 7}, time.Second)
-		if err != nil || second != first || fake.sent() != 1 || fake.lookups != 1 {
-			t.Errorf("got another snapshot (%v) after %d requests and %d look-ups", err, fake.sent(), fake.lookups)
+		if err != nil || second != first || fake.sent() != 1 || fake.lookups() != 1 {
+			t.Errorf("got another snapshot (%v) after %d requests and %d look-ups", err, fake.sent(), fake.lookups())
 		}
 	})
 }
@@ -27,8 +27,8 @@ func TestLookUpsOfAGonePoolKeepThePace(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			_, _ = cache.Snapshot(t.Context(), linux, time.Second)
 		}
-		if fake.lookups < 4 || fake.lookups > 5 || fake.sent() > int(100*time.Second/maxBackoff)+6 {
-			t.Errorf("%d look-ups and %d lists in 100 s", fake.lookups, fake.sent())
+		if fake.lookups() < 4 || fake.lookups() > 5 || fake.sent() > int(100*time.Second/maxBackoff)+6 {
+			t.Errorf("%d look-ups and %d lists in 100 s", fake.lookups(), fake.sent())
 		}
 	})
 }
@@ -43,8 +43,8 @@ func TestPoolIsLookedUpAgainWhenGone(t *testing.T) {
 		}
 		fake.set(func(f *organizationFake) { f.gone = false })
 		synctest.Wait()
-		if got := mustSnapshot(t, cache); got.Pool.ID != 8 || fake.lookups != 2 {
-			t.Errorf("got %v after %d look-ups, want the new pool after 2", got.Pool, fake.lookups)
+		if got := mustSnapshot(t, cache); got.Pool.ID != 8 || fake.lookups() != 2 {
+			t.Errorf("got %v after %d look-ups, want the new pool after 2", got.Pool, fake.lookups())
 		}
 	})
 }
@@ -58,8 +58,8 @@ func TestRenamedPoolIsNoticed(t *testing.T) {
 			_, _ = cache.Snapshot(t.Context(), linux, time.Second)
 			synctest.Wait()
 		}
-		if got := mustSnapshot(t, cache); got.Pool.ID != 8 || fake.lookups != 2 {
-			t.Errorf("got %v after %d look-ups", got.Pool, fake.lookups)
+		if got := mustSnapshot(t, cache); got.Pool.ID != 8 || fake.lookups() != 2 {
+			t.Errorf("got %v after %d look-ups", got.Pool, fake.lookups())
 		}
 	})
 }
@@ -83,8 +83,8 @@ func TestNamesThatDoNotExist(t *testing.T) {
 				mustSnapshot(t, cache)
 			}
 		}
-		if fake.lookups > 4 {
-			t.Errorf("%d requests for the list of pools in 100 s", fake.lookups)
+		if fake.lookups() > 4 {
+			t.Errorf("%d requests for the list of pools in 100 s", fake.lookups())
 		}
 		index, _ := cache.pools.list.current(time.Hour, time.Hour)
 		if len(cache.lists) != 1 || len(index.byName)+len(index.byID) != 2 {

@@ -41,7 +41,7 @@ func TestCallerWaitsForTheNextTry(t *testing.T) {
 				if err != nil || got.Err != nil || len(got.Requests) != 5 {
 					t.Fatalf("just before the next try: %+v, %v, want a new snapshot", got, err)
 				}
-				if waited := got.RequestedAt.Sub(fake.sentAt[tried-1]); waited != c.wait || fake.sent() != tried+1 {
+				if waited := got.RequestedAt.Sub(fake.times()[tried-1]); waited != c.wait || fake.sent() != tried+1 {
 					t.Errorf("%d requests, the last after %v, want one after %v", fake.sent()-tried, waited, c.wait)
 				}
 			})

@@ -76,7 +76,7 @@ func TestMetricsOfPoolsThatAreServed(t *testing.T) {
 		if n := series(); n != ofOnePool {
 			t.Errorf("%d series of a pool that is served, want %d", n, ofOnePool)
 		}
-		fake.failWith = func() *http.Response { return reply(503, "") }
+		fake.set(func(f *organizationFake) { f.failWith = func() *http.Response { return reply(503, "") } })
 		for range 3 {
 			time.Sleep(shownFor - time.Second)
 			need()
@@ -88,9 +88,9 @@ func TestMetricsOfPoolsThatAreServed(t *testing.T) {
 		if n := series(); n != 0 {
 			t.Errorf("%d series of a pool that nobody needs", n)
 		}
-		fake.failWith = nil
+		fake.set(func(f *organizationFake) { f.failWith = nil })
 		need()
-		fake.gone = true
+		fake.set(func(f *organizationFake) { f.gone = true })
 		time.Sleep(2 * time.Second)
 		need()
 		if n := series(); n != 0 {

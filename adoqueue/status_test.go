@@ -75,13 +75,13 @@ func TestAgentsOfCache(t *testing.T) {
 			ask()
 			time.Sleep(time.Second)
 		}
-		if fake.lookups != 1 {
-			t.Errorf("%d requests in ten seconds, want 1", fake.lookups)
+		if fake.lookups() != 1 {
+			t.Errorf("%d requests in ten seconds, want 1", fake.lookups())
 		}
 		time.Sleep(5 * time.Second)
 		ask()
-		if fake.lookups != 2 {
-			t.Errorf("%d requests after 15 seconds, want 2", fake.lookups)
+		if fake.lookups() != 2 {
+			t.Errorf("%d requests after 15 seconds, want 2", fake.lookups())
 		}
 	})
 }
