@@ -103,7 +103,7 @@ type JobRequest struct {
 type Snapshot struct {
 	Pool Pool
 	// Requests are the unfinished job requests, oldest first.
-	Requests []JobRequest
+	Requests []*JobRequest
 	// RequestedAt is when the request was sent that this is the answer to:
 	// whatever happened before it is in here.
 	RequestedAt time.Time

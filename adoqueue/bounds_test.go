@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,11 +168,13 @@ func TestPoolsTogetherAreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *organizationFake, cache *Cache) {
 		fake.more, fake.queued = `,{"id":8,"name":"Windows"}`, 1000
 		mustSnapshot(t, cache)
-		size := cache.sizes[7]
+		size := cache.kept[7].size()
 		if size < 1000*200 || size > 1000*400 {
 			t.Errorf("1,000 requests take %d bytes", size)
 		}
-		cache.sizes[9] = maxKept - size // another pool's
+		other := &requestList{shared: (&shared{}).next()}
+		other.shared.text -= maxKept - size
+		cache.kept[9] = other // another pool's
 		if _, err := cache.Snapshot(t.Context(), PoolRef{ID: 8}, time.Second); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("got %v, want %v", err, ErrUnavailable)
 		}
@@ -181,21 +185,68 @@ func TestPoolsTogetherAreBounded(t *testing.T) {
 	})
 }
 
-// TestExpectedRequestsTakeLess reads a list of about as many requests as the last.
-func TestExpectedRequestsTakeLess(t *testing.T) {
-	var list bytes.Buffer
+// TestWhatStaysIsKeptOnce reads a list twice, with few changes between.
+func TestWhatStaysIsKeptOnce(t *testing.T) {
+	var body bytes.Buffer
 	const n = 5000
-	manyRequests(&list, n)
-	read := func(expected int) uint64 {
-		return memtest.Allocated(func() {
-			if got, _, err := decodeJobRequests(bytes.NewReader(list.Bytes()), expected); err != nil || len(got) != n {
-				t.Errorf("%d requests, %v", len(got), err)
-			}
-		})
+	manyRequests(&body, n)
+	read := func(list []byte, last *requestList) *requestList {
+		t.Helper()
+		next, err := decodeJobRequests(bytes.NewReader(list), last)
+		if err != nil || len(next.requests) != n {
+			t.Fatal(next, err)
+		}
+		return next
 	}
-	read(0) // what is allocated once
-	if unknown, known := read(0), read(n-100); known > unknown-n*uint64(unsafe.Sizeof(JobRequest{})) {
-		t.Errorf("%d KiB for as many as expected, %d KiB if nothing is", known>>10, unknown>>10)
+	first := read(body.Bytes(), nil)
+	second := read(body.Bytes(), first)
+	if !slices.Equal(second.requests, first.requests) {
+		t.Error("requests that stay as they are take memory twice")
+	}
+	if second.size() != first.size() {
+		t.Errorf("the list has %d bytes at first and %d then", first.size(), second.size())
+	}
+	changed := read(bytes.Replace(body.Bytes(), []byte(`"requestId":7,`), []byte(`"requestId":7,"assignTime":"2026-01-05T09:00:00Z",`), 1), second)
+	for i, r := range changed.requests {
+		if before := second.requests[i]; (r == before) != (r.ID != 7) {
+			t.Errorf("request %d is the one before: %t", r.ID, r == before)
+		} else if &r.MatchedAgents[0] != &before.MatchedAgents[0] || &r.Demands[0] != &before.Demands[0] || unsafe.StringData(r.Definition) != unsafe.StringData(before.Definition) {
+			t.Errorf("request %d has texts or lists of its own", r.ID)
+		}
+	}
+}
+
+// TestEqualJobRequests changes each field.
+func TestEqualJobRequests(t *testing.T) {
+	whole := func() JobRequest {
+		return JobRequest{Demands: []Demand{ParseDemand("docker")}, MatchedAgents: []string{"agent-1"}}
+	}
+	a, b := whole(), whole()
+	if !a.equal(&b) {
+		t.Error("a request is not equal to itself")
+	}
+	for i := range reflect.TypeFor[JobRequest]().NumField() {
+		other := whole()
+		switch field := reflect.ValueOf(&other).Elem().Field(i); value := field.Addr().Interface().(type) {
+		case *time.Time:
+			*value = time.Unix(1, 0)
+		case *[]Demand:
+			*value = []Demand{ParseDemand("git")}
+		case *[]string:
+			*value = []string{"agent-2"}
+		default:
+			switch field.Kind() {
+			case reflect.String:
+				field.SetString("x")
+			case reflect.Bool:
+				field.SetBool(true)
+			default:
+				field.SetInt(1)
+			}
+		}
+		if a.equal(&other) {
+			t.Errorf("requests are equal that differ in %s", reflect.TypeFor[JobRequest]().Field(i).Name)
+		}
 	}
 }
 
@@ -362,7 +413,7 @@ func TestManyRequests(t *testing.T) {
 		}
 		serveGzip(200, body)(w, r)
 	})
-	if mib := peakOf(t, s.URL, "GOMEMLIMIT=off"); mib > 256 {
-		t.Errorf("peak of %d MiB, want at most 256", mib)
+	if mib := peakOf(t, s.URL, "GOMEMLIMIT=off"); mib > 110 {
+		t.Errorf("peak of %d MiB, want at most 110", mib)
 	}
 }

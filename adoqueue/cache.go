@@ -42,7 +42,7 @@ type Cache struct {
 
 	mu    sync.Mutex
 	lists map[int]*refreshable[*Snapshot] // by the id of a pool that exists
-	sizes map[int]int                     // of their snapshots, in bytes
+	kept  map[int]*requestList            // the last one of each
 	// preferred are the pools of callers that are; see Preferred.
 	preferred map[int]bool
 	// agents are the lists of those whom somebody has wanted to know, by id of the
@@ -54,7 +54,7 @@ type Cache struct {
 func NewCache(client *Client, options CacheOptions) *Cache {
 	options.StaleFor = cmp.Or(options.StaleFor, defaultStaleFor)
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
-	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, sizes: map[int]int{}, preferred: map[int]bool{}, agents: map[int]*refreshable[[]Agent]{}}
+	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, kept: map[int]*requestList{}, preferred: map[int]bool{}, agents: map[int]*refreshable[[]Agent]{}}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
 	// The next snapshot has to come before the last one is too old to serve.
 	client.throttle.slowDownAtMost(options.StaleFor / 2)
@@ -145,33 +145,28 @@ func (c *Cache) read(pool Pool) (*Snapshot, error) {
 	ctx, cancel := context.WithTimeout(withWeight(c.ctx, c.weightOf(pool)), c.options.Timeout)
 	defer cancel()
 	sent := time.Now()
-	requests, size, err := c.client.jobRequests(ctx, pool, c.expected(pool))
+	list, err := c.client.jobRequests(ctx, pool, c.last(pool))
 	if err == nil {
-		err = c.keep(pool, size)
+		err = c.keep(pool, list)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{Pool: pool, Requests: requests, RequestedAt: sent}, nil
+	return &Snapshot{Pool: pool, Requests: list.requests, RequestedAt: sent}, nil
 }
 
-// expected returns how many requests the last list of a pool had.
-func (c *Cache) expected(pool Pool) int {
+// last returns the last list of a pool, nil if there is none.
+func (c *Cache) last(pool Pool) *requestList {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if list := c.lists[pool.ID]; list != nil {
-		if last, _ := list.last(); last != nil {
-			return len(last.Requests)
-		}
-	}
-	return 0
+	return c.kept[pool.ID]
 }
 
 // weightOf returns how much it matters to read a pool.
 func (c *Cache) weightOf(pool Pool) weight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch _, answered := c.sizes[pool.ID]; {
+	switch _, answered := c.kept[pool.ID]; {
 	case c.preferred[pool.ID]:
 		return preferred
 	case answered:
@@ -181,15 +176,15 @@ func (c *Cache) weightOf(pool Pool) weight {
 	}
 }
 
-// keep reports an error if a new snapshot of a pool does not fit beside those of
-// the others.
-func (c *Cache) keep(pool Pool, size int) error {
+// keep keeps the new list of a pool. That it does not fit beside those of the others is
+// an error.
+func (c *Cache) keep(pool Pool, list *requestList) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	total := size
-	for id, other := range c.sizes {
+	total := list.size()
+	for id, other := range c.kept {
 		if id != pool.ID {
-			total += other
+			total += other.size()
 		}
 	}
 	if total > maxKept {
@@ -199,7 +194,7 @@ func (c *Cache) keep(pool Pool, size int) error {
 			Hint:      "cancel what nobody waits for, or serve fewer pools with one scaler", kind: ErrUnavailable,
 		}
 	}
-	c.sizes[pool.ID] = size
+	c.kept[pool.ID] = list
 	return nil
 }
 
@@ -215,7 +210,7 @@ func (c *Cache) removeIdle() {
 	for id, list := range c.lists {
 		if list.idleSince(deadline) {
 			delete(c.lists, id)
-			delete(c.sizes, id)
+			delete(c.kept, id)
 			delete(c.preferred, id)
 		}
 	}

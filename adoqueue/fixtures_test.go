@@ -228,7 +228,7 @@ func TestTimes(t *testing.T) {
 }
 
 // describe returns the parts of a request that decisions are made from.
-func describe(requests []JobRequest) string {
+func describe(requests []*JobRequest) string {
 	var lines []string
 	for _, r := range requests {
 		var demands []string
@@ -245,7 +245,7 @@ func describe(requests []JobRequest) string {
 }
 
 // listed serves a body over HTTP and reads it with the client.
-func listed(t *testing.T, body any) ([]JobRequest, error) {
+func listed(t *testing.T, body any) ([]*JobRequest, error) {
 	t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -277,8 +277,8 @@ func BenchmarkDecode1000(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, _, err := decodeJobRequests(bytes.NewReader(body), 0); err != nil || len(got) != len(list) {
-			b.Fatal(len(got), err)
+		if got, err := decodeJobRequests(bytes.NewReader(body), nil); err != nil || len(got.requests) != len(list) {
+			b.Fatal(got, err)
 		}
 	}
 }

@@ -61,19 +61,26 @@ func FuzzJobRequests(f *testing.F) {
 		[]object{base(object{"matchedAgents": []object{agentObject(1, "a\u202e", "online")}}), base(object{"receiveTime": receiveTime})})
 	f.Add([]byte(`{"value":[{"requestId":1,"demands":[{"name":"a"},"b -equals c"],"result":3,"priority":"x"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var requests []JobRequest
+		var list *requestList
 		var err error
-		withinMemory(t, len(body), func() { requests, _, err = decodeJobRequests(bytes.NewReader(body), 0) })
-		if err != nil && len(requests) > 0 {
-			t.Errorf("both requests and the error %v", err)
+		withinMemory(t, len(body), func() { list, err = decodeJobRequests(bytes.NewReader(body), nil) })
+		if err != nil {
+			if list != nil {
+				t.Errorf("both a list and the error %v", err)
+			}
+			return
+		}
+		again, err := decodeJobRequests(bytes.NewReader(body), list)
+		if err != nil || !slices.Equal(again.requests, list.requests) || again.size() != list.size() {
+			t.Errorf("read again, the list has changed: %v", err)
 		}
 		seen := map[int64]bool{}
-		for i, r := range requests {
+		for i, r := range list.requests {
 			if r.State == Finished || r.ID == 0 || seen[r.ID] {
 				t.Errorf("request %d is finished, none, or there already", r.ID)
 			}
 			seen[r.ID] = true
-			if i > 0 && requests[i-1].QueueTime.After(r.QueueTime) {
+			if i > 0 && list.requests[i-1].QueueTime.After(r.QueueTime) {
 				t.Errorf("request %d comes after a younger one", r.ID)
 			}
 			if !isPrintable(append(r.MatchedAgents, r.JobID, r.Agent, r.Definition, r.Run)...) {

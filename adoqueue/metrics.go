@@ -135,7 +135,7 @@ func (s *Snapshot) collect(organization string, metrics chan<- prometheus.Metric
 		gauge(poolJobRequests, float64(n), state.String())
 	}
 	var oldest time.Time
-	if i := slices.IndexFunc(s.Requests, func(r JobRequest) bool { return r.State == Queued }); i >= 0 {
+	if i := slices.IndexFunc(s.Requests, func(r *JobRequest) bool { return r.State == Queued }); i >= 0 {
 		oldest = s.Requests[i].QueueTime
 	}
 	gauge(poolOldestQueued, timestamp(oldest))

@@ -14,9 +14,8 @@ import (
 // what the kernel counts.
 const memoryShare = 0.9
 
-// garbageShare is how much the heap may grow over what is in use, in percent. Reading a
-// list of 100,000 jobs takes 100 MiB; at the runtime's 100 % the process would have
-// nearly all of the chart's 256 MiB.
+// garbageShare is how much the heap may grow over what is in use, in percent. At the
+// runtime's 100 %, some attacks would bring the process near the chart's 256 MiB.
 const garbageShare = 50
 
 // limitMemory sets GOGC, and GOMEMLIMIT by the container's limit, unless they are set:

@@ -251,7 +251,7 @@ func (e *Engine) Missing(ctx context.Context, key plan.Key) (missing int, snapsh
 func value(t *trigger.Trigger, count trigger.Count, snapshot *adoqueue.Snapshot, scaledJob string) int64 {
 	n, busy := int64(0), 0
 	for i := range snapshot.Requests {
-		r := &snapshot.Requests[i]
+		r := snapshot.Requests[i]
 		if counts(t, count, r, scaledJob) {
 			n++
 		}

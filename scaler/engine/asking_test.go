@@ -49,7 +49,7 @@ func addScaledJob(index *fleet.Index, name string) *fleet.ScaledJob {
 // twoOnAPool returns the ScaledJobs a and z of one pool with one queued job.
 func twoOnAPool() (queue *renewedQueue, index *fleet.Index, a, z *fleet.ScaledJob) {
 	queue = &renewedQueue{last: &adoqueue.Snapshot{
-		Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
+		Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []*adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
 	}}
 	index = fleet.NewIndex(2 * time.Minute)
 	return queue, index, addScaledJob(index, "a"), addScaledJob(index, "z")

@@ -18,7 +18,7 @@ import (
 func ExampleEngine_Answer() {
 	// Two jobs are queued, and one Job is there whose agent has not come yet.
 	pool := adoqueue.Pool{ID: 1, Name: "linux"}
-	azure := queue{"linux": {Pool: pool, RequestedAt: time.Now(), Requests: []adoqueue.JobRequest{{ID: 1}, {ID: 2}}}}
+	azure := queue{"linux": {Pool: pool, RequestedAt: time.Now(), Requests: []*adoqueue.JobRequest{{ID: 1}, {ID: 2}}}}
 	key := plan.Key{Namespace: "ado", Name: "linux-agents"}
 	metadata := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux"}
 	kubernetes := fleet.NewIndex(time.Minute)

@@ -26,7 +26,7 @@ func TestFallbackIsReported(t *testing.T) {
 			core, logs := observer.New(zap.InfoLevel)
 			options := engine.Options{
 				Organizations: []engine.Organization{{URL: url, Queue: queue{"linux": {
-					Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
+					Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []*adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
 				}}}},
 				MaxAge: time.Second, Timeout: time.Second, Logger: zap.New(core),
 			}

@@ -74,7 +74,7 @@ func (e *Engine) unannotatedJobs(unendedAt time.Time) map[poolRef]*unannotatedJo
 func heldJobs(snapshot *adoqueue.Snapshot, organization adoqueue.OrganizationURL, jobs []fleet.Job) (held []HeldJob) {
 	requests, byBase := map[string]*adoqueue.JobRequest{}, map[string][]string{}
 	for i := range snapshot.Requests {
-		r := &snapshot.Requests[i]
+		r := snapshot.Requests[i]
 		if r.State == adoqueue.Queued || r.Agent == "" {
 			continue
 		}

@@ -36,7 +36,7 @@ func TestHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		index := fleet.NewIndex(2 * time.Minute)
-		q := &readQueue{queue: queue{"linux": {Pool: adoqueue.Pool{ID: 1, Name: "linux"}, RequestedAt: now, Requests: []adoqueue.JobRequest{
+		q := &readQueue{queue: queue{"linux": {Pool: adoqueue.Pool{ID: 1, Name: "linux"}, RequestedAt: now, Requests: []*adoqueue.JobRequest{
 			{ID: 1, State: adoqueue.Running, Agent: "linux-bcdfg-22222"},
 			{ID: 2, State: adoqueue.Assigned, Agent: "linux-named-22222"},
 			{ID: 3, State: adoqueue.Running, Agent: "linux-ended-22222"},

@@ -127,7 +127,7 @@ func unknownAgent(d *Decision, scaledJob string, jobs memberJobs) string {
 		return ""
 	}
 	for i, verdict := range d.Plan.Requests {
-		r := &d.Snapshot.Requests[i]
+		r := d.Snapshot.Requests[i]
 		if verdict.Outcome == plan.ByOtherAgent && r.AssignTime.After(jobs.jobs[oldest].Created) && !fleet.OwnsAgent(scaledJob, r.Agent) {
 			return r.Agent
 		}

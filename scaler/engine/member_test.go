@@ -17,7 +17,7 @@ type oneQueued struct{}
 
 func (oneQueued) Snapshot(context.Context, adoqueue.PoolRef, time.Duration) (*adoqueue.Snapshot, error) {
 	return &adoqueue.Snapshot{
-		Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
+		Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []*adoqueue.JobRequest{{ID: 1}}, RequestedAt: time.Now(),
 	}, nil
 }
 

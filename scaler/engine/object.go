@@ -129,7 +129,7 @@ func (e *Engine) answerObject(ctx context.Context, s *fleet.ScaledObject, r Requ
 func (e *Engine) agentsWithWork(s *fleet.ScaledObject, t *trigger.Trigger, o *organization, snapshot *adoqueue.Snapshot) (n int64) {
 	named := e.namedAfterPods(s, snapshot)
 	for i := range snapshot.Requests {
-		r := &snapshot.Requests[i]
+		r := snapshot.Requests[i]
 		switch {
 		case r.State == adoqueue.Queued || r.Agent == "":
 			if t.Requests.Serves(r) {
@@ -147,7 +147,7 @@ func (e *Engine) agentsWithWork(s *fleet.ScaledObject, t *trigger.Trigger, o *or
 // namedAfterPods reports whether an agent named after a pod of the ScaledObject
 // has been seen with a request, now or before.
 func (e *Engine) namedAfterPods(s *fleet.ScaledObject, snapshot *adoqueue.Snapshot) bool {
-	seen := slices.ContainsFunc(snapshot.Requests, func(r adoqueue.JobRequest) bool { return s.OwnsAgent(r.Agent) })
+	seen := slices.ContainsFunc(snapshot.Requests, func(r *adoqueue.JobRequest) bool { return s.OwnsAgent(r.Agent) })
 	return e.objects.update(s, func(state *objectState) bool {
 		state.named = state.named || seen
 		return state.named

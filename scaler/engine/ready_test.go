@@ -30,7 +30,7 @@ func (q *slowQueue) Snapshot(ctx context.Context, _ adoqueue.PoolRef, _ time.Dur
 		return nil, ctx.Err()
 	case <-time.After(q.delay):
 		return &adoqueue.Snapshot{
-			Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []adoqueue.JobRequest{{ID: 1}}, RequestedAt: sent, Err: q.err,
+			Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: []*adoqueue.JobRequest{{ID: 1}}, RequestedAt: sent, Err: q.err,
 		}, nil
 	}
 }

@@ -69,8 +69,8 @@ func install(tb testing.TB, scaledJobs, pools int, since time.Time) *installatio
 		}
 		snapshot := in.queue[pool]
 		snapshot.Requests = append(snapshot.Requests,
-			adoqueue.JobRequest{ID: int64(2 * i), State: adoqueue.Running, Agent: s.Key.Name + "-bcdfg-22222", AssignTime: since},
-			adoqueue.JobRequest{ID: int64(2*i + 1), Demands: []adoqueue.Demand{adoqueue.ParseDemand("docker"), adoqueue.ParseDemand(own)}})
+			&adoqueue.JobRequest{ID: int64(2 * i), State: adoqueue.Running, Agent: s.Key.Name + "-bcdfg-22222", AssignTime: since},
+			&adoqueue.JobRequest{ID: int64(2*i + 1), Demands: []adoqueue.Demand{adoqueue.ParseDemand("docker"), adoqueue.ParseDemand(own)}})
 	}
 	in.engine = engine.New(engine.Options{
 		Organizations: []engine.Organization{{URL: url, Queue: in.queue}}, Cluster: view{index}, Address: "scaler:9090",

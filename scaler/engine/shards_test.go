@@ -27,7 +27,7 @@ func (p *livePool) Snapshot(context.Context, adoqueue.PoolRef, time.Duration) (*
 	return p.snapshot.Load(), nil
 }
 
-func (p *livePool) set(requests ...adoqueue.JobRequest) {
+func (p *livePool) set(requests ...*adoqueue.JobRequest) {
 	p.snapshot.Store(&adoqueue.Snapshot{Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Requests: requests, RequestedAt: time.Now()})
 }
 
@@ -83,7 +83,7 @@ func TestShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := &livePool{}
 		one, two := newSite(t, pool, "b", "1/2"), newSite(t, pool, "c", "2/2")
-		expect := func(step string, wantOne, wantTwo int, requests ...adoqueue.JobRequest) {
+		expect := func(step string, wantOne, wantTwo int, requests ...*adoqueue.JobRequest) {
 			t.Helper()
 			time.Sleep(2 * time.Second)
 			pool.set(requests...)
@@ -91,9 +91,9 @@ func TestShards(t *testing.T) {
 				t.Errorf("%s: %v Jobs created, want %v", step, got, want)
 			}
 		}
-		queued := func(id int64) adoqueue.JobRequest { return adoqueue.JobRequest{ID: id} }
-		taken := func(id int64, agent string) adoqueue.JobRequest {
-			return adoqueue.JobRequest{ID: id, State: adoqueue.Running, Agent: agent, AssignTime: time.Now()}
+		queued := func(id int64) *adoqueue.JobRequest { return &adoqueue.JobRequest{ID: id} }
+		taken := func(id int64, agent string) *adoqueue.JobRequest {
+			return &adoqueue.JobRequest{ID: id, State: adoqueue.Running, Agent: agent, AssignTime: time.Now()}
 		}
 		const ofOne, ofTwo, nextOfTwo, nextOfOne = 1, 2, 4, 3
 		expect("nothing to do", 0, 0)
@@ -110,8 +110,8 @@ func TestShards(t *testing.T) {
 func TestShardsOfOtherCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := &livePool{}
-		pool.set(adoqueue.JobRequest{ID: 1}, adoqueue.JobRequest{ID: 2}, adoqueue.JobRequest{ID: 4},
-			adoqueue.JobRequest{ID: 5, State: adoqueue.Running, Agent: "vm"})
+		pool.set(&adoqueue.JobRequest{ID: 1}, &adoqueue.JobRequest{ID: 2}, &adoqueue.JobRequest{ID: 4},
+			&adoqueue.JobRequest{ID: 5, State: adoqueue.Running, Agent: "vm"})
 		s := newSite(t, pool, "b", "2/2")
 		for count, want := range map[string]int64{"owned": 2, "queued": 2, "unfinished": 3} {
 			metadata := map[string]string{"scalerAddress": "scaler:9090", "poolName": "linux", "shard": "2/2", "count": count}

@@ -381,7 +381,8 @@ func (s *simScaler) Snapshot(_ context.Context, _ adoqueue.PoolRef, maxAge time.
 	s.last = &adoqueue.Snapshot{Pool: adoqueue.Pool{ID: 1, Name: "linux"}, RequestedAt: time.Now()}
 	for _, r := range s.world.requests {
 		if !r.over {
-			s.last.Requests = append(s.last.Requests, r.JobRequest)
+			seen := r.JobRequest // as it is now
+			s.last.Requests = append(s.last.Requests, &seen)
 		}
 	}
 	s.last.Requests = slices.Clip(s.last.Requests)

@@ -33,7 +33,7 @@ func TestUnknownAgents(t *testing.T) {
 				defer w.engine.Close()
 				w.index.SetJob(fleet.Job{UID: "1", Namespace: "ado", Name: "build-bcdfg", ScaledJob: "build", Created: time.Now()})
 				time.Sleep(5 * time.Minute)
-				w.queue.last = &adoqueue.Snapshot{Pool: w.queue.last.Pool, RequestedAt: time.Now(), Requests: []adoqueue.JobRequest{
+				w.queue.last = &adoqueue.Snapshot{Pool: w.queue.last.Pool, RequestedAt: time.Now(), Requests: []*adoqueue.JobRequest{
 					{ID: 1, State: adoqueue.Running, Agent: agent, AssignTime: time.Now()},
 				}}
 				_, err = w.engine.Answer(t.Context(), engine.Request{Key: w.scaledJob.Key, Metadata: w.scaledJob.Triggers[0], Half: engine.Metric})

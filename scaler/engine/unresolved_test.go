@@ -30,7 +30,7 @@ func TestUnresolvedAfterStart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pool := &livePool{}
-				pool.set(adoqueue.JobRequest{ID: 1, Demands: []adoqueue.Demand{adoqueue.ParseDemand("linux")}})
+				pool.set(&adoqueue.JobRequest{ID: 1, Demands: []adoqueue.Demand{adoqueue.ParseDemand("linux")}})
 				index := fleet.NewIndex(2 * time.Minute)
 				a := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "a"}, map[string]string{
 					"scalerAddress": address, "poolNameFromEnv": "AZP_POOL", "capabilitiesFromEnv": "CAPABILITIES",
@@ -89,7 +89,7 @@ func TestUnresolvedAfterStart(t *testing.T) {
 func TestUnresolvedWithoutValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := &livePool{}
-		pool.set(adoqueue.JobRequest{ID: 1})
+		pool.set(&adoqueue.JobRequest{ID: 1})
 		index := fleet.NewIndex(2 * time.Minute)
 		a := fleet.NewScaledJob(plan.Key{Namespace: "ado", Name: "a"}, map[string]string{
 			"scalerAddress": "scaler:9090", "poolName": "linux", "priorityFromEnv": "PRIORITY",

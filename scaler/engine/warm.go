@@ -73,7 +73,7 @@ func checkWarm(t *trigger.Trigger, endsIdle bool) (warnings []string) {
 func (p *pool) observeStartups(snapshot *adoqueue.Snapshot, jobs []plan.Job) {
 	awaited := map[string]*adoqueue.JobRequest{} // by agent
 	for i := range snapshot.Requests {
-		r := &snapshot.Requests[i]
+		r := snapshot.Requests[i]
 		if r.Agent != "" && !r.QueueTime.IsZero() && r.AssignTime.Sub(r.QueueTime) >= startedFor {
 			awaited[r.Agent] = r
 		}

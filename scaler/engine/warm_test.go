@@ -139,7 +139,7 @@ func (w *warmPool) run(job *fleet.Job, start, waited time.Duration) {
 	w.queue.mu.Lock()
 	defer w.queue.mu.Unlock()
 	snapshot := *w.queue.last
-	snapshot.Requests = append(slices.Clip(snapshot.Requests), adoqueue.JobRequest{
+	snapshot.Requests = append(slices.Clip(snapshot.Requests), &adoqueue.JobRequest{
 		ID: int64(len(snapshot.Requests) + 1), State: adoqueue.Running, Agent: job.Name + "-bcdfg",
 		QueueTime: assigned.Add(-waited), AssignTime: assigned,
 	})

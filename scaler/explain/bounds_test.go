@@ -58,7 +58,7 @@ func (h *history) decide(pool, requests int) {
 			}
 			common = demands
 		}
-		d.Snapshot.Requests = append(d.Snapshot.Requests, adoqueue.JobRequest{
+		d.Snapshot.Requests = append(d.Snapshot.Requests, &adoqueue.JobRequest{
 			ID: id, State: adoqueue.Running, Agent: name + "-22222", Demands: demands, QueueTime: h.now, AssignTime: h.now, ReceiveTime: h.now,
 			Definition: fmt.Sprintf("pipeline %d %s", id, strings.Repeat("p", 300)), Run: fmt.Sprintf("run %d %s", id, strings.Repeat("r", 300)), RunID: id,
 		})

@@ -47,7 +47,7 @@ func (b *builder) unfinishedOf(p *poolBuilder, made *Pool) []foundRequest {
 	}
 	for i := range p.history.unfinished {
 		rec := &p.history.unfinished[i]
-		request, verdict := &p.history.last.Snapshot.Requests[rec.index], &p.history.last.Plan.Requests[rec.index]
+		request, verdict := p.history.last.Snapshot.Requests[rec.index], &p.history.last.Plan.Requests[rec.index]
 		if b.filter.hasRequest(request, verdict.Group) {
 			r := b.unfinished(p, rec, request, verdict)
 			count(stages, &r)

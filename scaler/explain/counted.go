@@ -201,7 +201,7 @@ func (b *builder) countedRequests(p *poolBuilder, stages map[Step]*Stage) []foun
 	}
 	var requests []foundRequest
 	for i := range p.counted.snapshot.Requests {
-		request := &p.counted.snapshot.Requests[i]
+		request := p.counted.snapshot.Requests[i]
 		key := b.countedFor(p, request)
 		if b.filter.hasRequest(request, key) {
 			r := b.countedRequest(p, request, key)

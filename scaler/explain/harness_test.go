@@ -35,7 +35,7 @@ type world struct {
 	triggers  map[plan.Key]map[string]string
 
 	mu       sync.Mutex // the engine reads pools between polls
-	requests []adoqueue.JobRequest
+	requests []*adoqueue.JobRequest
 }
 
 // view is Kubernetes, where nobody reads events.
@@ -123,13 +123,13 @@ func (w *world) scaledJob(name, capabilities string, change func(*fleet.ScaledJo
 
 // queue adds a queued request.
 func (w *world) queue(id int64, demands ...string) {
-	r := adoqueue.JobRequest{ID: id, QueueTime: time.Now(), Definition: "app", Run: fmt.Sprintf("2026.%d", id), RunID: 500 + id, Project: "project"}
+	r := &adoqueue.JobRequest{ID: id, QueueTime: time.Now(), Definition: "app", Run: fmt.Sprintf("2026.%d", id), RunID: 500 + id, Project: "project"}
 	for _, d := range demands {
 		r.Demands = append(r.Demands, adoqueue.ParseDemand(d))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.requests = append(append([]adoqueue.JobRequest(nil), w.requests...), r)
+	w.requests = append(append([]*adoqueue.JobRequest(nil), w.requests...), r)
 }
 
 // change replaces a request by a changed one, in a new list: snapshots are never
@@ -137,10 +137,12 @@ func (w *world) queue(id int64, demands ...string) {
 func (w *world) change(id int64, change func(*adoqueue.JobRequest)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.requests = append([]adoqueue.JobRequest(nil), w.requests...)
+	w.requests = append([]*adoqueue.JobRequest(nil), w.requests...)
 	for i := range w.requests {
 		if w.requests[i].ID == id {
-			change(&w.requests[i])
+			changed := *w.requests[i]
+			change(&changed)
+			w.requests[i] = &changed
 		}
 	}
 }
@@ -149,7 +151,7 @@ func (w *world) change(id int64, change func(*adoqueue.JobRequest)) {
 func (w *world) remove(id int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var left []adoqueue.JobRequest
+	var left []*adoqueue.JobRequest
 	for _, r := range w.requests {
 		if r.ID != id {
 			left = append(left, r)

@@ -198,7 +198,7 @@ func (p *poolHistory) endThoseGone(h *history, d *engine.Decision) {
 			continue
 		}
 		at := d.Snapshot.RequestedAt
-		r.finish(&p.last.Snapshot.Requests[r.index], p.last.Plan.Requests[r.index].Outcome, at)
+		r.finish(p.last.Snapshot.Requests[r.index], p.last.Plan.Requests[r.index].Outcome, at)
 		p.finished[id] = r
 		h.finished = append(h.finished, finished{p, id, momentOf(at)})
 	}

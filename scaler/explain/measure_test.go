@@ -52,7 +52,7 @@ func largeDecision(url adoqueue.OrganizationURL) *engine.Decision {
 		var jobs []fleet.Job
 		for i := range 5 {
 			id := int64(10*g + i)
-			r := adoqueue.JobRequest{ID: id, QueueTime: now}
+			r := &adoqueue.JobRequest{ID: id, QueueTime: now}
 			v := plan.Verdict{RequestID: id, Outcome: plan.ByNewJob, Group: key}
 			if i > 1 {
 				uid := strconv.FormatInt(id, 10)

@@ -94,7 +94,7 @@ func (m *Metrics) measure(p *poolHistory, d *engine.Decision) {
 }
 
 func (m *Metrics) measureRequest(r *record, d *engine.Decision, i int, followed bool) {
-	request, v := &d.Snapshot.Requests[i], &d.Plan.Requests[i]
+	request, v := d.Snapshot.Requests[i], &d.Plan.Requests[i]
 	assigned := v.Outcome == plan.ByBusyJob && !request.AssignTime.IsZero()
 	waited := d.MadeAt.Sub(request.QueueTime)
 	if assigned {

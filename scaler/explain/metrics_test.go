@@ -232,7 +232,7 @@ func decisionWith(url adoqueue.OrganizationURL, of adoqueue.Pool, key plan.Key, 
 	}
 	for i := range n {
 		id := int64(100*of.ID + i)
-		d.Snapshot.Requests = append(d.Snapshot.Requests, adoqueue.JobRequest{ID: id})
+		d.Snapshot.Requests = append(d.Snapshot.Requests, &adoqueue.JobRequest{ID: id})
 		d.Plan.Requests = append(d.Plan.Requests, plan.Verdict{RequestID: id, Cause: plan.NoGroup})
 	}
 	return d

@@ -63,7 +63,7 @@ func (h *heldJobs) seen() (patches, annotated int) {
 	return h.patches, len(h.annotations)
 }
 
-func annotateBubble(t *testing.T, requests []adoqueue.JobRequest, test func(*testing.T, *world, *heldJobs)) {
+func annotateBubble(t *testing.T, requests []*adoqueue.JobRequest, test func(*testing.T, *world, *heldJobs)) {
 	t.Helper()
 	url, err := adoqueue.ParseOrganizationURL("https://dev.azure.com/contoso")
 	if err != nil {
@@ -75,7 +75,7 @@ func annotateBubble(t *testing.T, requests []adoqueue.JobRequest, test func(*tes
 			name := fmt.Sprintf("a-%d", i)
 			h.held = append(h.held, engine.HeldJob{
 				Job:          fleet.Job{UID: "uid-of-" + name, Namespace: "ado", Name: name, ScaledJob: "a"},
-				Organization: url, Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Request: &requests[i],
+				Organization: url, Pool: adoqueue.Pool{ID: 1, Name: "linux"}, Request: requests[i],
 			})
 		}
 		w.held, w.jobsAPI = h, h
@@ -85,7 +85,7 @@ func annotateBubble(t *testing.T, requests []adoqueue.JobRequest, test func(*tes
 }
 
 // run is a request of a run, as most are.
-var run = adoqueue.JobRequest{ID: 7, Definition: "app", Run: "20261125.3", RunID: 501, Project: "shop"}
+var run = &adoqueue.JobRequest{ID: 7, Definition: "app", Run: "20261125.3", RunID: 501, Project: "shop"}
 
 func (w *world) wantAnnotated(want string) {
 	w.t.Helper()
@@ -100,10 +100,10 @@ func (w *world) wantAnnotated(want string) {
 
 // TestAnnotateJobs has each Job annotated once, with texts that nobody can do harm with.
 func TestAnnotateJobs(t *testing.T) {
-	hostile := run
+	hostile := *run
 	hostile.Definition, hostile.Run = "\x1b[31mred\u202e\n<b>"+strings.Repeat("x", 5000), ""
-	release := adoqueue.JobRequest{ID: 8, Definition: "deploy", Run: "Release-12 / Prod"}
-	annotateBubble(t, []adoqueue.JobRequest{run, hostile, release}, func(t *testing.T, w *world, h *heldJobs) {
+	release := &adoqueue.JobRequest{ID: 8, Definition: "deploy", Run: "Release-12 / Prod"}
+	annotateBubble(t, []*adoqueue.JobRequest{run, &hostile, release}, func(t *testing.T, w *world, h *heldJobs) {
 		w.during(time.Hour)
 		const prefix = "ado-agent-orchestrator.io/"
 		url := "https://dev.azure.com/contoso/shop/_build/results?buildId=501"
@@ -128,7 +128,7 @@ func TestAnnotateJobs(t *testing.T) {
 // TestAnnotateJobsForbidden has one event an hour for a ScaledJob, and a bounded number
 // of attempts for each Job.
 func TestAnnotateJobsForbidden(t *testing.T) {
-	annotateBubble(t, []adoqueue.JobRequest{run, run}, func(t *testing.T, w *world, h *heldJobs) {
+	annotateBubble(t, []*adoqueue.JobRequest{run, run}, func(t *testing.T, w *world, h *heldJobs) {
 		h.set(fmt.Errorf("annotate Job ado/a-0: %w", apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, "a-0", errors.New("no"))), nil)
 		w.during(59 * time.Minute)
 		w.wantEvents(1, "Warning ado/a AnnotationForbidden", "scaling is not affected", "annotate Job ado/a-0")
@@ -142,7 +142,7 @@ func TestAnnotateJobsForbidden(t *testing.T) {
 // TestAnnotateJobsFails logs a failure once, annotates once that is over, and forgets
 // nothing while a pool cannot be read.
 func TestAnnotateJobsFails(t *testing.T) {
-	annotateBubble(t, []adoqueue.JobRequest{run}, func(t *testing.T, w *world, h *heldJobs) {
+	annotateBubble(t, []*adoqueue.JobRequest{run}, func(t *testing.T, w *world, h *heldJobs) {
 		h.set(errors.New("the API server is away"), nil)
 		stop := w.keep(t.Context())
 		defer stop()
@@ -165,7 +165,7 @@ func TestAnnotateJobsFails(t *testing.T) {
 }
 
 func TestAnnotateJobsDryRun(t *testing.T) {
-	annotateBubble(t, []adoqueue.JobRequest{run}, func(t *testing.T, w *world, h *heldJobs) {
+	annotateBubble(t, []*adoqueue.JobRequest{run}, func(t *testing.T, w *world, h *heldJobs) {
 		w.settings.DryRun = true
 		w.during(time.Hour)
 		if h.patches != 0 || w.logs.FilterMessageSnippet("dry run: would annotate").Len() != 1 {

@@ -200,7 +200,7 @@ func (a *assignment) classify() {
 	classes := make(map[key]int)
 	owed := a.owed()
 	for _, i := range a.queued {
-		r := &a.in.Snapshot.Requests[i]
+		r := a.in.Snapshot.Requests[i]
 		able := a.matcher.serving(r)
 		share := able
 		if !a.adopted[i] {

@@ -201,7 +201,7 @@ func (s *simulator) read(sent time.Duration) poolView {
 		if !r.here {
 			continue
 		}
-		view := adoqueue.JobRequest{ID: r.id, State: r.state, Priority: r.priority, Demands: r.demands.demands()}
+		view := &adoqueue.JobRequest{ID: r.id, State: r.state, Priority: r.priority, Demands: r.demands.demands()}
 		switch {
 		case r.job != nil:
 			view.Agent, view.AssignTime = r.job.agent, at(r.assigned)

@@ -41,7 +41,7 @@ func largeInput() plan.Input {
 			Agents: []string{agent}, Created: epoch.Add(-time.Duration(j) * time.Second),
 		})
 		if j >= jobs/2 {
-			snapshot.Requests = append(snapshot.Requests, adoqueue.JobRequest{
+			snapshot.Requests = append(snapshot.Requests, &adoqueue.JobRequest{
 				ID: int64(j), State: adoqueue.Running, Agent: agent,
 			})
 		}
@@ -57,7 +57,7 @@ func largeInput() plan.Input {
 		case 1:
 			demands = append(demands, adoqueue.ParseDemand(fmt.Sprintf("size-%d", i%20)))
 		}
-		snapshot.Requests = append(snapshot.Requests, adoqueue.JobRequest{ID: int64(jobs + i), Demands: demands})
+		snapshot.Requests = append(snapshot.Requests, &adoqueue.JobRequest{ID: int64(jobs + i), Demands: demands})
 	}
 	return in
 }

@@ -35,7 +35,7 @@ func (s *simulator) checkPlan(p *poll) {
 	all = append(all, waiting...)
 	count, queued := make(map[plan.Outcome]int), make(map[plan.Key]int)
 	for i, v := range p.plan.Requests {
-		view := &p.input.Snapshot.Requests[i]
+		view := p.input.Snapshot.Requests[i]
 		count[v.Outcome]++
 		if v.Outcome == plan.ByWaitingJob || v.Outcome == plan.ByNewJob {
 			queued[v.Group]++

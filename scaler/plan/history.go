@@ -38,7 +38,7 @@ type holders map[string]bool
 func holdersOf(snapshot *adoqueue.Snapshot) holders {
 	h := make(holders)
 	for i := range snapshot.Requests {
-		if r := &snapshot.Requests[i]; hasAgent(r) {
+		if r := snapshot.Requests[i]; hasAgent(r) {
 			h[r.Agent] = true
 		}
 	}

@@ -178,7 +178,7 @@ func withSwaps(known func(plan.Swap) bool) planner {
 func queuedFor(in *plan.Input, g int) int64 {
 	n := int64(0)
 	for i := range in.Snapshot.Requests {
-		if r := &in.Snapshot.Requests[i]; r.State == adoqueue.Queued && in.Groups[g].Serves(r) {
+		if r := in.Snapshot.Requests[i]; r.State == adoqueue.Queued && in.Groups[g].Serves(r) {
 			n++
 		}
 	}

@@ -32,7 +32,7 @@ var asked = epoch.Add(500 * time.Millisecond)
 func (in input) make() plan.Input {
 	snapshot := &adoqueue.Snapshot{RequestedAt: asked}
 	for i, text := range in.requests {
-		r := adoqueue.JobRequest{ID: int64(i)}
+		r := &adoqueue.JobRequest{ID: int64(i)}
 		for word := range strings.FieldsSeq(text) {
 			switch {
 			case word[0] == '@':

@@ -60,7 +60,7 @@ func (a *assignment) divide() {
 	requests := a.in.Snapshot.Requests
 	var ours, theirs []int
 	for _, i := range a.queued {
-		if a.matcher.ours(&requests[i]) {
+		if a.matcher.ours(requests[i]) {
 			ours = append(ours, i)
 		} else {
 			theirs = append(theirs, i)
@@ -121,11 +121,11 @@ type candidates struct {
 	indexes [][]int // of the requests that can be served by each set, the oldest first
 }
 
-func newCandidates(m *Matcher, requests []adoqueue.JobRequest, indexes []int) *candidates {
+func newCandidates(m *Matcher, requests []*adoqueue.JobRequest, indexes []int) *candidates {
 	c := &candidates{matcher: m}
 	known := make(map[*int]int)
 	for _, i := range indexes {
-		able := m.serving(&requests[i])
+		able := m.serving(requests[i])
 		if len(able) == 0 {
 			continue
 		}

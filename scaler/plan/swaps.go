@@ -69,7 +69,7 @@ func (s *swaps) observe(snapshot *adoqueue.Snapshot, m *Matcher, jobs []Job) {
 	}
 	unfinished := make(map[int64]bool, len(snapshot.Requests))
 	for i := range snapshot.Requests {
-		r := &snapshot.Requests[i]
+		r := snapshot.Requests[i]
 		unfinished[r.ID] = true
 		if !hasAgent(r) {
 			continue
@@ -146,7 +146,7 @@ func (s *swaps) expire(now time.Time) {
 func (s *swaps) limit(snapshot *adoqueue.Snapshot, m *Matcher) {
 	var queued [2][]int // of ours, and of theirs
 	for i := range snapshot.Requests {
-		if r := &snapshot.Requests[i]; r.State == adoqueue.Queued {
+		if r := snapshot.Requests[i]; r.State == adoqueue.Queued {
 			theirs := 1
 			if m.ours(r) {
 				theirs = 0

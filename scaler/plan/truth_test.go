@@ -140,7 +140,7 @@ func (s *simulator) hidden(p *poll) int {
 // noticeHolders notes which requests a scaler has seen with an agent.
 func (s *simulator) noticeHolders(p *poll) {
 	for i := range p.input.Snapshot.Requests {
-		if r := &p.input.Snapshot.Requests[i]; r.State != adoqueue.Queued {
+		if r := p.input.Snapshot.Requests[i]; r.State != adoqueue.Queued {
 			s.requests[r.ID-1].seenBy |= 1 << p.scaler
 		}
 	}
@@ -152,7 +152,7 @@ func (s *simulator) unknowable(p *poll) int {
 	n := 0
 	took := make(map[*job]bool)
 	for i := range p.input.Snapshot.Requests {
-		view := &p.input.Snapshot.Requests[i]
+		view := p.input.Snapshot.Requests[i]
 		r := s.requests[view.ID-1]
 		switch {
 		case view.State != adoqueue.Queued || r.queued():

@@ -71,7 +71,7 @@ func (a *assignment) verdicts() []Verdict {
 	verdicts := make([]Verdict, len(requests))
 	for i := range requests {
 		verdicts[i] = Verdict{RequestID: requests[i].ID}
-		switch r := &requests[i]; {
+		switch r := requests[i]; {
 		case r.State != adoqueue.Queued:
 			verdicts[i].byAgent(a, r)
 		case a.class[i] == none:
@@ -89,7 +89,7 @@ func (a *assignment) verdicts() []Verdict {
 			*s++
 		}
 		if *s == len(c.placed) {
-			v.Reason = a.reason(&requests[i], c.groups)
+			v.Reason = a.reason(requests[i], c.groups)
 			v.Cause, v.Group = a.cause(c.groups)
 			continue
 		}
