@@ -23,7 +23,7 @@ import (
 // share of the calls, so that KEDA is never refused for the number of its
 // ScaledJobs.
 const (
-	maxConnections = 256
+	maxConnections = 128
 	maxCalls       = 600
 	maxStreams     = maxCalls / 2 // of one connection
 	// maxOpenStreams is for StreamIsActive and other calls that stay open.

@@ -18,6 +18,10 @@ func (h HTTP2) Conn(conn net.Conn) net.Conn {
 	return c
 }
 
+// writeTimeout is how long a peer may take to read what it is sent at once. The kernel
+// takes far more than an answer, so that only one that does not read needs it.
+const writeTimeout = 10 * time.Second
+
 type http2Conn struct {
 	net.Conn
 
@@ -36,6 +40,17 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 		case <-time.After(delay):
 		case <-c.closed:
 		}
+	}
+	return n, err
+}
+
+// Write ends the connection of a peer that is gone or does not read. gRPC would keep its
+// calls until Read fails too, which may have to wait for long.
+func (c *http2Conn) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout)) // if it fails, so does Write
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		_ = c.Close()
 	}
 	return n, err
 }

@@ -140,6 +140,20 @@ func TestCloseEndsTheWait(t *testing.T) {
 	})
 }
 
+// TestPeerThatDoesNotReadIsCutOff has a peer send more than it may and read nothing.
+func TestPeerThatDoesNotReadIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := http2Pipe(t, limit.HTTP2{Frames: limit.NewRates(1, 1), Bytes: limit.NewRates(1, 1)})
+		go func() { _, _ = io.WriteString(client, http2.ClientPreface) }()
+		go func() { _, _ = server.Write([]byte("settings")) }()
+		begin := time.Now()
+		_, _ = io.Copy(io.Discard, server)
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("it ended after %v, want when its peer has not read for 10 s", took)
+		}
+	})
+}
+
 func TestListenerClosesWhatHasNoShare(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
