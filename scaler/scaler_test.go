@@ -164,11 +164,15 @@ func TestHalvesOfAPollAgree(t *testing.T) {
 		pollers.Go(func() {
 			r := ref("poolName", "Linux")
 			r.Name = fmt.Sprintf("build-%d", i)
-			for range 150 {
+			for n := range 150 {
 				began := time.Now()
 				value, active := b.poll(t, r, i%2 == 0)
 				if time.Since(began) > 500*time.Millisecond {
-					continue // KEDA asks for both halves within milliseconds, and they belong together for a second
+					// KEDA asks for both halves within milliseconds, and they belong together
+					// for a second. The next poll comes without a pause, so that its first half
+					// would be taken for the second one of this: go on as another ScaledJob.
+					r.Name = fmt.Sprintf("build-%d-%d", i, n)
+					continue
 				}
 				seen[min(int(value), 1)].Add(1)
 				if active != (value > 0) {
