@@ -170,7 +170,7 @@ func TestHalvesOfAPollAgree(t *testing.T) {
 				if time.Since(began) > 500*time.Millisecond {
 					// KEDA asks for both halves within milliseconds, and they belong together
 					// for a second. The next poll comes without a pause, so that its first half
-					// would be taken for the second one of this: go on as another ScaledJob.
+					// would count as the second one of this: go on as another ScaledJob.
 					r.Name = fmt.Sprintf("build-%d-%d", i, n)
 					continue
 				}
