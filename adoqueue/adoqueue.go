@@ -102,8 +102,8 @@ type JobRequest struct {
 // It is shared by all callers and must not be changed.
 type Snapshot struct {
 	Pool Pool
-	// Requests are the unfinished job requests, oldest first. Those that have not
-	// changed are the ones of the snapshot before.
+	// Requests are the unfinished job requests, oldest first. Unchanged ones
+	// are shared with the previous snapshot.
 	Requests []*JobRequest
 	// RequestedAt is when the request was sent that this is the answer to:
 	// whatever happened before it is in here.

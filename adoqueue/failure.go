@@ -43,7 +43,7 @@ func unanswered(err error) error {
 	if failure, ok := errors.AsType[*Error](err); ok {
 		return failure
 	}
-	// What is left of a url.Error names only method and address, which the
+	// Without its cause, a url.Error names only method and address, which the
 	// operation says better.
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err

@@ -28,8 +28,8 @@ func (c *Client) JobRequests(ctx context.Context, pool Pool) ([]*JobRequest, err
 	return list.requests, nil
 }
 
-// jobRequests reads the list. What it has in common with the last one, which may
-// be nil, is in memory once.
+// jobRequests reads the list. Unchanged requests are shared with the last list,
+// which may be nil.
 func (c *Client) jobRequests(ctx context.Context, pool Pool, last *requestList) (list *requestList, err error) {
 	q := call{
 		name: "jobrequests", operation: "list job requests of " + pool.String(),

@@ -14,8 +14,8 @@ import (
 
 // Pools lists the pools of the organization that the credential may see.
 func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
-	// That this request was delayed does not hold back the lists of jobs, which
-	// it is of use for.
+	// A delay of this request does not hold back the lists of jobs, which
+	// require its answer.
 	return c.listPools(ctx, call{operation: "list pools", prelude: true})
 }
 

@@ -226,7 +226,7 @@ func (r *refreshable[T]) hold(began time.Time) {
 		r.failedAt, r.heldUntil = began, time.Time{}
 		return
 	}
-	// The wait begins with the answer. What was not sent keeps no pace.
+	// The wait begins with the answer. A request that was not sent sets no pace.
 	r.heldUntil = time.Now().Add(failure.RetryAfter)
 	if !failure.unsent {
 		r.failedAt = began

@@ -10,8 +10,8 @@ const (
 	// maxInFlight bounds the requests of a client that are under way at once.
 	maxInFlight = 8
 	// maxOrdinary bounds those of them that are not preferred, and maxFirst those for
-	// lists of pools that have not answered yet. Whoever names pools that exist cannot
-	// keep the others from being read, however slow these are.
+	// lists of pools that have not answered yet. A caller that names pools which
+	// exist, however slow, cannot keep the others from being read.
 	maxOrdinary = 6
 	maxFirst    = 4
 )

@@ -27,7 +27,7 @@ const (
 	defaultArchitecture = "amd64"
 )
 
-// What agents call the systems that Go and Kubernetes name.
+// The agent's names of systems, by the names of Go and Kubernetes.
 var (
 	osNames           = map[string]string{"linux": "Linux", "windows": "Windows_NT", "darwin": "Darwin"}
 	architectureNames = map[string]string{"amd64": "X64", "arm64": "ARM64", "386": "X86", "arm": "ARM"}

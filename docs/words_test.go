@@ -43,6 +43,10 @@ var avoided = []struct{ pattern, instead string }{
 	{`lest`, `"so that … not"`},
 }
 
+// headless is a sentence whose subject is a clause in place of a noun. Readers have to
+// guess what it is about.
+var headless = regexp.MustCompile(`(^|[.] )(What|Whoever|Those (that|who)) [^.?:]*[.]`)
+
 // text is a piece of prose, and where it is.
 type text struct {
 	place, words string
@@ -64,6 +68,9 @@ func TestWords(t *testing.T) {
 			if found := pattern.FindString(piece.words); found != "" {
 				t.Errorf("%s: %q: write %s", piece.place, found, avoided[i].instead)
 			}
+		}
+		if found := headless.FindString(piece.words); found != "" {
+			t.Errorf("%s: %q: name the subject", piece.place, found)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (r *reading) job() *batchv1.Job {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
 	}
-	// What is wrong elsewhere is found below, and with its line.
+	// Mistakes in other fields are found below, with their lines.
 	_ = r.document.Decode(&header)
 	if header.APIVersion != "batch/v1" || header.Kind != "Job" {
 		r.mistake(r.document.Content[0].Line, "apiVersion and kind: must be batch/v1 and Job, but are %q and %q", header.APIVersion, header.Kind)

@@ -104,7 +104,7 @@ func (d *draft) checkVariable(v corev1.EnvVar, path *field.Path) {
 			d.field(path, "%s must be %q, the capabilities by which jobs are matched; leave it out and set them in the settings", v.Name, list)
 		}
 	case envToken:
-		// What it says is not repeated.
+		// The message does not repeat the value.
 		if v.ValueFrom == nil && v.Value != "" && d.Token == (SecretKey{}) || v.ValueFrom != nil && from.SecretKeyRef == nil {
 			d.field(path, "%s must come from a Secret, by valueFrom.secretKeyRef; leave it out to have it set", v.Name)
 		}

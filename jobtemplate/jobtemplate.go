@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What the settings are where nothing is said.
+// Defaults of the settings.
 const (
 	DefaultNamespace       = "default"
 	DefaultPrefix          = "agent-job-"
@@ -73,8 +73,8 @@ type Settings struct {
 	IsolateCredential bool
 	// Capabilities are what the agents offer, values by name.
 	Capabilities map[string]string
-	// Resources, NodeSelector and ServiceAccount are the pod's. What a Definition
-	// says otherwise is a mistake.
+	// Resources, NodeSelector and ServiceAccount are the pod's. Other values
+	// in a Definition are a mistake.
 	Resources      corev1.ResourceRequirements
 	NodeSelector   map[string]string
 	ServiceAccount string

@@ -74,7 +74,7 @@ func FieldsOfCRD(content []byte) (Fields, error) {
 			}
 		}
 	}
-	// What is something else is not decoded, or has no such name.
+	// Other content is not decoded, or has another name.
 	_ = yaml.Unmarshal(content, &crd)
 	for _, version := range crd.Spec.Versions {
 		if crd.Metadata.Name == "scaledjobs.keda.sh" && version.Name == "v1alpha1" {

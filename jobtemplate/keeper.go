@@ -14,7 +14,7 @@ import (
 // IsolateCredential is set.
 const KeeperContainer = "keeper"
 
-// What keeper and agent share: the folder of a socket.
+// Keeper and agent share the folder of a socket.
 const (
 	keeperVolume = "agent-keeper"
 	keeperPath   = "/azp/shared"

@@ -111,7 +111,7 @@ func TestIsolateWithKeeper(t *testing.T) {
 	}
 }
 
-// What would let jobs reach the credential all the same is refused.
+// Settings that would let jobs reach the credential are refused.
 func TestRefusesIsolation(t *testing.T) {
 	s := defined(t, `
       shareProcessNamespace: true

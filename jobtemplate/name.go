@@ -41,8 +41,8 @@ func Name(prefix, pool string) (string, error) {
 	folded := strings.Map(foldRune, pool)
 	label := strings.Join(strings.FieldsFunc(folded, notInLabel), "-")
 	room := maxName - len(prefix)
-	// What looks like the result of a change gets a hash as well, so that no
-	// pool can take the name of another.
+	// A name that looks like the result of a change gets a hash as well, so that
+	// no two pools have the same name.
 	if label == folded && len(label) <= room && !hashed.MatchString(label) {
 		return prefix + label, nil
 	}

@@ -43,7 +43,7 @@ func (d *draft) secure() {
 	if d.DockerSocketPath != "" || d.Unrestricted {
 		return
 	}
-	// What the restricted pod security standard asks for.
+	// The restricted pod security standard requires these.
 	d.spec.SecurityContext = &corev1.PodSecurityContext{
 		RunAsNonRoot:   new(true),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

@@ -175,7 +175,7 @@ func (l *callLog) failed(key plan.Key) (now bool, unlogged int) {
 }
 
 // succeeded logs that calls for a ScaledJob succeed again, if it was logged that
-// they fail. What is known of it stays for a while: a ScaledJob whose calls succeed
+// they fail. The record stays for a while, so that a ScaledJob whose calls succeed
 // and fail in turn is logged once a minute too.
 func (l *callLog) succeeded(key plan.Key) {
 	l.mu.Lock()

@@ -58,7 +58,7 @@ func TestMembers(t *testing.T) {
 	if diff := cmp.Diff(want, b.members()); diff != "" {
 		t.Error(diff)
 	}
-	// What the variable holds is known once KEDA has sent it.
+	// The variable's value is known once KEDA has sent it.
 	if _, err := b.metric(t.Context(), &externalscaler.ScaledObjectRef{Namespace: "ado", Name: "variable", ScalerMetadata: map[string]string{
 		"scalerAddress": "scaler:9090", "poolNameFromEnv": "Linux",
 	}}); err != nil {

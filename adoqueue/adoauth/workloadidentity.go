@@ -15,7 +15,8 @@ import (
 
 // newWorkloadIdentity returns a credential that shows the token of a service account
 // to Entra. The file is read for each access token, with bounds that azidentity's own
-// credential does not have. What the settings leave out is what the webhook has set.
+// credential does not have. The webhook's variables are
+// the defaults of the settings.
 func newWorkloadIdentity(s Settings, options azcore.ClientOptions) (azcore.TokenCredential, error) {
 	tenant := cmp.Or(s.TenantID, os.Getenv("AZURE_TENANT_ID"))
 	client := cmp.Or(s.ClientID, os.Getenv("AZURE_CLIENT_ID"))

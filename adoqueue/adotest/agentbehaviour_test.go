@@ -200,7 +200,7 @@ func (d agentDir) diagnostics() string {
 	return all.String()
 }
 
-// What config prints does not contain the cause; its log does.
+// The output of config does not contain the cause; its log does.
 func TestConfigWithoutNetworkFails(t *testing.T) {
 	ado := agentServer(t, Options{})
 	d := unpack(t, ado)

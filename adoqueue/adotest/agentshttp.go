@@ -121,8 +121,8 @@ func (s *Server) createAgent(c *call) *answer {
 }
 
 // replaceAgent sets everything that a registration does, which is what an agent
-// does that is configured with --replace. What users set stays: their
-// capabilities, and that it is disabled.
+// does that is configured with --replace. Settings of users stay:
+// capabilities, and whether it is disabled.
 func (s *Server) replaceAgent(c *call) *answer {
 	return s.changeAgent(c, func(a *agent, in agentBody) {
 		a.system = nil

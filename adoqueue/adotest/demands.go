@@ -13,8 +13,8 @@ var demandForm = regexp.MustCompile(`^(\S+)(?:\s+-(\S+)\s+(.*))?$`)
 // versionCapability is the capability of the demand that the service adds.
 const versionCapability = "Agent.Version"
 
-// demand is a parsed demand. What does not parse has no name, which no
-// capability has either.
+// demand is a parsed demand. Text that does not parse has no name, and
+// so matches no capability.
 type demand struct{ name, operator, value string }
 
 func parseDemands(texts []string) []demand {
@@ -55,7 +55,7 @@ func (d demand) metBy(capabilities map[string]string) bool {
 	}
 }
 
-// olderThan compares up to four numbers. What is no version is older than any.
+// olderThan compares up to four numbers. Text that is no version is older than any.
 func olderThan(have, want string) bool {
 	h, w := versionOf(have), versionOf(want)
 	for i := range h {

@@ -40,8 +40,8 @@ type Server struct {
 }
 
 // SetClock makes the clock that clients see differ from this machine's, in the
-// times of requests and agents and in the header Date. What happens does not
-// depend on it.
+// times of requests and agents and in the header Date. Timers do not depend
+// on it.
 func (s *Server) SetClock(ahead time.Duration) { s.clock.Store(int64(ahead)) }
 
 // New returns a stand-in that does not listen anywhere: use it as a handler, or

@@ -60,8 +60,8 @@ type wireLinks struct {
 	Self wireLink `json:"self"`
 }
 
-// wireRequest is a job request in the order of the SDK's data contract. What is
-// null there is left out.
+// wireRequest is a job request in the order of the SDK's data contract. Fields
+// that are null there are left out.
 type wireRequest struct {
 	RequestID        int64             `json:"requestId"`
 	QueueTime        wireTime          `json:"queueTime,omitzero"`

@@ -179,7 +179,7 @@ func TestExplainWatch(t *testing.T) {
 }
 
 // TestExplainWatchSurvives has the scaler fail before, between and after good reports.
-// What it prints for programs stays one report a line.
+// Its output for programs stays one report a line.
 func TestExplainWatchSurvives(t *testing.T) {
 	good := func(stopped int) string {
 		content, err := json.Marshal(explain.Report{SchemaVersion: explain.SchemaVersion, Summary: explain.Summary{Stopped: stopped}})

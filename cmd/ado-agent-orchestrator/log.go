@@ -35,7 +35,7 @@ func (f *processFlags) logger(w io.Writer) *zap.Logger {
 }
 
 // sampled samples warnings and errors, of which callers and Azure DevOps can cause
-// any number. What is less is logged because the program did something.
+// any number. Entries of lower levels are about the program's own actions.
 type sampled struct {
 	zapcore.Core
 

@@ -62,7 +62,7 @@ func TestPrivateCA(t *testing.T) {
 	launch(t, ado, "AZP_CA_FILE=/nowhere").exits(exitSettings, "CA file")
 }
 
-// What NO_PROXY names is not reached by the proxy, by the agent neither.
+// Neither we nor the agent use the proxy for the hosts in NO_PROXY.
 func TestNoProxy(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
 	var asked atomic.Int32

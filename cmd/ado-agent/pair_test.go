@@ -144,8 +144,8 @@ func TestPairSIGTERM(t *testing.T) {
 	}
 }
 
-// What fails in one container ends the other, with the code that it has in one
-// container.
+// A failure in one container ends the other. The exit code is that of the mode with
+// one container.
 func TestPairFailures(t *testing.T) {
 	for _, tt := range []struct {
 		name string

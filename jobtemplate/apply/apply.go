@@ -73,8 +73,8 @@ func New(config *rest.Config, options Options) (*Applier, error) {
 }
 
 // Prepare creates or updates the namespace and the Secret, which is all that Jobs without
-// KEDA need. What others manage in the Secret stays as it is; that they manage
-// the token is an error.
+// KEDA need. Keys of the Secret that others manage stay unchanged. It is an
+// error if they manage the token.
 func (a *Applier) Prepare(ctx context.Context) error {
 	if err := a.namespace(ctx); err != nil {
 		return err
@@ -83,11 +83,10 @@ func (a *Applier) Prepare(ctx context.Context) error {
 }
 
 // Apply does what Prepare does, applies the ScaledJobs, and removes those that
-// it applied before and that are no longer among them; their Jobs run on. What
-// others manage stays as it is; that they manage a field that is wanted
-// otherwise is an error. Fields that the cluster's KEDA does not have are left
-// out, with a warning. The error holds everything that failed; the rest was
-// done.
+// it applied before and that are no longer among them; their Jobs run on. Fields
+// that others manage stay as they are; a setting for such a field is an error.
+// Fields that the cluster's KEDA does not have are left out, with a warning. The
+// error lists everything that failed; the rest was done.
 func (a *Applier) Apply(ctx context.Context) error {
 	if err := a.namespace(ctx); err != nil {
 		return err

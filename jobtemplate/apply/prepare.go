@@ -18,8 +18,8 @@ func labels() map[string]string {
 	return map[string]string{jobtemplate.ManagedByLabel: jobtemplate.Manager}
 }
 
-// namespace creates the namespace where it is missing. Whoever may neither see
-// nor create it is taken to know that it is there.
+// namespace creates the namespace where it is missing. Without the
+// rights to read and to create it, it is assumed to exist.
 func (a *Applier) namespace(ctx context.Context) error {
 	if !a.CreateNamespace {
 		return nil

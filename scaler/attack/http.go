@@ -21,8 +21,8 @@ func unfinishedRequests(ctx context.Context, t Target) {
 	each(ctx, 3000, func(ctx context.Context, _ int) { hold(ctx, t, t.HTTP, "GET /metrics HTTP/1.1\r\nHost: sca") })
 }
 
-// hold sends a text and waits until the other side, or the attack, ends. What
-// comes in is not read.
+// hold sends a text and waits until the other side, or the attack, ends. It
+// reads no answer.
 func hold(ctx context.Context, t Target, address, text string) {
 	conn, err := t.Dial(ctx, address)
 	if err != nil {

@@ -31,7 +31,7 @@ type Organization struct {
 	Queue Queue
 }
 
-// Cluster is what Kubernetes holds. What it returns is shared and never changed.
+// Cluster is a view of Kubernetes. Returned values are shared and never changed.
 type Cluster interface {
 	// OnChange sets the function to call with the ScaledJob that has changed, or
 	// whose Jobs have.

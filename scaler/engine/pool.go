@@ -158,8 +158,8 @@ func (e *Engine) decide(ctx context.Context, p *pool, snapshot *adoqueue.Snapsho
 	return d, nil
 }
 
-// busy reports whether agents may take requests before the next poll. Those that
-// are to be idle may wait for hours, and some are retired.
+// busy reports whether agents may take requests before the next poll. Idle
+// agents may wait for hours, and some are retired.
 func busy(made plan.Plan, retired map[plan.Key]int) bool {
 	for key, has := range made.Groups {
 		if has.Queued > 0 || has.Waiting-retired[key] > has.Idle {

@@ -92,7 +92,7 @@ func TestReadyDecisionAsksNobody(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		a.want(t, queue, 1, 1)
 
-		// What has changed in Kubernetes counts at once.
+		// A change in Kubernetes counts at once.
 		paused := *a.scaledJob
 		paused.Paused = true
 		a.index.SetScaledJob(&paused)

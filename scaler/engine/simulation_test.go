@@ -111,7 +111,7 @@ type scenario struct {
 	run, drain, podStart, register span
 }
 
-// What is the same in all scenarios.
+// The same in all scenarios.
 const (
 	horizon  = 90 * time.Second // after which nothing new happens
 	snapshot = time.Second      // the age up to which snapshots are good
@@ -227,7 +227,7 @@ func (d drawer) sendAway(g *simGroup) {
 }
 
 func (d drawer) addArrivals(s *scenario, kinds int) {
-	// What a cancelled request leaves in one cluster another one cannot know of.
+	// A cluster cannot know which Jobs a cancelled request left in another one.
 	cancels := s.clusters == 1 && d.one(3)
 	add := func(at time.Duration) {
 		a := arrival{at: at, kind: d.IntN(kinds)}

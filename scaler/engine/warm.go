@@ -236,7 +236,7 @@ func (e *Engine) retiresAt(m *member, job *fleet.Job, agent *plan.Job, ahead tim
 	if life == 0 {
 		return time.Time{}
 	}
-	// Those that were created together are replaced one after another.
+	// Agents that were created together are replaced one after another.
 	spread := time.Duration(float64(life) / 10 * fraction(agent.UID))
 	return agent.Created.Add(max(life/2, life-ahead-spread))
 }

@@ -16,7 +16,7 @@ func TestMask(t *testing.T) {
 		// Tokens of Azure DevOps, in both forms.
 		"pat kq7xz3mvw2nbt5hy4jr6kd8sf9gp1qw2er3ty4ui5op6as7df8gh":         "pat ***",
 		"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0": "***",
-		// What people have to read.
+		// These people have to read.
 		"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 		"22222222-2222-4222-8222-222222222222":                                    "22222222-2222-4222-8222-222222222222",
 		"registry.example.com/team/a-long-name-of-an-image-for-builds-2:v1":       "registry.example.com/team/a-long-name-of-an-image-for-builds-2:v1",

@@ -142,7 +142,7 @@ func (r *record) finish(last *adoqueue.JobRequest, outcome plan.Outcome, at time
 		pipeline: keep(last.Definition), run: keep(last.Run), agent: keep(last.Agent),
 		project: keep(last.Project), demands: keepDemands(last.Demands), runID: last.RunID, priority: last.Priority, outcome: outcome,
 	}
-	// What came of its pod is not of interest any more, and its texts are the
+	// The fate of its pod is of no interest any more, and its texts are the
 	// cluster's.
 	r.job.uid = ""
 }

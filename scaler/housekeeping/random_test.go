@@ -24,7 +24,7 @@ import (
 //   - No excess: with END_IDLE, those that nobody needs are gone once nothing has
 //     changed for long enough.
 //
-// What is wanted is found here in another way than the scaler does.
+// The test derives the wanted result in another way than the scaler does.
 func TestRandomSchedules(t *testing.T) {
 	var all account
 	for seed := range uint64(24) {

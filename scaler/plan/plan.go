@@ -84,8 +84,8 @@ type Input struct {
 	// means a new one.
 	Matcher *Matcher
 	Jobs    []Job
-	// Held reports which Jobs have held a request before; see History. Those
-	// that hold one in the snapshot are known without it.
+	// Held reports which Jobs have held a request before; see History. It is
+	// not asked about Jobs that hold one in the snapshot.
 	Held func(uid string) bool
 	// Swaps are those that are open; see History.
 	Swaps []Swap
@@ -158,9 +158,9 @@ func (a *assignment) groupPlan(g int) GroupPlan {
 
 // metric is the value that makes KEDA create what is missing: its strategy
 // "default" creates metric - (unfinished - minReplicaCount), where it counts
-// the unfinished Jobs itself, some milliseconds after our answer. What it sees
-// created since cancels out. What ended since does not: each such Job makes it
-// create one too many. So when nothing is missing the metric leaves out all of
+// the unfinished Jobs itself, some milliseconds after our answer. Jobs created
+// since cancel out. Jobs that ended since do not: each makes it create one too
+// many. So when nothing is missing the metric leaves out all of
 // them, busy and draining alike, and 0 creates nothing whatever KEDA sees. When
 // something is missing they have to be in, or the queue would wait for their
 // end; then a Job too many is made now and then, and the next request takes it.

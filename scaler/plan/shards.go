@@ -141,8 +141,8 @@ func newCandidates(m *Matcher, requests []*adoqueue.JobRequest, indexes []int) *
 }
 
 // next returns the index of a request that the agent may have been made for which
-// took another, and takes it away; -1 if there is none. Whoever can run the other
-// can run it too, so that it does not matter which agent that was.
+// took another, and takes it away; -1 if there is none. An agent that can run the
+// other can run it too, so it does not matter which agent that was.
 func (c *candidates) next(taken *adoqueue.JobRequest) int {
 	least, best := c.matcher.serving(taken), -1
 	for s := range c.sets {

@@ -142,7 +142,7 @@ func (s *swaps) expire(now time.Time) {
 
 // limit ends swaps for which no request is left over: it was cancelled, or went to
 // an agent of nobody, as may have the one that the swap is thought to be about.
-// What is left over then is a Job, and it is that of the cluster it runs in.
+// The remainder is a Job then, which belongs to the cluster it runs in.
 func (s *swaps) limit(snapshot *adoqueue.Snapshot, m *Matcher) {
 	var queued [2][]int // of ours, and of theirs
 	for i := range snapshot.Requests {

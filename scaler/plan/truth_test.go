@@ -190,7 +190,7 @@ func (p *poll) verdict(r *request) int {
 func (p *poll) missing() int { return p.plan.Groups[p.key].Missing }
 
 // checkShortage holds the Jobs there are after a poll against the requests that
-// the plan assigns to the group: one for each. What lacks must be due to a Job
+// the plan assigns to the group: one for each. A missing Job must be due to a Job
 // that was not what it seemed, or to KEDA's cache.
 func (s *simulator) checkShortage(p *poll) {
 	requests, jobs, excuses := 0, 0, 0

@@ -288,7 +288,7 @@ func (m *metadata) selector() Selector {
 }
 
 // checkIgnored checks the keys that the built-in scaler needs to read all
-// unfinished jobs, which this one always does. What it refuses is refused here.
+// unfinished jobs, which this one always does. Values that it refuses are refused here.
 func (m *metadata) checkIgnored() {
 	m.integer("jobsToFetch", 0, 1)
 	m.boolean("fetchUnfinishedJobsOnly", false)

@@ -57,7 +57,7 @@ func twice(s *env) {
 		s.t.Errorf("applied again, %v became %v", before, after)
 	}
 
-	// What users add stays, also in the agent's container.
+	// Additions of users stay, also in the agent's container.
 	s.patch("kubectl-edit", `{"metadata": {"annotations": {"mine": "1"}}, "spec": {"jobTargetRef": {"activeDeadlineSeconds": 60}}}`)
 	mine := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob",
@@ -74,7 +74,7 @@ func twice(s *env) {
 		s.t.Errorf("from\n%v\nto\n%v", edited, now)
 	}
 
-	// What is wanted otherwise changes, and nothing else.
+	// Only the fields whose settings have changed are changed.
 	settings := s.settings("linux")
 	settings.Scaling.MaxReplicas = 7
 	options.ScaledJobs[0] = s.scaledJob(settings)
@@ -276,7 +276,7 @@ func TestWithoutKEDA(t *testing.T) {
 		err := s.apply(s.options("linux"))
 		return err != nil && strings.Contains(err.Error(), "is KEDA installed")
 	})
-	// What Jobs without KEDA need can be had even so.
+	// Jobs without KEDA still get what they need.
 	applier, err := apply.New(s.config, s.options("linux"))
 	if err != nil {
 		t.Fatal(err)

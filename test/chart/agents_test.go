@@ -117,7 +117,7 @@ agentPools: [{pool: linux, minIdle: 0, unrestricted: false, capabilities: {java:
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Who made it is the only difference.
+			// Only the labels of the creator differ.
 			want.Labels[jobtemplate.ManagedByLabel] = "Helm"
 			want.Labels["app.kubernetes.io/instance"] = release.Name
 			got := scaledJobs(t, render(t, parse(t, basis+test.values)))[0]
@@ -142,7 +142,7 @@ func full() jobtemplate.Settings {
 	return s
 }
 
-// What render takes in a definition file, the chart has values for.
+// The chart has values for all that render reads from a definition file.
 const (
 	definition = `
 apiVersion: batch/v1

@@ -44,7 +44,7 @@ func TestManifest(t *testing.T) {
 			t.Errorf("Role %d, -chart +plain:\n%s", i, diff)
 		}
 	}
-	// What plain YAML does not say is the program's default.
+	// Settings that plain YAML leaves out have the program's defaults.
 	pods := [2]corev1.PodSpec{}
 	for i, list := range [][]*unstructured.Unstructured{chart, plain} {
 		pods[i] = typedAs(t, ofKind(list, "Deployment")[0], &appsv1.Deployment{}).Spec.Template.Spec

@@ -119,7 +119,7 @@ func dashboardQueries(t *testing.T, list []*unstructured.Unstructured) (queries 
 	if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
 		t.Fatal(err)
 	}
-	// What Grafana puts in.
+	// Grafana inserts these.
 	variables := strings.NewReplacer("$__rate_interval", "5m", "$organization", ".*", "$pool", ".*", "$scaledjob", ".*", "$phase", ".*")
 	for _, variable := range dashboard.Templating.List {
 		match := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(variables.Replace(variable.Query))

@@ -16,7 +16,7 @@ import (
 // value is one that values.yaml documents.
 type value struct{ key, preset, meaning string }
 
-// documented lists the values below a mapping. What has no documented values below it
+// documented lists the values below a mapping. A key without documented values below it
 // is one value.
 func documented(t *testing.T, mapping *yaml.Node, prefix string) (list []value) {
 	t.Helper()
@@ -104,7 +104,7 @@ func TestSchemaIsDocumented(t *testing.T) {
 	delete(schema["properties"].(map[string]any), "global") // Helm's own
 	compare(t, "", schema, schema, values)
 
-	// What each item of agentPools has besides what agents has is in its comment.
+	// The comment of agentPools lists the keys that only its items have.
 	definitions := schema["definitions"].(map[string]any)
 	text := read(t, filepath.Join(chartDir, "values.yaml"))
 	agents := properties(definitions["agents"])

@@ -101,7 +101,7 @@ func startProcess(container Container, log *os.File, m mark) (*execution, error)
 	}
 	e := &execution{
 		done: make(chan struct{}),
-		// That it has ended already is the only error.
+		// The only error is that it has ended already.
 		terminate: func() { _ = cmd.Process.Signal(syscall.SIGTERM) },
 		kill:      func() { _ = cmd.Process.Kill() },
 	}

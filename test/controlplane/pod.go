@@ -130,8 +130,8 @@ func (p *pod) wait() error {
 	return nil
 }
 
-// terminate asks the containers to end within the grace period. What is asked
-// later changes nothing, but a deletion by force, which is seen as [pod.removed].
+// terminate asks the containers to end within the grace period. Later
+// requests change nothing, except a deletion by force, which is seen as [pod.removed].
 func (p *pod) terminate(graceSeconds *int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -156,7 +156,7 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 	return nil
 }
 
-// KillAPIServer ends the API server at once. What it has stored stays.
+// KillAPIServer ends the API server at once. Its stored data stays.
 func (c *ControlPlane) KillAPIServer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

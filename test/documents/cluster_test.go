@@ -115,7 +115,7 @@ func (w *walk) placeholders() *strings.Replacer {
 		"ado-agent-orchestrator serve", "GRPC_ADDR="+controlplane.FreeAddress(w.t)+" HTTP_ADDR="+controlplane.FreeAddress(w.t)+" ado-agent-orchestrator serve",
 		"/var/run/secrets/ado/token", patFile,
 		"RELEASE", otherRelease,
-		// What deploy/manifests/older.yaml has for somebody's own.
+		// deploy/manifests/older.yaml has these in place of the user's.
 		"Pool1,Pool2", pool, "registry.example.com/azure-pipelines-agent:latest", "registry.example.com/agent:dev",
 	)
 }

@@ -41,8 +41,8 @@ var programDir string
 func TestMain(m *testing.M) { os.Exit(withProgramDir(m)) }
 
 func withProgramDir(m *testing.M) int {
-	// What a client of Kubernetes has to say of a pod that was deleted under its
-	// hands is of no interest.
+	// Messages of a client of Kubernetes about a pod that was deleted are of no
+	// interest.
 	klog.SetLogger(logr.Discard())
 	dir, err := os.MkdirTemp("", "ado-agent-orchestrator-")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/controlplane"
 )
 
-// validity is how long the first certificates are valid. What they are valid for
-// has to be done by then on two busy cores.
+// validity is how long the first certificates are valid. Two busy cores
+// have to finish what uses them by then.
 const validity = 90 * time.Second
 
 // TestCertificatesRenewed is the drill for certificates that run out: both sides

@@ -33,7 +33,7 @@ func pushedScaledObject(t *testing.T, c *cluster.Cluster) {
 }
 
 // autoscaledObject has the autoscaler, through KEDA's metrics server, make as many
-// agents as have work. Those that have none are kept while others work, by the
+// agents as have work. Agents without work are kept while others work, by the
 // autoscaler's own delay.
 func autoscaledObject(t *testing.T, c *cluster.Cluster) {
 	s, name := newAgents(t, c, workload.ScaledObject{PollingInterval: time.Second, Cooldown: 2 * time.Second})
@@ -132,7 +132,7 @@ func runAgent(ctx context.Context, azure *adotest.Server, name string) (exit int
 		return 1
 	}
 	<-ctx.Done()
-	// What it runs is lost.
+	// Its job is lost.
 	if err := azure.SetAgentOnline(cluster.Pool, name, false); err != nil {
 		return 1
 	}

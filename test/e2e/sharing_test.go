@@ -86,7 +86,7 @@ func (s *env) haveJobs(first, second int) {
 
 // pausedAndDeletedInABurst takes the first of two ScaledJobs of a pool out of the
 // burst that it is in the middle of, releases it, and deletes it while its Jobs
-// live on. What they will run needs no other Job, and all else goes to the second.
+// live on. Requests for these Jobs need no others, and the rest goes to the second.
 func pausedAndDeletedInABurst(t *testing.T, c *cluster.Cluster) {
 	g := newGate(t, "build")
 	s := newEnv(t, c, cluster.EnvOptions{Plan: g.plan})

@@ -94,7 +94,7 @@ func (s *env) waits(ids []int64) (waits []time.Duration, p95 time.Duration) {
 }
 
 // warmBurst has five of six jobs taken by the agents that are there, and the sixth
-// by a new one. What that saves is logged beside the same without idle agents.
+// by a new one. The saved time is logged beside that without idle agents.
 func warmBurst(t *testing.T, c *cluster.Cluster) {
 	const podStart = 5 * time.Second
 	cold := newWarmEnv(t, c, podStart)

@@ -15,7 +15,7 @@ import (
 // Fault is something that breaks and works again.
 type Fault struct {
 	Name string
-	// Begin breaks it. What it returns repairs it.
+	// Begin causes the fault and returns a function that repairs it.
 	Begin func(ctx context.Context, t *Trial) (repair func(context.Context) error, err error)
 	// Lasts is the time between both, by default usualTime.
 	Lasts time.Duration
@@ -74,7 +74,7 @@ func All() []Fault {
 	return all
 }
 
-// control is no fault. What it shows is the speed of the machine.
+// control is no fault. It shows the speed of the machine.
 var control = Fault{
 	Name: "nothing", Lists: true,
 	Begin: func(context.Context, *Trial) (func(context.Context) error, error) { return nothing, nil },

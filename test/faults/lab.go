@@ -30,7 +30,7 @@ type Lab struct {
 	Dir string
 }
 
-// NewLab starts a cluster, with its files in a directory. What it returns ends it.
+// NewLab starts a cluster, with its files in a directory. stop ends it.
 func NewLab(ctx context.Context, dir string) (lab *Lab, stop func() error, err error) {
 	programs, err := cluster.Build(ctx, dir)
 	if err != nil {
@@ -40,7 +40,7 @@ func NewLab(ctx context.Context, dir string) (lab *Lab, stop func() error, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	// What a client of Kubernetes has to say of a fault is no progress.
+	// Messages of a client of Kubernetes about a fault are no progress.
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(log, nil)))
 	plane, err := controlplane.Start(ctx, controlplane.Options{Dir: filepath.Join(dir, "control-plane")})
 	if err != nil {
@@ -99,8 +99,8 @@ var agentTimes = cluster.AgentTimes{
 	Patience: time.Minute,
 }
 
-// prepare makes an environment for a fault and deploys a ScaledJob there. What it returns
-// ends all of it.
+// prepare makes an environment for a fault and deploys a ScaledJob there. end
+// removes both.
 func (l *Lab) prepare(ctx context.Context, f Fault) (t *Trial, end func() error, err error) {
 	played := &cluster.Agents{AgentTimes: agentTimes}
 	t = &Trial{Fault: f, lab: l, killed: map[string]bool{}, cancelled: map[int64]bool{}}

@@ -153,7 +153,7 @@ func (l *Link) Stall() {
 	l.flow = make(chan struct{})
 }
 
-// Restore ends Cut and Stall. What was held back passes.
+// Restore ends Cut and Stall. Delayed data passes.
 func (l *Link) Restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

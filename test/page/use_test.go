@@ -164,7 +164,7 @@ func TestKeyboard(t *testing.T) {
 			t.Fatalf("press %d leads to %+v", want+1, at)
 		}
 	}
-	// What is folded unfolds by the space bar, and what is in it comes next.
+	// The space bar unfolds a folded part, whose content comes next.
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector(".requests summary").focus()`),
 		chromedp.KeyEvent(" "), chromedp.KeyEvent(kb.Tab))
 	if href := eval[string](b, `document.activeElement.href`); !strings.HasPrefix(href, organization) {

@@ -67,7 +67,7 @@ var configured = []string{".agent", ".credentials", ".credentials_rsaparams"}
 // Configure registers the agent, in place of an earlier one of its name. It may
 // have registered it even if it returns an error.
 func (a Agent) Configure(ctx context.Context, r Registration) error {
-	// What an earlier run in the same file system left would make it refuse.
+	// Files of an earlier run in the same file system would make it refuse.
 	for _, name := range configured {
 		if err := os.Remove(filepath.Join(a.Folder, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove what an earlier agent left: %w", err)

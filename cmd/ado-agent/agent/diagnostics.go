@@ -19,7 +19,7 @@ const (
 )
 
 // networkCauses are the exceptions, in the agent's log, of a network that does
-// not work. What config prints does not distinguish them from others.
+// not work. The output of config does not distinguish them from others.
 var networkCauses = regexp.MustCompile(`\b(SocketException|HttpIOException|TimeoutException|TaskCanceledException)\b`)
 
 // PrintDiagnostics prints the end of the agent's newest log, which says more than

@@ -28,8 +28,8 @@ var systemBundles = []string{
 // Trust writes a bundle of the system's authorities and those of a file, and
 // returns its path and the variables that make the agent and its jobs use it.
 // The agent's own requests go by nothing else: its flag for authorities is for
-// git alone. What the environment says already is kept, SSL_CERT_FILE being the
-// system's authorities then.
+// git alone. Variables that are set already are kept. SSL_CERT_FILE then replaces the
+// system's authorities.
 func (a Agent) Trust(caFile string, environ []string) (bundle string, variables []string, err error) {
 	given := map[string]string{}
 	for _, variable := range environ {

@@ -20,8 +20,8 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// Paths of volumes are longer than addresses of sockets may be. What an earlier
-// keeper, or a job, left in the socket's place is replaced.
+// Paths of volumes are longer than addresses of sockets may be. A file of an
+// earlier keeper, or of a job, in the socket's place is replaced.
 func TestSocket(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), strings.Repeat("x", 200))
 	check(t, os.MkdirAll(filepath.Join(folder, socketName, "of a job"), 0o700))
@@ -53,7 +53,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// A job can reach the socket. What it says there ends its own pod at worst.
+// A job can reach the socket. Its messages can at worst end its own pod.
 func TestNonsense(t *testing.T) {
 	for name, text := range map[string]string{
 		"no JSON": "GET / HTTP/1.1\n", "wrong types": `{"code":"x"}` + "\n", "no end": strings.Repeat("x", maxMessage+1),

@@ -165,7 +165,7 @@ func paused(object *unstructured.Unstructured) bool {
 
 // conditions checks what KEDA says of a ScaledJob. Unknown is no fault: before 2.16,
 // KEDA may take Ready back without a reason, and keeps it Unknown after an error that
-// is over. What causes it is found by other checks.
+// is over. Other checks find the cause.
 func (d *doctor) conditions(s *ownTrigger) {
 	conditions, _, _ := unstructured.NestedSlice(s.object.Object, "status", "conditions")
 	if len(conditions) == 0 {
@@ -204,7 +204,7 @@ func (d *doctor) secrets(ctx context.Context, s *ownTrigger) {
 	}
 }
 
-// secretKey returns a value of a Secret. What is wrong is reported.
+// secretKey returns a value of a Secret. Failures are reported.
 func (d *doctor) secretKey(ctx context.Context, s *ownTrigger, name, key string) []byte {
 	secret, err := d.kube.CoreV1().Secrets(s.namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {

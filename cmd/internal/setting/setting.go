@@ -100,7 +100,7 @@ func (p *Parser) collect(k *kong.Kong) error {
 	})
 }
 
-// mapper decodes the value of a flag. What is wrong with it becomes a problem,
+// mapper decodes the value of a flag. A mistake in it becomes a problem,
 // not an error.
 type mapper struct {
 	problems *Problems

@@ -33,7 +33,7 @@ const securityPolicy = "default-src 'none'; style-src 'self'; script-src 'self';
 const reuseFor = time.Second
 
 // everything is asked for, since the pictures are about all requests of the last
-// hour. What is shown of them is bounded here.
+// hour. This package bounds how many are shown.
 const everything = 10_000
 
 //go:embed page.html

@@ -45,7 +45,7 @@ func foreign(q *explain.Request) bool {
 }
 
 // demandOf returns the changes of how many requests are unfinished, and of how many
-// run. Those that agents of others took are no demand of ours.
+// run. Requests that agents of others took are not counted.
 func demandOf(p *explain.Pool) (unfinished, running []change) {
 	for i := range p.Requests {
 		q := &p.Requests[i]
@@ -90,7 +90,7 @@ func jobsOf(p *explain.Pool) (changes []change) {
 			delete(counts, part.ScaledJob)
 		}
 	}
-	// What is left has not changed since.
+	// The remaining ones have not changed since.
 	unchanged := 0
 	for _, n := range counts {
 		unchanged += n

@@ -11,7 +11,7 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/explain"
 )
 
-// What is shown at most: rows of each table over all pools together, of which each
+// Bounds of a page: the rows of each table over all pools together, of which each
 // pool has its share, but never fewer than a few. A page about one pool, run or
 // ScaledJob has room for more.
 const (

@@ -15,7 +15,7 @@ type phase struct {
 	ends []explain.Step
 }
 
-// phases in order. What is not known of one goes to the next that is.
+// phases in order. The time of an unknown phase is added to the next known one.
 var phases = []phase{
 	{"decision", []explain.Step{explain.StepCounted}},
 	{"KEDA", []explain.Step{explain.StepReported, explain.StepJob}},

@@ -86,8 +86,8 @@ func measureAll(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	defer log.Close()
-	// What a client of Kubernetes has to say of a pod that was deleted under its
-	// hands is no progress.
+	// Messages of a client of Kubernetes about a pod that was deleted are no
+	// progress.
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(log, nil)))
 	plane, err := controlplane.Start(ctx, controlplane.Options{Dir: filepath.Join(dir, "control-plane")})
 	if err != nil {

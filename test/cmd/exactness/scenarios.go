@@ -58,7 +58,7 @@ func values(capabilities []string) map[string]string {
 	return m
 }
 
-// What jobs may demand where there are two ScaledJobs.
+// Demands of jobs where there are two ScaledJobs.
 const (
 	common = "docker"
 	rare   = "gpu"

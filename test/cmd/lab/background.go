@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// inBackground is how up starts this program again. What it has to say goes to
+// inBackground is how up starts this program again. It writes its messages to
 // file descriptor 3, which it closes when all is running.
 const inBackground = "run-in-background"
 

@@ -43,7 +43,7 @@ func parts(keda string) []part {
 	}
 }
 
-// tryAll runs all parts on two versions. What did not pass is an error as well.
+// tryAll runs all parts on two versions. A part that did not pass is an error as well.
 func tryAll(ctx context.Context, on pair) (results []bool, err error) {
 	outcomes := map[string]outcome{}
 	var errs []error

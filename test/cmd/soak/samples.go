@@ -34,7 +34,7 @@ const (
 )
 
 // The scaler remembers finished jobs for explain, up to a number and at up to 30 MiB
-// for all of them. What they take is no growth, and is subtracted.
+// for all of them. Their memory is no growth, and is subtracted.
 const (
 	waits         = "ado_agent_orchestrator_job_wait_seconds_count"
 	maxRemembered = 10_000
