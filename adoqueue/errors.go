@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The kinds of failure, for errors.Is. A failure that is none of these, or is
-// ErrUnavailable, may end without anybody doing something.
+// The kinds of failure, for errors.Is. ErrUnavailable and failures of no kind may
+// be temporary.
 var (
 	ErrUnauthorized      = errors.New("the credential was not accepted")
 	ErrForbidden         = errors.New("the credential lacks a right")
@@ -112,7 +112,7 @@ func kindOf(status int) (hint string, kind error) {
 	case status == http.StatusNonAuthoritativeInfo, status == http.StatusUnauthorized:
 		return hintCredential, ErrUnauthorized
 	case status > 200 && status < 300:
-		return "check what stands between here and Azure DevOps: it has to answer 200", ErrUnavailable
+		return "check the proxies on the way to Azure DevOps: they must answer 200", ErrUnavailable
 	case status >= 300 && status < 400:
 		return hintCredential + "; redirects are not followed, since they would carry it elsewhere", ErrUnauthorized
 	case status == http.StatusForbidden:

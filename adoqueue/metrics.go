@@ -92,11 +92,11 @@ var (
 	snapshotTimestamp = prometheus.NewDesc("ado_agent_orchestrator_snapshot_timestamp_seconds",
 		"When the request for a pool's last snapshot was sent.", poolLabels, nil)
 	heldUntil = prometheus.NewDesc("ado_agent_orchestrator_azure_devops_held_until_timestamp_seconds",
-		"Until when no request is sent because Azure DevOps asked to wait; 0 if it has not.", []string{"organization"}, nil)
+		"End of the wait that Azure DevOps asked for; no request is sent before. 0 if none.", []string{"organization"}, nil)
 )
 
 var credentialExpiry = prometheus.NewDesc("ado_agent_orchestrator_credential_expiry_timestamp_seconds",
-	"When the credential of an organization expires, if that is known: it is of certificates.", []string{"organization"}, nil)
+	"Expiry of an organization's credential, known for certificates only.", []string{"organization"}, nil)
 
 // collector shows what the caches hold at the time of a scrape, so that there is
 // no series of a pool that is gone.

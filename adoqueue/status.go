@@ -26,8 +26,8 @@ type Status struct {
 type Reading struct {
 	// At is when the request was sent for the newest list, zero if there is none.
 	At time.Time
-	// Err is why the last attempt at a newer one failed, nil if it did not, and
-	// FailingSince when the first such attempt in a row was.
+	// Err is why the last attempt failed, nil if it succeeded; FailingSince is the
+	// first of the consecutive failures.
 	Err          error
 	FailingSince time.Time
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // ReadDefinition reads a Job in YAML, of which file is the name for errors. A
-// field that a Job does not have, one that stands there twice and a value of
+// field that a Job does not have, one that appears twice and a value of
 // the wrong type are errors that name the line; all of them are reported.
 func ReadDefinition(file string, content []byte) (*batchv1.Job, error) {
 	document, err := onlyDocument(content)
@@ -94,7 +94,7 @@ func (r *reading) job() *batchv1.Job {
 	}
 	for _, v := range r.values {
 		if v.twice {
-			r.mistake(v.line, "%s: stands there twice", v.path)
+			r.mistake(v.line, "%s: appears twice", v.path)
 		}
 	}
 	r.wrongTypes()
@@ -109,7 +109,7 @@ func (r *reading) job() *batchv1.Job {
 			continue
 		}
 		path := unknown.FieldPath()
-		r.mistake(r.line(path), "%s: is not known; `kubectl explain job%s` lists what is", path, parent(path))
+		r.mistake(r.line(path), "%s: unknown field; see `kubectl explain job%s`", path, parent(path))
 	}
 	return job
 }

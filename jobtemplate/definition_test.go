@@ -38,19 +38,19 @@ spec:
         stdin: maybe
       restartPolicy: Never
   backoffLimit: none
-`, "job.yaml:4: speck: is not known; `kubectl explain job` lists what is\n" +
-			"job.yaml:12: spec.template.spec.containers[0].env[0].valueForm: is not known; `kubectl explain job.spec.template.spec.containers.env` lists what is\n" +
+`, "job.yaml:4: speck: unknown field; see `kubectl explain job`\n" +
+			"job.yaml:12: spec.template.spec.containers[0].env[0].valueForm: unknown field; see `kubectl explain job.spec.template.spec.containers.env`\n" +
 			"job.yaml:13: spec.template.spec.containers[0].resources.limits.cpu: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\n" +
 			"job.yaml:14: spec.template.spec.containers[1].name: must be of type string, not array\n" +
 			"job.yaml:19: spec.template.spec.containers[1].resources.limits.memory: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'\n" +
-			"job.yaml:20: spec.template.spec.containers[1].resources.limits.cpu: stands there twice\n" +
+			"job.yaml:20: spec.template.spec.containers[1].resources.limits.cpu: appears twice\n" +
 			"job.yaml:21: spec.template.spec.containers[1].stdin: must be of type bool, not string\n" +
 			"job.yaml:23: spec.backoffLimit: must be of type int32, not string"},
 		{
 			"a mapping for a list", head + "spec:\n  template:\n    spec:\n      containers:\n        name: agent\n",
 			"job.yaml:6: spec.template.spec.containers: must be of type []v1.Container, not object",
 		},
-		{"a case", head + "Spec: {}\n", "job.yaml:3: Spec: is not known; `kubectl explain job` lists what is"},
+		{"a case", head + "Spec: {}\n", "job.yaml:3: Spec: unknown field; see `kubectl explain job`"},
 		{
 			"an anchor", head + "spec:\n  activeDeadlineSeconds: &n x\n  backoffLimit: *n\n",
 			"job.yaml:4: spec.activeDeadlineSeconds: must be of type int64, not string",

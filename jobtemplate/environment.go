@@ -74,7 +74,7 @@ func (d *draft) checkVariables() {
 	for i, v := range d.agent.Env {
 		path := d.agentPath.Child("env").Index(i)
 		if seen[v.Name] && strings.HasPrefix(v.Name, "AZP_") {
-			d.field(path.Child("name"), "%s stands there twice", v.Name)
+			d.field(path.Child("name"), "%s appears twice", v.Name)
 		}
 		seen[v.Name] = true
 		d.checkVariable(v, path)
@@ -89,15 +89,15 @@ func (d *draft) checkVariable(v corev1.EnvVar, path *field.Path) {
 	switch v.Name {
 	case envURL:
 		if v.ValueFrom != nil || !strings.EqualFold(strings.TrimRight(v.Value, "/"), strings.TrimRight(d.OrganizationURL, "/")) {
-			d.field(path, "%s must be %q; leave it out to have it set", v.Name, d.OrganizationURL)
+			d.field(path, "%s must be %q; omit it: it is set for you", v.Name, d.OrganizationURL)
 		}
 	case envPool:
 		if v.ValueFrom != nil || !strings.EqualFold(v.Value, d.Pool) {
-			d.field(path, "%s must be %q, the pool that this Job is for; leave it out to have it set", v.Name, d.Pool)
+			d.field(path, "%s must be %q, the pool that this Job is for; omit it: it is set for you", v.Name, d.Pool)
 		}
 	case envAgentName:
 		if from.FieldRef == nil || from.FieldRef.FieldPath != podName {
-			d.field(path, "%s must be the pod's name, by which agents are recognized; leave it out to have it set", v.Name)
+			d.field(path, "%s must be the pod's name, by which agents are recognized; omit it: it is set for you", v.Name)
 		}
 	case envCapabilities:
 		if list := capabilityList(d.Capabilities); v.ValueFrom != nil || v.Value != list {
@@ -106,7 +106,7 @@ func (d *draft) checkVariable(v corev1.EnvVar, path *field.Path) {
 	case envToken:
 		// The message does not repeat the value.
 		if v.ValueFrom == nil && v.Value != "" && d.Token == (SecretKey{}) || v.ValueFrom != nil && from.SecretKeyRef == nil {
-			d.field(path, "%s must come from a Secret, by valueFrom.secretKeyRef; leave it out to have it set", v.Name)
+			d.field(path, "%s must come from a Secret, by valueFrom.secretKeyRef; omit it: it is set for you", v.Name)
 		}
 	}
 }

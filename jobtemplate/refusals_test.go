@@ -189,7 +189,7 @@ status: {active: 1}
 		agent + "env[2]: AZP_AGENT_NAME ",
 		agent + "env[3]: AZP_CAPABILITIES ",
 		agent + "env[4]: AZP_TOKEN ",
-		agent + "env[5].name: AZP_POOL stands there twice",
+		agent + "env[5].name: AZP_POOL appears twice",
 		agent + "resources: ",
 		pod + "initContainers[0].env[0]: AZP_TOKEN ",
 		pod + "nodeSelector[os]: ",

@@ -41,7 +41,7 @@ func (d *draft) checkDefinition() {
 func (d *draft) checkMetadata() {
 	meta, path := d.Definition.ObjectMeta, definition.Child("metadata")
 	if meta.Namespace != "" && meta.Namespace != d.Namespace {
-		d.field(path.Child("namespace"), "must be %q; leave it out to have it set", d.Namespace)
+		d.field(path.Child("namespace"), "must be %q; omit it: it is set for you", d.Namespace)
 	}
 	if !equality.Semantic.DeepEqual(d.Definition.Status, batchv1.JobStatus{}) {
 		d.field(definition.Child("status"), "is set by Kubernetes; leave it out")

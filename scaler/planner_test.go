@@ -207,10 +207,10 @@ func TestStrategyMustGoWithCount(t *testing.T) {
 		{"default", "owned", ""},
 		{"accurate", "queued", ""},
 		{"default", "unfinished", ""},
-		{"accurate", "", `scalingStrategy.strategy "accurate" does not go with count exact, leave it out, which means default`},
-		{"eager", "owned", `scalingStrategy.strategy "eager" does not go with count owned, leave it out, which means default`},
-		{"", "queued", `scalingStrategy.strategy "default" does not go with count queued, set it to accurate`},
-		{"accurate", "unfinished", `scalingStrategy.strategy "accurate" does not go with count unfinished, leave it out, which means default`},
+		{"accurate", "", `scalingStrategy.strategy "accurate" conflicts with count exact; leave it out, which means default`},
+		{"eager", "owned", `scalingStrategy.strategy "eager" conflicts with count owned; leave it out, which means default`},
+		{"", "queued", `scalingStrategy.strategy "default" conflicts with count queued; set it to accurate`},
+		{"accurate", "unfinished", `scalingStrategy.strategy "accurate" conflicts with count unfinished; leave it out, which means default`},
 	} {
 		s := scaledJob("build", "count", tt.count)
 		s.Strategy = tt.strategy
@@ -231,7 +231,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	s.Triggers = append(s.Triggers, s.Triggers[0])
 	b := start(t, benchOptions{cluster: view([]*fleet.ScaledJob{s})}, azureDevOps(t).URL())
 	_, err := b.metric(t.Context(), asking(s))
-	for _, want := range []string{`strategy "custom" does not go with`, "several external triggers of this scaler", "jobTargetRef.parallelism is 2, set it to 1"} {
+	for _, want := range []string{`strategy "custom" conflicts with`, "several external triggers of this scaler", "jobTargetRef.parallelism is 2; set it to 1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)
 		}

@@ -201,7 +201,7 @@ func TestFailedTLSReload(t *testing.T) {
 	authority.issue(t, files.Cert, files.Key, 1)
 	registry := prometheus.NewRegistry()
 	b := start(t, benchOptions{tls: loadTLS(t, files), dial: authority.dial(nil), registry: registry}, azureDevOps(t).URL())
-	const message = "the TLS files cannot be used, their last good content serves; retried for each connection"
+	const message = "the TLS files cannot be used; using the last valid content, retrying with each connection"
 	expect := func(step string, serial int64, failed float64, logged int) {
 		t.Helper()
 		for range 3 {

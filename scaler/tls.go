@@ -101,7 +101,7 @@ func (t *TLS) report(failure string) {
 	switch {
 	case failure == t.failure:
 	case failure != "":
-		t.logger.Warn("the TLS files cannot be used, their last good content serves; retried for each connection",
+		t.logger.Warn("the TLS files cannot be used; using the last valid content, retrying with each connection",
 			zap.String("reason", failure))
 	default:
 		t.logger.Info("the TLS files can be used again")
@@ -159,7 +159,7 @@ var (
 	tlsReloadFailed = prometheus.NewDesc("ado_agent_orchestrator_tls_reload_failed",
 		"1 while the TLS files of the gRPC service cannot be used and their last good content serves, else 0.", nil, nil)
 	tlsExpiry = prometheus.NewDesc("ado_agent_orchestrator_tls_certificate_expiry_timestamp_seconds",
-		"When the certificate that the gRPC service shows expires.", nil, nil)
+		"Expiry of the gRPC service's certificate.", nil, nil)
 )
 
 // tlsCollector reads the files at each scrape: KEDA may not connect for long.

@@ -61,7 +61,7 @@ func (s Settings) Validate() error {
 	case WorkloadIdentity, ManagedIdentity, AzureCLI:
 		return nil
 	default:
-		return fmt.Errorf("the kind of credential %q is not known; known are %s", s.Kind, strings.Join(Kinds, ", "))
+		return fmt.Errorf("unknown kind of credential %q; use one of %s", s.Kind, strings.Join(Kinds, ", "))
 	}
 }
 

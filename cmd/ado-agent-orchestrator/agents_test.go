@@ -61,7 +61,7 @@ func TestMistakesAboutAgents(t *testing.T) {
 		`AGENT_POOLS (--agent-pools): names the pool "Linux" twice`,
 		"JOB_IMAGE (--job-image): is missing",
 		`POLLING_DELAY (--polling-delay): "50" is too small; the minimum is 100ms`,
-		"job.yaml:4: spec.templat: is not known",
+		"job.yaml:4: spec.templat: unknown field",
 		`JOB_LIMITS (--job-limits): memory: "lots" is not a quantity`,
 		`JOB_NODE_SELECTOR (--job-node-selector): "ssd" does not have the form name=value`,
 		`JOB_TTL (--job-ttl): "long" is not a duration`,

@@ -24,7 +24,7 @@ Each setting is a flag and an environment variable, shown as ($NAME); the flag
 wins over the variable, and the variable over the default. Secrets have variables
 only: $ORG_PAT, $AZURE_CLIENT_SECRET and $AZURE_CLIENT_CERTIFICATE_PASSWORD.
 
-Without a command it is run if AGENT_POOLS is set and SCALER_ADDRESS is not, else
+The default command is run if AGENT_POOLS is set and SCALER_ADDRESS is not, else
 serve.`
 
 // exit codes besides 0.
@@ -35,12 +35,12 @@ const (
 
 // commandLine is everything that the program can be asked to do.
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" help:"Answer KEDA: the external scaler. With AGENT_POOLS it also keeps their ScaledJobs."`
-	Run     runCommand     `cmd:"" help:"Without KEDA: create the Jobs that AGENT_POOLS lack."`
+	Serve   serveCommand   `cmd:"" help:"Serve KEDA as its external scaler. With AGENT_POOLS, maintain their ScaledJobs."`
+	Run     runCommand     `cmd:"" help:"Create the missing Jobs of AGENT_POOLS without KEDA."`
 	Render  renderCommand  `cmd:"" help:"Print the ScaledJobs that serve keeps, or the Jobs that run creates, as YAML."`
 	Query   queryCommand   `cmd:"" help:"Ask a running scaler for the metric of a ScaledJob or a pool, as KEDA does."`
-	Explain explainCommand `cmd:"" help:"Say for each pipeline job how far it is on its way to an agent, what is in its way, and what to do. Exit code 3: some jobs cannot be served."`
-	Doctor  doctorCommand  `cmd:"" help:"Check what serve needs, and say how to fix what is wrong; takes serve's settings and changes nothing."`
+	Explain explainCommand `cmd:"" help:"Show each pipeline job's progress towards an agent, what blocks it, and the fix. Exit code 3: some jobs cannot be served."`
+	Doctor  doctorCommand  `cmd:"" help:"Check the setup that serve requires, and suggest fixes. Uses serve's settings and changes nothing."`
 	Migrate migrateCommand `cmd:"" help:"Turn manifests with KEDA's azure-pipelines trigger into ScaledJobs for this scaler."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	None    noCommand      `cmd:"" hidden:""`

@@ -154,7 +154,7 @@ func (s settings) answers(ctx context.Context) (answer func(ctx context.Context,
 // withoutRight is what happens without the right to watch a resource, if the scaler
 // works on.
 var withoutRight = map[string]string{
-	"pods":          "they are joined by name, and ScaledJobs with names of more than 51 characters or with a backoffLimit are refused",
+	"pods":          "agents are matched by name, and ScaledJobs with names over 51 characters or a backoffLimit are refused",
 	"events":        "explain cannot say which quota or admission rule refuses a pod",
 	"scaledobjects": "each ScaledObject has to set count unfinished, or its busy agents are not counted",
 }

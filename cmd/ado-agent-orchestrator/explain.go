@@ -22,11 +22,11 @@ type explainCommand struct {
 	ScaledJob string `name:"scaledjob" placeholder:"NAME" help:"Show this ScaledJob and its jobs only, as NAME or NAMESPACE/NAME."`
 
 	Output   string        `name:"output" short:"o" enum:"table,wide,json" default:"table" help:"Format: table; wide, with the way of each job and the last decisions; or json, as docs/status-json.md describes it."`
-	Watch    bool          `name:"watch" short:"w" help:"Show it again and again until interrupted. A report that fails is tried again."`
-	Interval time.Duration `name:"interval" default:"2s" min:"100ms" help:"Pause between two times with --watch."`
+	Watch    bool          `name:"watch" short:"w" help:"Repeat the report until interrupted. A failed report is retried."`
+	Interval time.Duration `name:"interval" default:"2s" min:"100ms" help:"Pause between reports with --watch."`
 	Limit    int           `name:"limit" default:"1000" min:"1" max:"10000" help:"Maximum jobs, decisions and ScaledJobs to show."`
 
-	Address   setting.Address `name:"address" placeholder:"HOST:PORT" help:"Address of the scaler's HTTP port. Without it, the scaler of this pod is asked, and outside of a pod the one that --selector finds, through the API server of Kubernetes."`
+	Address   setting.Address `name:"address" placeholder:"HOST:PORT" help:"Address of the scaler's HTTP port. By default, the scaler in this pod or, outside a pod, the one that --selector finds, through the Kubernetes API server."`
 	HTTPAddr  setting.Address `name:"http-addr" env:"HTTP_ADDR" default:":8080" help:"HTTP_ADDR of the scaler in this pod."`
 	Namespace string          `name:"namespace" short:"n" placeholder:"NAME" help:"Namespace of the scaler's pods. Without it all are searched."`
 	Selector  string          `name:"selector" short:"l" default:"app.kubernetes.io/name=ado-agent-orchestrator" help:"Labels of the scaler's pods."`

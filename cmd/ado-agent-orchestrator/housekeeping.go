@@ -17,13 +17,13 @@ import (
 // housekeepingFlags switch on what keeps pools fit for scaling.
 type housekeepingFlags struct {
 	Placeholders  bool          `name:"placeholders" env:"PLACEHOLDERS" default:"false" help:"Keep an offline agent in each pool for each distinct set of capabilities of its ScaledJobs, so that jobs can be queued while no agent runs. Your own agent that a trigger names as parent is not changed."`
-	OfflineAgents bool          `name:"offline-agents" env:"OFFLINE_AGENTS" default:"false" help:"Remove agents from the pool whose Jobs ended without doing so."`
+	OfflineAgents bool          `name:"offline-agents" env:"OFFLINE_AGENTS" default:"false" help:"Remove the agents that finished Jobs left in the pool."`
 	OfflineAfter  time.Duration `name:"offline-after" env:"OFFLINE_AFTER" default:"10m" min:"1s" help:"Offline time after which leftover agents and unused placeholders are removed."`
 	StuckAfter    time.Duration `name:"stuck-after" env:"STUCK_AFTER" default:"15m" help:"Time that a Job's pod may take to start before an event and a metric report the reason; 0 disables."`
 	DeleteStuck   bool          `name:"delete-stuck" env:"DELETE_STUCK" default:"false" help:"Delete Jobs whose pods do not start within $STUCK_AFTER."`
-	EndIdle       bool          `name:"end-idle" env:"END_IDLE" default:"false" help:"End idle agents that a trigger's warm no longer wants, and those that warmMaxAge has replaced, by deleting their Jobs. It applies to Jobs with the label ado-agent-orchestrator.io/launcher, which the launcher of this project ends without losing a job."`
+	EndIdle       bool          `name:"end-idle" env:"END_IDLE" default:"false" help:"Delete the Jobs of idle agents beyond the number that a trigger's warm sets, and of agents that warmMaxAge has replaced. Applies to Jobs with the label ado-agent-orchestrator.io/launcher: this project's launcher loses no job."`
 	DryRun        bool          `name:"housekeeping-dry-run" env:"HOUSEKEEPING_DRY_RUN" default:"false" help:"Change nothing; log what housekeeping would do."`
-	Owner         string        `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" placeholder:"TEXT" unset:"namespace UID" help:"Distinguishes this scaler from others that keep the same pools. By default the UID of its namespace."`
+	Owner         string        `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" placeholder:"TEXT" unset:"namespace UID" help:"Identifies this scaler among others that manage the same pools. Default: the UID of its namespace."`
 }
 
 func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {

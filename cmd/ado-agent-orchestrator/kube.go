@@ -104,7 +104,7 @@ func (s settings) retryView(ctx context.Context, logger *zap.Logger) (view *flee
 		return true, nil
 	})
 	if view != nil {
-		logger.Info("Kubernetes lets ScaledJobs and Jobs be watched now; starting again with count exact")
+		logger.Info("ScaledJobs and Jobs can be watched now; restarting with count exact")
 		logLimits(view, logger)
 	}
 	return view
@@ -119,7 +119,7 @@ func refused(err error) bool {
 // logLimits logs what the view lacks because optional rights are missing.
 func logLimits(view *fleet.Fleet, logger *zap.Logger) {
 	if !view.PodsInView() {
-		logger.Info("pods may not be listed and watched: agents are joined with Jobs by name, so that ScaledJobs with names over " +
+		logger.Info("no right to list and watch pods: agents are matched to Jobs by name, and ScaledJobs with names over " +
 			strconv.Itoa(fleet.MaxSoundName) + " characters or a backoffLimit are refused")
 	}
 	if !view.ScaledObjectsInView() {

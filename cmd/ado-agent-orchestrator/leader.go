@@ -69,7 +69,7 @@ func (s commonSettings) leaseOnceAnswered(ctx context.Context, logger *zap.Logge
 		lock, err = s.lease(ctx)
 		answered := err == nil || errors.Is(err, errNoLease)
 		if !answered && ctx.Err() == nil {
-			logger.Error("finding the leader failed; it is retried automatically", zap.Error(err))
+			logger.Error("finding the leader failed; retried automatically", zap.Error(err))
 		}
 		return answered, nil
 	})

@@ -13,7 +13,7 @@ import (
 type migrateCommand struct {
 	Files          []string        `arg:"" optional:"" type:"existingfile" help:"Manifests (YAML) with azure-pipelines triggers, and what they refer to; by default the standard input."`
 	Address        setting.Address `name:"scaler-address" env:"SCALER_ADDRESS" default:"ado-agent-orchestrator.ado.svc:9090" help:"HOST:PORT where KEDA finds the scaler."`
-	Authentication string          `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" help:"TriggerAuthentication with the certificates for TLS towards the scaler."`
+	Authentication string          `name:"scaler-authentication" env:"SCALER_AUTHENTICATION" help:"TriggerAuthentication with the certificates for TLS with the scaler."`
 	Image          string          `name:"job-image" env:"JOB_IMAGE" default:"registry.example.com/agent:latest" help:"Image of the agents of a ScaledObject whose Deployment is not among the manifests."`
 }
 

@@ -66,7 +66,7 @@ func (f *organizationFlags) check(p *setting.Problems) {
 func (f *organizationFlags) checkNames(p *setting.Problems) {
 	switch {
 	case !f.File.empty() && !f.URL.IsZero():
-		p.AddAll([]any{&f.URL, &f.File}, "exclude each other; list the organization in the file")
+		p.AddAll([]any{&f.URL, &f.File}, "cannot be combined; list the organization in the file")
 	case f.File.empty() && f.URL.IsZero():
 		if p.Sound(&f.File) { // else nobody knows
 			p.Add(&f.URL, "is missing; it has the form https://dev.azure.com/ORGANIZATION")

@@ -264,7 +264,7 @@ func TestOrganizationsFile(t *testing.T) {
 		"organizations:\n- url: https://dev.azure.com/a\n  patfile: x\n": "line 3: field patfile is not a key of an organization",
 		"organizations:\n- url: https://dev.azure.com/a\n\tpatFile: x\n": "found a tab character",
 		"organizations: []\n":                             "lists no organizations",
-		"organizations:\n- url: nowhere\n  auth: magic\n": "line 2: organization 1: url: does not begin with https://HOST, the kind of credential \"magic\" is not known",
+		"organizations:\n- url: nowhere\n  auth: magic\n": "line 2: organization 1: url: does not begin with https://HOST, unknown kind of credential \"magic\"",
 		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "line 3: organization 2: https://a.visualstudio.com is listed twice",
 	} {
 		writeFile(t, file, content)

@@ -20,7 +20,7 @@ type renderCommand struct {
 	Agents     agentFlags        `embed:"" group:"agents"`
 
 	Job         bool        `name:"job" help:"Print the Jobs that run would create, in place of ScaledJobs."`
-	KEDAVersion kedaVersion `name:"keda-version" env:"KEDA_VERSION" placeholder:"VERSION" help:"Version of KEDA, such as 2.15.1: fields that not every installation of it has are omitted."`
+	KEDAVersion kedaVersion `name:"keda-version" env:"KEDA_VERSION" placeholder:"VERSION" help:"Version of KEDA, such as 2.15.1: fields that some of its CRDs lack are omitted."`
 	KEDACRD     kedaCRD     `name:"keda-crd" placeholder:"FILE" help:"File with the cluster's CustomResourceDefinition scaledjobs.keda.sh (YAML or JSON): fields that it does not have are omitted."`
 }
 
@@ -52,7 +52,7 @@ func (c *kedaCRD) UnmarshalText(path []byte) error {
 func (c *renderCommand) Check(p *setting.Problems) {
 	c.Org.checkNames(p)
 	if c.KEDAVersion.fields != nil && c.KEDACRD.fields != nil {
-		p.AddAll([]any{&c.KEDAVersion, &c.KEDACRD}, "exclude each other")
+		p.AddAll([]any{&c.KEDAVersion, &c.KEDACRD}, "cannot be combined")
 	}
 	if _, missing := c.Agents.template(&c.Org, &c.ScaledJobs); missing != nil {
 		p.Add(&c.Agents.TokenSecret, "is missing; render creates no Secret. Name the one with the agents' token as NAME/KEY, such as azure-devops/token")

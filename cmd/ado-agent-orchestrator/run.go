@@ -60,7 +60,7 @@ func checkRun(p *setting.Problems, common *commonFlags, agents *agentFlags, once
 		p.Add(&once.HostType, "%q is not supported; agents run on kubernetes", t)
 	}
 	if agents.WarmMaxAge > 0 {
-		p.Add(&agents.WarmMaxAge, "has no effect in run, which ends no agents; they end by JOB_IDLE_TIMEOUT, before which they are replaced")
+		p.Add(&agents.WarmMaxAge, "has no effect in run: agents end by JOB_IDLE_TIMEOUT, shortly before which run replaces them")
 	}
 	agents.checkJobs(p, &common.Org)
 }
@@ -129,7 +129,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 	limitMemory(logger)
 	bindKubernetesLog(ctx, logger)
 	for _, warning := range s.agents.pools[0].Warnings() { // the definition is the same for all
-		logger.Warn("JOB_DEFINITION_FILE works badly", zap.String("warning", warning))
+		logger.Warn("JOB_DEFINITION_FILE warning", zap.String("warning", warning))
 	}
 	registry := newRegistry()
 	opened, err := s.open(adoqueue.NewMetrics(registry))
@@ -267,7 +267,7 @@ func (p *passer) run(ctx context.Context) {
 	err := wait.PollUntilContextCancel(ctx, startRetryInterval, true, func(ctx context.Context) (bool, error) {
 		var err error
 		if s, err = p.start(ctx); err != nil && ctx.Err() == nil {
-			p.standalone.Logger.Error("starting agents failed; it is retried automatically", zap.Error(err))
+			p.standalone.Logger.Error("starting agents failed; retried automatically", zap.Error(err))
 		}
 		return err == nil, nil
 	})
@@ -284,7 +284,7 @@ func (p *passer) run(ctx context.Context) {
 
 func (p *passer) prepare(ctx context.Context) {
 	if err := p.applier.Prepare(ctx); err != nil && ctx.Err() == nil {
-		p.standalone.Logger.Error("reconciling the agents' namespace and Secret failed; it is retried automatically", zap.Error(err))
+		p.standalone.Logger.Error("reconciling the agents' namespace and Secret failed; retried automatically", zap.Error(err))
 	}
 }
 

@@ -65,7 +65,7 @@ type commonSettings struct {
 // processFlags are about the process itself.
 type processFlags struct {
 	HTTPAddr  setting.Address `name:"http-addr" env:"HTTP_ADDR" default:":8080" help:"Address of /metrics, /healthz, /readyz and the status."`
-	Status    bool            `name:"status" env:"STATUS" default:"true" negatable:"" help:"Serve on $HTTP_ADDR what is known of each pipeline job: as a page (/), and as JSON, which the command explain reads (/status.json)."`
+	Status    bool            `name:"status" env:"STATUS" default:"true" negatable:"" help:"Serve the status of each pipeline job on $HTTP_ADDR: as a page (/), and as JSON for the command explain (/status.json)."`
 	LogLevel  string          `name:"log-level" env:"LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Least severe level that is logged: debug, info, warn or error."`
 	LogFormat string          `name:"log-format" env:"LOG_FORMAT" default:"json" enum:"json,console" help:"Format of the log: json or console."`
 }

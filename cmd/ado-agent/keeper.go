@@ -113,7 +113,7 @@ func (l *launcher) resume(ctx context.Context, hurry <-chan struct{}) error {
 			life.Hurry = hurry
 			return l.conclude(life.Run(ctx))
 		}
-		l.log.Warn("Watching the agent failed; it is retried.", zap.Error(err))
+		l.log.Warn("Watching the agent failed; retrying.", zap.Error(err))
 		select {
 		case <-l.runner.Exited():
 			if exited.IsZero() {

@@ -142,7 +142,7 @@ func (l *launcher) nameIsFree(ctx context.Context, pool adoqueue.Pool) error {
 	case err != nil:
 		return at(exitUnavailable, err)
 	case other.Online:
-		return failure{exitName, fmt.Errorf("an agent named %q is online in %s; give each its own by AZP_AGENT_NAME, such as the name of its pod", l.Name, pool)}
+		return failure{exitName, fmt.Errorf("an agent named %q is online in %s; set a unique AZP_AGENT_NAME, such as the pod's name", l.Name, pool)}
 	default:
 		return nil
 	}

@@ -44,7 +44,7 @@ func (c *commandLine) Check(p *setting.Problems) {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	line, exited := &commandLine{}, false
 	parser, err := setting.New(line, kong.Name("adosim"),
-		kong.Description("A stand-in of Azure DevOps, to try the scaler and the agents' launcher without an account."),
+		kong.Description("A simulated Azure DevOps, to try the scaler and the agents' launcher without an account."),
 		kong.Writers(out, out), kong.Exit(func(int) { exited = true }))
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ type Options struct {
 	// EndsIdle reports that somebody deletes idle Jobs of our launcher which are not
 	// needed any more; see [Engine.IdleGroups].
 	EndsIdle bool
-	// Observer learns what is decided and answered; nil means that nobody does.
+	// Observer is notified of decisions and answers; nil disables it.
 	Observer Observer
 	Logger   *zap.Logger
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 )
 
-// An Engine joins the queue of a pool with the Jobs in Kubernetes. KEDA creates as
-// many Jobs as the value exceeds the unfinished ones by.
+// An Engine matches the queue of a pool with the Jobs in Kubernetes. The number of
+// Jobs that KEDA creates is the value minus its unfinished Jobs.
 func ExampleEngine_Answer() {
 	// Two jobs are queued, and one Job is there whose agent has not come yet.
 	pool := adoqueue.Pool{ID: 1, Name: "linux"}

@@ -60,7 +60,7 @@ func (e *Engine) noticeFallback(key plan.Key, a Answer) {
 	}
 	reason := "the scaler has no view of Kubernetes (KUBE)"
 	if e.options.Cluster != nil {
-		reason = "no ScaledJob or ScaledObject in view is it; check KUBE_NAMESPACES, and for a ScaledObject " +
+		reason = "the caller is not in view; check KUBE_NAMESPACES, and for a ScaledObject " +
 			"let the scaler list and watch scaledobjects, or set count unfinished"
 	}
 	message := fmt.Sprintf("count %s falls back to %s: %s", a.Asked, a.Used, reason)

@@ -290,7 +290,7 @@ func (e *Engine) learn(address string) {
 func (e *Engine) warn(m *member) {
 	for _, warning := range m.polls.unreported(m.warnings) {
 		key := m.scaledJob.Key
-		e.options.Logger.Warn("a ScaledJob works badly", zap.String("namespace", key.Namespace), zap.String("name", key.Name),
+		e.options.Logger.Warn("ScaledJob warning", zap.String("namespace", key.Namespace), zap.String("name", key.Name),
 			zap.String("warning", warning))
 		e.options.Cluster.Warn(key.Namespace, key.Name, "ScaledJobWarning", warning)
 	}

@@ -178,7 +178,7 @@ func (e *Engine) warnOfQueued(s *fleet.ScaledObject) {
 		return
 	}
 	const message = "count queued leaves out the jobs that run, so that the autoscaler ends busy agents; use count unfinished"
-	e.options.Logger.Warn("a ScaledObject works badly", zap.String("namespace", s.Key.Namespace), zap.String("name", s.Key.Name),
+	e.options.Logger.Warn("ScaledObject warning", zap.String("namespace", s.Key.Namespace), zap.String("name", s.Key.Name),
 		zap.String("warning", message))
 	e.options.Cluster.Warn(s.Key.Namespace, s.Key.Name, "ScaledObjectWarning", message)
 }

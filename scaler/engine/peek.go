@@ -67,7 +67,7 @@ func (e *Engine) peekMember(ctx context.Context, m *member, r Request) (a Answer
 	}
 	if m.group == nil || !t.Count.Kubernetes {
 		if t.Count.Kubernetes {
-			note = "KEDA has not asked for the ScaledJob yet"
+			note = "KEDA has not polled the ScaledJob yet"
 		}
 		a, err = e.peekAlone(ctx, t, r)
 		return a, note, err

@@ -16,13 +16,13 @@ func check(s *fleet.ScaledJob, ours []map[string]string, t *trigger.Trigger, pod
 	var problems []string
 	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if instead := t.Count.CheckStrategy(s.Strategy); instead != "" {
-		add("scalingStrategy.strategy %q does not go with count %s, %s", cmp.Or(s.Strategy, "default"), t.Count.Name, strategyFix(instead))
+		add("scalingStrategy.strategy %q conflicts with count %s; %s", cmp.Or(s.Strategy, "default"), t.Count.Name, strategyFix(instead))
 	}
 	if n := s.Template.Parallelism; n != 1 {
-		add("jobTargetRef.parallelism is %d, set it to 1, since each Job runs one agent", n)
+		add("jobTargetRef.parallelism is %d; set it to 1: each Job runs one agent", n)
 	}
 	if n := s.Template.Completions; n != 1 {
-		add("jobTargetRef.completions is %d, set it to 1, since each Job runs one agent", n)
+		add("jobTargetRef.completions is %d; set it to 1: each Job runs one agent", n)
 	}
 	if t.Count.Kubernetes {
 		problems = append(problems, checkExact(s, ours, podsInView)...)
@@ -70,7 +70,7 @@ func checkExact(s *fleet.ScaledJob, ours []map[string]string, podsInView bool) (
 	return problems
 }
 
-// checkQuality returns what a ScaledJob works badly with.
+// checkQuality returns warnings about fields that work, but badly.
 func checkQuality(s *fleet.ScaledJob) (warnings []string) {
 	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	t := &s.Template

@@ -99,7 +99,7 @@ func (v *view) unserved() *Broken {
 	case plan.NoParallelJob:
 		return &Broken{
 			Step: StepCounted, Code: CodeParallelJobs,
-			Sentence: "the organization has no parallel job free: each of them runs a job, or an agent waits for one",
+			Sentence: "all parallel jobs of the organization are taken by running jobs or waiting agents",
 			Fix: "wait until a job ends, buy parallel jobs (Organization settings, Parallel jobs), " +
 				"or set CAP_BY_PARALLEL_JOBS=false to create agents that wait for one",
 		}
@@ -168,7 +168,7 @@ const fixOfAsking = "see KEDA's log and the ScaledJob's events: does KEDA watch 
 func (s *scaledJobView) notAsked() *Broken {
 	b := &Broken{
 		Step: StepReported, Code: CodeNotPolled,
-		Sentence: fmt.Sprintf("KEDA has not asked about ScaledJob %s since this scaler started or the ScaledJob changed", s.key),
+		Sentence: fmt.Sprintf("KEDA has not polled ScaledJob %s since this scaler started or the ScaledJob changed", s.key),
 		Fix:      fixOfAsking,
 	}
 	if s.member == nil {
@@ -177,7 +177,7 @@ func (s *scaledJobView) notAsked() *Broken {
 	b.Since = s.member.Since
 	if at := s.member.PolledAt; !at.IsZero() {
 		b.Since = at
-		b.Sentence = fmt.Sprintf("KEDA has not asked about ScaledJob %s since %s, more than three polls of %s",
+		b.Sentence = fmt.Sprintf("KEDA has not polled ScaledJob %s since %s, more than three polls of %s",
 			s.key, clock(at), s.member.ScaledJob.PollingInterval)
 	}
 	return b
@@ -186,7 +186,7 @@ func (s *scaledJobView) notAsked() *Broken {
 // heldBack explains a ScaledJob whose Jobs fail before they take a job.
 func (s *scaledJobView) heldBack() *Broken {
 	b := &Broken{Step: StepRegistered, Code: CodeBackOff, Since: s.failed.FailedAt}
-	b.Sentence = fmt.Sprintf("the Jobs of ScaledJob %s fail before they take a job; the next is made at %s", s.key, clock(s.block.Until))
+	b.Sentence = fmt.Sprintf("Jobs of ScaledJob %s fail before accepting work; next attempt at %s", s.key, clock(s.block.Until))
 	b.Fix = "see the log of a pod of Job " + s.block.Job
 	if s.failed.Reason != "" {
 		what, fix := describeFailure(&s.failed)
@@ -246,13 +246,13 @@ func (v *view) brokenCreation() *Broken {
 		return &Broken{
 			Step: StepJob, Code: CodeRefused, Since: v.reported,
 			Sentence: fmt.Sprintf("a Job of %s has been missing since %s, and none could be created", s.key, clock(v.reported)),
-			Fix:      "see the log of this program: mostly a quota on Jobs, an admission webhook or a missing right keeps it from creating them",
+			Fix:      "see this program's log; the usual causes are a quota on Jobs, an admission webhook or a missing right",
 		}
 	}
 	if late || refused {
 		b := &Broken{
 			Step: StepJob, Code: CodeNotCreated, Since: v.reported,
-			Sentence: fmt.Sprintf("the metric that KEDA got at %s asks for a Job of ScaledJob %s, and KEDA has created none", clock(v.reported), s.key),
+			Sentence: fmt.Sprintf("KEDA got a metric at %s that requires a Job of ScaledJob %s, but has created none", clock(v.reported), s.key),
 			Fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		}
@@ -264,7 +264,7 @@ func (v *view) brokenCreation() *Broken {
 	if v.taken != 0 {
 		return &Broken{
 			Step: StepAssigned, Code: CodeTaken, Since: v.takenAt,
-			Sentence: fmt.Sprintf("the agent that was made for it took request %d; another Job is being created", v.taken),
+			Sentence: fmt.Sprintf("its agent took request %d; another Job is being created", v.taken),
 			Fix:      "nothing: Azure DevOps assigns a job to any agent that can run it, and each job gets one",
 		}
 	}

@@ -134,7 +134,7 @@ func TestFirstBroken(t *testing.T) {
 		"parallel jobs": {
 			view: unserved(plan.NoParallelJob, none),
 			step: StepCounted, code: CodeParallelJobs,
-			sentence: "the organization has no parallel job free: each of them runs a job, or an agent waits for one",
+			sentence: "all parallel jobs of the organization are taken by running jobs or waiting agents",
 			fix: "wait until a job ends, buy parallel jobs (Organization settings, Parallel jobs), " +
 				"or set CAP_BY_PARALLEL_JOBS=false to create agents that wait for one",
 		},
@@ -144,7 +144,7 @@ func TestFirstBroken(t *testing.T) {
 				v.scaledJob.failed = fleet.PodStatus{Container: "agent", ExitCode: 11, Reason: "Error", Message: "token=abcdefgh was refused"}
 			}),
 			step: StepRegistered, code: CodeBackOff,
-			sentence: "the Jobs of ScaledJob ado/build fail before they take a job; the next is made at 12:00:20Z: " +
+			sentence: "Jobs of ScaledJob ado/build fail before accepting work; next attempt at 12:00:20Z: " +
 				"container agent ended with exit code 11 (the credential was refused or lacks a right): token=*** was refused",
 			fix: "give the agents a token that is valid and has the scope Agent Pools (Read & manage)",
 		},
@@ -153,7 +153,7 @@ func TestFirstBroken(t *testing.T) {
 				v.scaledJob.block = engine.Block{Cause: engine.HeldBack, Until: at(-20 * time.Second), Job: "build-bcdfg"}
 			}),
 			step: StepRegistered, code: CodeBackOff,
-			sentence: "the Jobs of ScaledJob ado/build fail before they take a job; the next is made at 12:00:20Z",
+			sentence: "Jobs of ScaledJob ado/build fail before accepting work; next attempt at 12:00:20Z",
 			fix:      "see the log of a pod of Job build-bcdfg",
 		},
 		"paused": {
@@ -171,16 +171,16 @@ func TestFirstBroken(t *testing.T) {
 		"cannot work": {
 			view: unserved(plan.GroupBlocked, func(v *view) {
 				v.scaledJob.block = engine.Block{Cause: engine.Invalid}
-				v.scaledJob.member.Problem = "the ScaledJob cannot work with count exact: jobTargetRef.parallelism is 2, set it to 1"
+				v.scaledJob.member.Problem = "the ScaledJob cannot work with count exact: jobTargetRef.parallelism is 2; set it to 1"
 			}),
 			step: StepCounted, code: CodeInvalid,
-			sentence: "the ScaledJob cannot work with count exact: jobTargetRef.parallelism is 2, set it to 1",
+			sentence: "the ScaledJob cannot work with count exact: jobTargetRef.parallelism is 2; set it to 1",
 			fix:      "change what the sentence names",
 		},
 		"not asked by KEDA for three polls": {
 			view: counted(plan.ByNewJob, func(v *view) { v.scaledJob.member.PolledAt = at(16 * time.Second) }),
 			step: StepReported, code: CodeNotPolled,
-			sentence: "KEDA has not asked about ScaledJob ado/build since 11:59:44Z, more than three polls of 5s",
+			sentence: "KEDA has not polled ScaledJob ado/build since 11:59:44Z, more than three polls of 5s",
 			fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
 				"The command doctor checks both",
 		},
@@ -190,7 +190,7 @@ func TestFirstBroken(t *testing.T) {
 				v.scaledJob.member.PolledAt = time.Time{}
 			}),
 			step: StepReported, code: CodeNotPolled,
-			sentence: "KEDA has not asked about ScaledJob ado/build since this scaler started or the ScaledJob changed",
+			sentence: "KEDA has not polled ScaledJob ado/build since this scaler started or the ScaledJob changed",
 			fix: "see KEDA's log and the ScaledJob's events: does KEDA watch this namespace, and may it reach the scaler? " +
 				"The command doctor checks both",
 		},
@@ -214,7 +214,7 @@ func TestFirstBroken(t *testing.T) {
 		"KEDA creates nothing": {
 			view: counted(plan.ByNewJob, func(v *view) { v.reported = at(11 * time.Second) }),
 			step: StepJob, code: CodeNotCreated,
-			sentence: "the metric that KEDA got at 11:59:49Z asks for a Job of ScaledJob ado/build, and KEDA has created none",
+			sentence: "KEDA got a metric at 11:59:49Z that requires a Job of ScaledJob ado/build, but has created none",
 			fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		},
@@ -222,7 +222,7 @@ func TestFirstBroken(t *testing.T) {
 			view: counted(plan.ByNewJob, func(v *view) { v.reported, v.pool.standalone = at(11*time.Second), true }),
 			step: StepJob, code: CodeRefused,
 			sentence: "a Job of ado/build has been missing since 11:59:49Z, and none could be created",
-			fix:      "see the log of this program: mostly a quota on Jobs, an admission webhook or a missing right keeps it from creating them",
+			fix:      "see this program's log; the usual causes are a quota on Jobs, an admission webhook or a missing right",
 		},
 		"KEDA says why it creates nothing": {
 			view: counted(plan.ByNewJob, func(v *view) {
@@ -230,14 +230,14 @@ func TestFirstBroken(t *testing.T) {
 				v.scaledJob.ready = fleet.Condition{Status: "False", Reason: "KEDAJobCreateFailed", Message: "exceeded quota: jobs"}
 			}),
 			step: StepJob, code: CodeNotCreated,
-			sentence: "the metric that KEDA got at 11:59:59Z asks for a Job of ScaledJob ado/build, and KEDA has created none: exceeded quota: jobs",
+			sentence: "KEDA got a metric at 11:59:59Z that requires a Job of ScaledJob ado/build, but has created none: exceeded quota: jobs",
 			fix: "see KEDA's log and the ScaledJob's events; a quota on Jobs, an admission webhook or a limit on KEDA's rights " +
 				"keeps it from creating them",
 		},
 		"agent taken by another job": {
 			view: counted(plan.ByNewJob, func(v *view) { v.taken, v.takenAt = 8, at(time.Second) }),
 			step: StepAssigned, code: CodeTaken,
-			sentence: "the agent that was made for it took request 8; another Job is being created",
+			sentence: "its agent took request 8; another Job is being created",
 			fix:      "nothing: Azure DevOps assigns a job to any agent that can run it, and each job gets one",
 		},
 		"quota refuses the pod": {
@@ -249,12 +249,12 @@ func TestFirstBroken(t *testing.T) {
 			step: StepScheduled, code: CodePodRefused,
 			sentence: `Kubernetes refuses the pod of Job build-bcdfg: Error creating: pods "build-bcdfg-22222" is forbidden: ` +
 				"exceeded quota: pods, requested: pods=1, used: pods=0, limited: pods=0",
-			fix: "raise the quota, or change the pod template so that the admission rule which the message names lets it in",
+			fix: "raise the quota, or change the pod template to satisfy the admission rule named in the message",
 		},
 		"no pod, and no right to know why": {
 			view: counted(plan.ByWaitingJob, func(v *view) { v.job = &jobView{name: "build-bcdfg", created: at(31 * time.Second)} }),
 			step: StepScheduled, code: CodePodRefused,
-			sentence: "Job build-bcdfg has no pod since 11:59:29Z",
+			sentence: "no pod for Job build-bcdfg since 11:59:29Z",
 			fix:      "kubectl describe job -n ado build-bcdfg; the scaler shows the reason here if it may list and watch events",
 		},
 		"unschedulable": {
@@ -304,7 +304,7 @@ func TestFirstBroken(t *testing.T) {
 		"agent does not register": {
 			view: withPod(running(61*time.Second), func(v *view, _ *fleet.Pod) { v.pool.agents = registered(adoqueue.Agent{Name: "placeholder"}) }),
 			step: StepRegistered, code: CodeNotRegistered,
-			sentence: `pod build-bcdfg-22222 runs since 11:58:59Z, and no agent of its name is registered in pool "Linux"`,
+			sentence: `pod build-bcdfg-22222 started at 11:58:59Z, but no agent with its name is in pool "Linux"`,
 			fix:      "kubectl logs -n ado build-bcdfg-22222",
 		},
 		"agent is offline": {
@@ -312,7 +312,7 @@ func TestFirstBroken(t *testing.T) {
 				v.pool.agents = registered(adoqueue.Agent{Name: "build-bcdfg-22222", Enabled: true})
 			}),
 			step: StepRegistered, code: CodeNotRegistered,
-			sentence: "agent build-bcdfg-22222 is registered and offline, though its pod runs since 11:58:59Z",
+			sentence: "agent build-bcdfg-22222 is offline, although its pod has run since 11:58:59Z",
 			fix:      "kubectl logs -n ado build-bcdfg-22222",
 		},
 		"agent registered under another name": {
@@ -345,7 +345,7 @@ func TestFirstBroken(t *testing.T) {
 			}),
 			step: StepAssigned, code: CodeIdle,
 			sentence: "agent build-bcdfg-22222 is online and gets no job from Azure DevOps: it lacks a demand that ScaledJob ado/build " +
-				"states as capability, or the organization has no parallel job free",
+				"states as capability, or the organization has no free parallel job",
 			fix: "compare the agent's capabilities in the pool's list with the job's demands, and see Organization settings, Parallel jobs",
 		},
 	} {

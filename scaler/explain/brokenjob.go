@@ -83,12 +83,12 @@ func (v *view) withoutPod() *Broken {
 		return &Broken{
 			Step: StepScheduled, Code: CodePodRefused, Since: job.refusal.First,
 			Sentence: fmt.Sprintf("Kubernetes refuses the pod of Job %s: %s", job.name, mask(job.refusal.Message)),
-			Fix:      "raise the quota, or change the pod template so that the admission rule which the message names lets it in",
+			Fix:      "raise the quota, or change the pod template to satisfy the admission rule named in the message",
 		}
 	case v.pool.podsInView && v.now.Sub(job.created) > podWithin:
 		return &Broken{
 			Step: StepScheduled, Code: CodePodRefused, Since: job.created,
-			Sentence: fmt.Sprintf("Job %s has no pod since %s", job.name, clock(job.created)),
+			Sentence: fmt.Sprintf("no pod for Job %s since %s", job.name, clock(job.created)),
 			Fix: fmt.Sprintf("kubectl describe job -n %s %s; the scaler shows the reason here if it may list and watch events",
 				v.scaledJob.key.Namespace, job.name),
 		}
@@ -116,14 +116,14 @@ func (v *view) withoutJob(pod *fleet.Pod) *Broken {
 	case agent == nil && known && !v.registered && runs > registerWithin:
 		return &Broken{
 			Step: StepRegistered, Code: CodeNotRegistered, Since: pod.Status.Started,
-			Sentence: fmt.Sprintf("pod %s runs since %s, and no agent of its name is registered in pool %q",
+			Sentence: fmt.Sprintf("pod %s started at %s, but no agent with its name is in pool %q",
 				pod.Name, clock(pod.Status.Started), v.pool.name),
 			Fix: fmt.Sprintf("kubectl logs -n %s %s", v.scaledJob.key.Namespace, pod.Name),
 		}
 	case agent != nil && !agent.Online && runs > registerWithin:
 		return &Broken{
 			Step: StepRegistered, Code: CodeNotRegistered, Since: pod.Status.Started,
-			Sentence: fmt.Sprintf("agent %s is registered and offline, though its pod runs since %s", pod.Name, clock(pod.Status.Started)),
+			Sentence: fmt.Sprintf("agent %s is offline, although its pod has run since %s", pod.Name, clock(pod.Status.Started)),
 			Fix:      fmt.Sprintf("kubectl logs -n %s %s", v.scaledJob.key.Namespace, pod.Name),
 		}
 	case agent != nil && !agent.Enabled:
@@ -136,7 +136,7 @@ func (v *view) withoutJob(pod *fleet.Pod) *Broken {
 		return &Broken{
 			Step: StepAssigned, Code: CodeIdle, Since: pod.Status.Started,
 			Sentence: fmt.Sprintf("agent %s is online and gets no job from Azure DevOps: it lacks a demand that ScaledJob %s states as capability, "+
-				"or the organization has no parallel job free", pod.Name, v.scaledJob.key),
+				"or the organization has no free parallel job", pod.Name, v.scaledJob.key),
 			Fix: "compare the agent's capabilities in the pool's list with the job's demands, and see Organization settings, Parallel jobs",
 		}
 	default:

@@ -21,7 +21,7 @@ var (
 	idleAgentsWanted = prometheus.NewDesc("ado_agent_orchestrator_idle_agents_wanted",
 		"Agents that are to wait for jobs beyond those that queued jobs need (minIdle and its schedule).", []string{"namespace", "name"}, nil)
 	backoffUntil = prometheus.NewDesc("ado_agent_orchestrator_backoff_until_timestamp_seconds",
-		"Until when a ScaledJob gets no new Jobs, since its last ones failed before accepting work; 0 if it is not held back.",
+		"End of a ScaledJob's back-off after Jobs that failed before accepting work; 0 if it is not held back.",
 		[]string{"namespace", "name"}, nil)
 	startFailures = prometheus.NewDesc("ado_agent_orchestrator_consecutive_start_failures",
 		"How often Jobs of a ScaledJob failed before accepting work since one of them took a job; 0 an hour after the last time. "+

@@ -16,7 +16,7 @@ var exitCodes = map[int32]meaning{
 	13:        {"an agent of this name is online", "name agents after their pods: set AZP_AGENT_NAME by fieldRef to metadata.name"},
 	14:        {"Azure DevOps cannot be reached", "check AZP_URL, the network policy of the agents' namespace and their proxy settings"},
 	15:        {"the image holds no agent, and none could be fetched", "put the agent into the image, or let pods reach the download address"},
-	16:        {"the agent's configuration failed or took too long", "see the log: mostly the token lacks the right to manage the pool"},
+	16:        {"the agent's configuration failed or took too long", "see the log; usually the token cannot manage the pool"},
 	17:        {"the agent ended before it had a job", "see the log of the agent's container"},
 	exitCrash: {"the agent failed in the middle of its job", "see the log of the agent's container; mostly memory was short"},
 }

@@ -117,7 +117,7 @@ func TestBrokenLinks(t *testing.T) {
 				w.queue(7, "docker")
 			},
 			code: explain.CodeParallelJobs, chain: "queued 1, counted broken",
-			sentence: "the organization has no parallel job free: each of them runs a job, or an agent waits for one",
+			sentence: "all parallel jobs of the organization are taken by running jobs or waiting agents",
 		},
 		"held back": {
 			do: func(w *world) {
@@ -130,7 +130,7 @@ func TestBrokenLinks(t *testing.T) {
 				w.queue(7, "docker")
 			},
 			code: explain.CodeBackOff, chain: "queued 1, agent registered broken",
-			sentence: "the Jobs of ScaledJob ado/build fail before they take a job; the next is made at 00:00:11Z: container agent ended with " +
+			sentence: "Jobs of ScaledJob ado/build fail before accepting work; next attempt at 00:00:11Z: container agent ended with " +
 				"exit code 12 (the pool does not exist, may not be seen, or has no self-hosted agents)",
 		},
 		"quota on pods": {
@@ -179,7 +179,7 @@ func TestNotPolled(t *testing.T) {
 		}
 		w.after(16)
 		got := w.explainer.Report(t.Context(), explain.Filter{}).Pools[0]
-		const want = "KEDA has not asked about ScaledJob ado/build since 00:00:00Z, more than three polls of 5s"
+		const want = "KEDA has not polled ScaledJob ado/build since 00:00:00Z, more than three polls of 5s"
 		if got.Broken == nil || got.Broken.Sentence != want || got.ScaledJobs[0].State != explain.NotPolled || got.Requests[0].Broken.Sentence != want {
 			t.Errorf("got %+v, %+v", got.Broken, got.ScaledJobs)
 		}
@@ -220,7 +220,7 @@ func TestTaken(t *testing.T) {
 		w.after(2)
 		w.poll(build)
 		got := w.request(7)
-		if got.Broken == nil || got.Broken.Sentence != "the agent that was made for it took request 8; another Job is being created" || got.Progress != explain.Coming {
+		if got.Broken == nil || got.Broken.Sentence != "its agent took request 8; another Job is being created" || got.Progress != explain.Coming {
 			t.Errorf("got %+v", got.Broken)
 		}
 		if report := w.explainer.Report(t.Context(), explain.Filter{}); !report.OK() {

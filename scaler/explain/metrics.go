@@ -39,7 +39,7 @@ func (x *Explainer) Register(registerer prometheus.Registerer, acceptable time.D
 		acceptable: acceptable, known: map[plan.Key]bool{},
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ado_agent_orchestrator_job_phase_seconds",
-			Help:    "Duration of each phase of a job's way to an agent: up to the step that the label names, from the last step before that was seen.",
+			Help:    "Duration of each phase on a job's way to an agent: from the last observed step to the one that the label names.",
 			Buckets: buckets,
 		}, append(labels[:2:2], "phase")),
 		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{

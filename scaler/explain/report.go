@@ -362,8 +362,8 @@ type Summary struct {
 	Finished int `json:"finished"`
 }
 
-// OK reports whether all requests are served or being served, every pool can be read,
-// and every ScaledJob's metadata.
+// OK reports whether all requests are served or being served, all pools readable,
+// and all metadata valid.
 func (r *Report) OK() bool {
 	known := map[string]bool{}
 	for i := range r.Pools {

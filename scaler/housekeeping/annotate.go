@@ -173,7 +173,7 @@ func (a *annotator) report(ctx context.Context, err error) {
 		return
 	}
 	if err != nil && !a.failing {
-		a.reporter.logger.Warn("annotating Jobs with their runs failed; it is retried automatically", zap.Error(err))
+		a.reporter.logger.Warn("annotating Jobs with their runs failed; retried automatically", zap.Error(err))
 	}
 	a.failing = err != nil || a.retrying()
 }

@@ -145,7 +145,7 @@ func (b *budgets) write(ctx context.Context, last *budget, evictable []string) e
 	}
 	if b.options.Settings.DryRun {
 		if len(evictable) > 0 && last.at.IsZero() {
-			b.reporter.note("IdleAgentsEvictable", fmt.Sprintf("dry run: would let idle agents be evicted, now %d", len(evictable)), last.scaledJob.Key)
+			b.reporter.note("IdleAgentsEvictable", fmt.Sprintf("dry run: would allow evicting %d idle agents", len(evictable)), last.scaledJob.Key)
 			last.at = now
 		}
 		return nil
@@ -173,7 +173,7 @@ func (b *budgets) warn(ctx context.Context, unprotected []plan.Key, reason error
 	}
 	if len(unprotected) > 0 {
 		b.reporter.warn("AgentsNotProtected",
-			fmt.Sprintf("agents with a job may be evicted, since their PodDisruptionBudget is not written; it is retried automatically: %v", reason), unprotected...)
+			fmt.Sprintf("agents with a job may be evicted, since their PodDisruptionBudget is not written; retried automatically: %v", reason), unprotected...)
 	}
 }
 
@@ -183,7 +183,7 @@ func (b *budgets) report(ctx context.Context, err error) {
 		return
 	}
 	if err != nil && !b.failing {
-		b.reporter.logger.Warn("finding idle agents failed; it is retried automatically, and they are protected from eviction until then", zap.Error(err))
+		b.reporter.logger.Warn("finding idle agents failed; retried automatically, and they are protected from eviction until then", zap.Error(err))
 	}
 	b.failing = err != nil
 }

@@ -54,8 +54,8 @@ type Settings struct {
 	StuckAfter time.Duration
 	// DeleteStuck deletes Jobs whose pods have not started by then.
 	DeleteStuck bool
-	// EndIdle deletes Jobs of our launcher whose agents wait for a job that others
-	// are there for: after a period of the schedule, and those that were replaced.
+	// EndIdle deletes Jobs of our launcher whose idle agents are surplus after a
+	// period of the schedule, or were replaced.
 	EndIdle bool
 	// AnnotateJobs adds the pipeline and the run to a Job once its agent holds a
 	// request.

@@ -135,7 +135,7 @@ func (a *idleAgents) report(ctx context.Context, err error) {
 		return
 	}
 	if err != nil && !a.failing {
-		a.reporter.logger.Warn("ending idle agents failed; it is retried automatically", zap.Error(err))
+		a.reporter.logger.Warn("ending idle agents failed; retried automatically", zap.Error(err))
 	}
 	a.failing = err != nil
 }

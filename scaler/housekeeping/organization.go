@@ -119,7 +119,7 @@ func (o *organizationKeeper) discoverPools(ctx context.Context, now time.Time) {
 	pools, err := o.client.ManagedPools(ctx)
 	if err != nil {
 		o.discoverAgainAt = now.Add(reconcileInterval)
-		o.reporter.logger.Debug("listing the pools of the organization failed; it is retried automatically",
+		o.reporter.logger.Debug("listing the pools of the organization failed; retried automatically",
 			zap.String("organization", o.url), zap.Error(err))
 		return
 	}

@@ -52,11 +52,11 @@ func (p *poolKeeper) describe(a *action) string {
 		}
 		return fmt.Sprintf("placeholder %s, so that jobs can be queued for agents with the capabilities: %s", agent, capabilities)
 	case modelPlaceholder:
-		return fmt.Sprintf("placeholder %s by what an agent of the ScaledJob has found in its image, so that tasks can demand it", agent)
+		return fmt.Sprintf("placeholder %s with the capabilities an agent found in its image, so that tasks can demand them", agent)
 	case removePlaceholder:
 		return fmt.Sprintf("placeholder %s, which no ScaledJob needs any more", agent)
 	case nameTaken:
-		return fmt.Sprintf("placeholder %s: the name belongs to an agent that this scaler has not registered; remove it from the pool", agent)
+		return fmt.Sprintf("placeholder %s: another agent, not registered by this scaler, has its name; remove it from the pool", agent)
 	case markAgent:
 		return fmt.Sprintf("agent %s, which its Job left behind; it is removed once it has been offline for %v", agent, p.options.Settings.Grace)
 	default:
@@ -90,10 +90,10 @@ func (p *poolKeeper) reportNotDone(a *action) {
 func (p *poolKeeper) reportFailure(err error) {
 	if isForbidden(err) {
 		p.reporter.warn("HousekeepingForbidden",
-			fmt.Sprintf("no housekeeping in %s, scaling is not affected: %v", p.pool, err), keysOf(p.members)...)
+			fmt.Sprintf("no housekeeping in %s; scaling is not affected: %v", p.pool, err), keysOf(p.members)...)
 		return
 	}
-	p.reporter.logger.Warn("housekeeping of a pool failed; it is retried automatically", zap.Stringer("pool", p.pool), zap.Error(err))
+	p.reporter.logger.Warn("housekeeping of a pool failed; retried automatically", zap.Stringer("pool", p.pool), zap.Error(err))
 }
 
 func keysOf(members []Member) []plan.Key {

@@ -71,7 +71,7 @@ func (s *stuckJobs) reconcile(ctx context.Context) {
 		return
 	}
 	if err != nil && !s.failing {
-		s.reporter.logger.Warn("finding or deleting stuck Jobs failed; it is retried automatically", zap.Error(err))
+		s.reporter.logger.Warn("finding or deleting stuck Jobs failed; retried automatically", zap.Error(err))
 	}
 	s.failing = err != nil
 }

@@ -314,7 +314,7 @@ func TestVerdicts(t *testing.T) {
 		{
 			name:  "no parallel job is free",
 			input: input{groups: []plan.Group{build}, requests: []string{"docker", "docker"}, parallel: new(1)},
-			want:  []string{"new Job of ado/build", "unserved: the organization has no parallel job free"},
+			want:  []string{"new Job of ado/build", "unserved: the organization has no free parallel job"},
 		},
 	}
 	for _, test := range tests {

@@ -142,7 +142,7 @@ func (a *assignment) reason(r *adoqueue.JobRequest, groups []int) string {
 		case group.Blocked != "":
 			reasons = append(reasons, fmt.Sprintf("%s %s", group.Key, group.Blocked))
 		case a.exhausted && a.matching.slots[len(a.groups)+g].free() > 0:
-			return "the organization has no parallel job free"
+			return "the organization has no free parallel job"
 		default:
 			reasons = append(reasons, fmt.Sprintf("%s is at maxReplicaCount %d", group.Key, group.MaxReplicas))
 		}

@@ -100,7 +100,7 @@ func (f *failures) report(err error) {
 	case err == nil && f.failing:
 		f.logger.Info("working again")
 	case err != nil && (!f.failing || time.Since(f.reportedAt) >= reportEvery):
-		f.logger.Error("serving a pool failed; it is retried automatically", zap.Error(err))
+		f.logger.Error("serving a pool failed; retried automatically", zap.Error(err))
 		f.reportedAt = time.Now()
 	}
 	f.failing = err != nil

@@ -255,7 +255,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s: reported %d times, want %d", step, times, want)
 			}
 		}
-		const failed = "serving a pool failed; it is retried automatically"
+		const failed = "serving a pool failed; retried automatically"
 		time.Sleep(30 * time.Second)
 		reported("refused", failed, "check that the token is valid", 1)
 		s.azure.ClearFaults()

@@ -53,7 +53,7 @@ func newMetadata(values map[string]string) *metadata {
 		name := strings.TrimSuffix(key, fromEnv)
 		switch {
 		case isSecret(name):
-			m.add(quoted(key) + ": credentials do not belong in a trigger, which sends them with every call; " +
+			m.add(quoted(key) + ": a trigger must not hold credentials, because KEDA sends them with every call; " +
 				"give them to the scaler (ORG_PAT_FILE or ORG_AUTH)")
 		case slices.Contains(own, name):
 			if value := strings.TrimSpace(values[key]); value != "" || name == "capabilities" {
@@ -251,7 +251,7 @@ func (m *metadata) readCount(unset Count) Count {
 		same = Unfinished
 	}
 	if m.has("count") && count.Name != same.Name {
-		m.problem("scaleOnInFlight", "means count %s; leave it out, or count %s", same.Name, count.Name)
+		m.problem("scaleOnInFlight", "means count %s; remove it or count %s", same.Name, count.Name)
 	}
 	return same
 }
@@ -277,7 +277,7 @@ func (m *metadata) selector() Selector {
 		return s
 	}
 	if m.has("demands") {
-		m.problem("demands", "and capabilities exclude each other; capabilities is the better one of the two")
+		m.problem("demands", "and capabilities cannot be combined; prefer capabilities")
 	}
 	capabilities, err := adoqueue.ParseCapabilities(m.values["capabilities"])
 	if err != nil {
@@ -294,7 +294,7 @@ func (m *metadata) checkIgnored() {
 	m.boolean("fetchUnfinishedJobsOnly", false)
 	for _, other := range []string{"fetchUnfinishedJobsOnly", "parent"} {
 		if m.has("jobsToFetch") && m.has(other) {
-			m.problem("jobsToFetch", "and %s exclude each other; neither jobsToFetch nor fetchUnfinishedJobsOnly is needed", other)
+			m.problem("jobsToFetch", "and %s cannot be combined; neither jobsToFetch nor fetchUnfinishedJobsOnly is needed", other)
 		}
 	}
 }

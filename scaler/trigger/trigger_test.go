@@ -133,7 +133,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`count "some": must be one of exact, owned, queued, unfinished`,
 			`requireAllDemands "yes!": must be true or false`,
 			`capabilities "a b": must be a list such as docker,java=17: name "a b" holds a space`,
-			`demands "java": and capabilities exclude each other`,
+			`demands "java": and capabilities cannot be combined`,
 			`pollName: is not known`, "; known are capabilities,",
 		}},
 		{"numbers", map[string]string{
@@ -146,7 +146,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 			`targetPipelinesQueueLength "0": must be a whole number from 1`,
 			`activationTargetPipelinesQueueLength "1.5": must be`,
 			`jobsToFetch "many": must be a whole number`,
-			`jobsToFetch "many": and fetchUnfinishedJobsOnly exclude each other`,
+			`jobsToFetch "many": and fetchUnfinishedJobsOnly cannot be combined`,
 			`fetchUnfinishedJobsOnly "2": must be true or false`,
 		}},
 		{
@@ -177,7 +177,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		{
 			"mistakes in a schedule",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "warm": "Foo 8:00-9:00 1; 8:00-8:00 1", "warmTimeZone": "Mars", "warmMaxAge": "5"},
-			[]string{"4 mistakes", `warmTimeZone: there is no time zone "Mars"`, `"Foo" is not a day`, `"8:00-8:00" is empty`, `warmMaxAge "5": must be a time such as 90m or 12h, at least 1m0s`},
+			[]string{"4 mistakes", `warmTimeZone: unknown time zone "Mars"`, `"Foo" is not a day`, `"8:00-8:00" is empty`, `warmMaxAge "5": must be a time such as 90m or 12h, at least 1m0s`},
 		},
 		{
 			"a time zone alone",
@@ -192,7 +192,7 @@ func TestParseTriggerReportsEveryMistake(t *testing.T) {
 		{
 			"jobsToFetch and parent",
 			map[string]string{"poolName": "L", "organizationURL": "https://dev.azure.com/contoso", "jobsToFetch": "1", "parent": "p"},
-			[]string{`jobsToFetch "1": and parent exclude each other`},
+			[]string{`jobsToFetch "1": and parent cannot be combined`},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestParseTriggerRefusesCredentials(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: error %v, want one that names it", key, err)
 		}
-		if strings.HasPrefix(key, "personalAccessToken") && !strings.Contains(err.Error(), "credentials do not belong in a trigger") {
+		if strings.HasPrefix(key, "personalAccessToken") && !strings.Contains(err.Error(), "a trigger must not hold credentials") {
 			t.Errorf("%s: error %v, want the reason", key, err)
 		}
 		if err != nil && strings.Contains(err.Error(), secret) {

@@ -60,7 +60,7 @@ func Parse(text, zone string) (*Schedule, error) {
 }
 
 // UnknownZone is how the mistake of a time zone begins.
-const UnknownZone = "there is no time zone"
+const UnknownZone = "unknown time zone"
 
 // loadZone finds a time zone. That of the machine is none: it differs from one
 // machine to the next.

@@ -32,9 +32,9 @@ func TestMistakes(t *testing.T) {
 		want       []string
 	}{
 		{"", "", []string{"there is no period"}},
-		{" ; ", "Europe/Atlantis", []string{"there is no period", `there is no time zone "Europe/Atlantis"`}},
-		{"8:00-9:00 1", "Local", []string{`there is no time zone "Local"`}},
-		{"8:00-9:00 1", "../etc/passwd", []string{"there is no time zone"}},
+		{" ; ", "Europe/Atlantis", []string{"there is no period", `unknown time zone "Europe/Atlantis"`}},
+		{"8:00-9:00 1", "Local", []string{`unknown time zone "Local"`}},
+		{"8:00-9:00 1", "../etc/passwd", []string{"unknown time zone"}},
 		{"Mon", "", []string{"it has the form Mon-Fri"}},
 		{"8:00-9:00", "", []string{"it has the form Mon-Fri"}},
 		{"Foo 8:00-9:00 1; Mon-Bar 8:00-9:00 1", "", []string{`"Foo" is not a day`, `"Mon-Bar" is not a day`}},

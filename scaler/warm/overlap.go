@@ -8,7 +8,7 @@ import (
 // maxWarnings bounds the warnings: one mistake in a long schedule makes many.
 const maxWarnings = 5
 
-// Warnings returns what the order of the periods decides that may not be meant so.
+// Warnings returns effects of the periods' order that may be unintended.
 // A period inside an earlier one is an exception from it. One that nothing is left
 // of has no effect, and of two that overlap in part it is unclear which is the
 // exception.

@@ -121,7 +121,7 @@ var alertCases = map[string][]alertCase{
 	"AzurePipelinesScalerTLSReloadFailed": {
 		{
 			"of one replica", reload("a", "1x30") + reload("b", "0x30"), 6 * time.Minute,
-			[]string{"The scaler cannot use its TLS files; what they held before serves."},
+			[]string{"The scaler cannot use its TLS files; the last valid ones serve."},
 		},
 		{"while they are replaced", reload("a", "0x3 1x1 0x30"), 6 * time.Minute, nil},
 	},

@@ -50,7 +50,7 @@ func TestRefused(t *testing.T) {
 		{"organization: {url: 'http://tfs/tfs/x', existingSecret: x}", []string{"organization.url: would send the credential over plain http"}},
 		{
 			basis + "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/A/', existingSecret: x}, {url: 'https://dev.azure.com/b'}]",
-			[]string{"organization and organizations: exclude each other", "organizations[1].url: is the organization of organizations[0] already", "organizations[2].existingSecret: is required"},
+			[]string{"organization and organizations: cannot be combined", "organizations[1].url: is the organization of organizations[0] already", "organizations[2].existingSecret: is required"},
 		},
 		{
 			"organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/b', existingSecret: x}]\n" +

@@ -113,7 +113,7 @@ func (p *patient) azureFaults() []fault {
 func (p *patient) clusterFaults() []fault {
 	good := func() { p.operator("ghcr.io/kedacore/keda:2.21.0", 1) }
 	return []fault{
-		{name: "no rights", settings: map[string]string{"KUBECONFIG": p.powerless(), "KUBE": "auto"}, want: "may not list scaledjobs.keda.sh, which count exact requires"},
+		{name: "no rights", settings: map[string]string{"KUBECONFIG": p.powerless(), "KUBE": "auto"}, want: "cannot list scaledjobs.keda.sh in all namespaces, which count exact requires"},
 		{
 			name: "no KEDA", want: "there is no Deployment keda-operator", repair: good,
 			put: func() {
@@ -129,7 +129,7 @@ func (p *patient) clusterFaults() []fault {
 			put: func() { p.must(p.scaler.Stop()) }, repair: p.start,
 		},
 		{
-			name: "KEDA that does not ask", want: "KEDA has not asked the scaler about it",
+			name: "KEDA that does not ask", want: "KEDA has not polled it since the scaler started",
 			put: func() {
 				p.must(p.Plane.StopKEDA(p.t.Context()))
 				p.must(p.scaler.Stop())
@@ -166,7 +166,7 @@ func (p *patient) scaledJobFaults() []fault {
 			put: with(func(j *workload.ScaledJob) { j.Metadata = map[string]string{"capabillities": "docker"} }),
 		},
 		{
-			name: "strategy", want: "does not go with count exact",
+			name: "strategy", want: "conflicts with count exact",
 			repair: func() {
 				p.must(p.Delete(p.t.Context(), "build"))
 				repair()

@@ -78,7 +78,7 @@ var links = []link{
 			p.queue("docker")
 			p.queue("docker")
 		},
-		sentence: "the organization has no parallel job free: each of them runs a job, or an agent waits for one",
+		sentence: "all parallel jobs of the organization are taken by running jobs or waiting agents",
 	},
 	{
 		name: "paused", code: "paused", unpolled: true,
@@ -106,7 +106,7 @@ var links = []link{
 			job:    func(s *workload.ScaledJob) { s.ScalerAddress = "scaler.invalid:9090" },
 		}),
 		breaks:   func(p *place) { p.queue("docker") },
-		sentence: "KEDA has not asked about ScaledJob NS/build since this scaler started or the ScaledJob changed",
+		sentence: "KEDA has not polled ScaledJob NS/build since this scaler started or the ScaledJob changed",
 	},
 	{
 		name: "KEDA creates nothing", settings: with(settings{}), code: "job-not-created",
@@ -114,7 +114,7 @@ var links = []link{
 			p.quota("count/jobs.batch")
 			p.queue("docker")
 		},
-		sentence: "the metric that KEDA got at TIME asks for a Job of ScaledJob NS/build, and KEDA has created none",
+		sentence: "KEDA got a metric at TIME that requires a Job of ScaledJob NS/build, but has created none",
 	},
 	{
 		name: "quota refuses the pod", settings: with(settings{}), code: "pod-refused",
@@ -139,12 +139,12 @@ var links = []link{
 	{
 		name: "container fails", settings: with(settings{plan: exits(3)}), code: "back-off",
 		breaks:   func(p *place) { p.queue("docker") },
-		sentence: "the Jobs of ScaledJob NS/build fail before they take a job; the next is made at TIME: container agent ended with exit code 3",
+		sentence: "Jobs of ScaledJob NS/build fail before accepting work; next attempt at TIME: container agent ended with exit code 3",
 	},
 	{
 		name: "agent does not register", settings: with(settings{plan: exits(12)}), code: "back-off",
 		breaks: func(p *place) { p.queue("docker") },
-		sentence: "the Jobs of ScaledJob NS/build fail before they take a job; the next is made at TIME: container agent ended with exit code 12 " +
+		sentence: "Jobs of ScaledJob NS/build fail before accepting work; next attempt at TIME: container agent ended with exit code 12 " +
 			"(the pool does not exist, may not be seen, or has no self-hosted agents)",
 	},
 	{

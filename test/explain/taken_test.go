@@ -37,7 +37,7 @@ func TestTaken(t *testing.T) {
 	_, err := p.Azure.AddAgent(cluster.Pool, adotest.Agent{Name: pod})
 	p.must(err)
 	taker := p.queue()
-	want := fmt.Sprintf("agent-taken: the agent that was made for it took request %d; another Job is being created", taker)
+	want := fmt.Sprintf("agent-taken: its agent took request %d; another Job is being created", taker)
 	p.eventually(func() string {
 		r, code := p.explain("--request", id)
 		var found []string

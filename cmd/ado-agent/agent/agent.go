@@ -143,7 +143,7 @@ func withWork(content []byte, work string) ([]byte, error) {
 func (a Agent) TakeConfiguration(files map[string][]byte) error {
 	for name, content := range files {
 		if !slices.Contains(handedOver, name) {
-			return fmt.Errorf("the file %q is none of an agent's configuration", name)
+			return fmt.Errorf("%q is not a file of an agent's configuration", name)
 		}
 		path := filepath.Join(a.Folder, name)
 		if err := os.WriteFile(path, content, 0o600); err != nil {

@@ -143,7 +143,7 @@ func download(ctx context.Context, client *http.Client, p adoqueue.Package, file
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it was answered %s", response.Status)
+		return fmt.Errorf("HTTP status %s", response.Status)
 	}
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -160,7 +160,7 @@ func download(ctx context.Context, client *http.Client, p adoqueue.Package, file
 	case response.ContentLength >= 0 && size != response.ContentLength:
 		return fmt.Errorf("%d bytes came, %d were announced", size, response.ContentLength)
 	case p.SHA256 != "" && !strings.EqualFold(got, p.SHA256):
-		return fmt.Errorf("its SHA-256 is %s, where Azure DevOps says %s; something between here and there changes it", got, p.SHA256)
+		return fmt.Errorf("its SHA-256 is %s, but Azure DevOps announced %s; a proxy may have changed it", got, p.SHA256)
 	}
 	return nil
 }

@@ -116,12 +116,12 @@ func (l *Life) leaveIdle(ctx context.Context) bool {
 		return left
 	}
 	if err != nil {
-		l.Log.Warn("The idle agent could not leave its pool; it is retried.", zap.Error(err))
+		l.Log.Warn("The idle agent could not leave its pool; retrying.", zap.Error(err))
 	}
 	enabling, cancel := context.WithTimeout(ctx, l.Limits.Leave)
 	defer cancel()
 	if err := l.Registry.SetAgentEnabled(enabling, l.Pool, l.AgentID, true); err != nil && ctx.Err() == nil {
-		l.Log.Warn("The agent could not be enabled again; it is retried.", zap.Error(err))
+		l.Log.Warn("The agent could not be enabled again; retrying.", zap.Error(err))
 	}
 	return false
 }
@@ -185,7 +185,7 @@ func (l *Life) terminate(ctx context.Context) Result {
 				return l.result(Terminated, nil)
 			}
 			if err != nil && wait.Err() == nil {
-				l.Log.Warn("The agent could not leave its pool; it is retried.", zap.Error(err))
+				l.Log.Warn("The agent could not leave its pool; retrying.", zap.Error(err))
 			}
 			retry.Reset(leaveRetryInterval)
 		}

@@ -68,7 +68,7 @@ func (d *doctor) credentials(ctx context.Context) {
 
 func expiry(kind string) string {
 	if kind == "pat" {
-		return "; Azure DevOps does not say when it expires, so note that when you create it"
+		return "; Azure DevOps does not report its expiry: note the date when you create it"
 	}
 	return ""
 }

@@ -53,9 +53,9 @@ func (d *doctor) expiry(subject string, content []byte) *x509.Certificate {
 	left := certificate.NotAfter.Sub(d.now)
 	switch {
 	case left < 0:
-		d.fault(subject, "renew it, and restart KEDA's operator up to 2.19", "it expired at %s", certificate.NotAfter)
+		d.fault(subject, "renew it; up to KEDA 2.19, restart the operator", "it expired at %s", certificate.NotAfter)
 	case left < renewBefore:
-		d.fault(subject, "renew it, and restart KEDA's operator up to 2.19", "it expires at %s", certificate.NotAfter)
+		d.fault(subject, "renew it; up to KEDA 2.19, restart the operator", "it expires at %s", certificate.NotAfter)
 	default:
 		d.ok(subject, "valid until %s", certificate.NotAfter)
 	}

@@ -36,7 +36,7 @@ func (d *doctor) rights(ctx context.Context) {
 			continue
 		}
 		if r.Without != "" {
-			d.ok("optional rights in Kubernetes", "%s, which is for %s: without it %s", r.refused(), r.For, r.Without)
+			d.ok("optional rights in Kubernetes", "%s (for %s), so %s", r.refused(), r.For, r.Without)
 			continue
 		}
 		missing++
@@ -61,7 +61,7 @@ func (r *Right) refused() string {
 	if r.Name != "" {
 		resource += " " + r.Name
 	}
-	return fmt.Sprintf("%s may not %s %s", where, r.Verb, resource)
+	return fmt.Sprintf("cannot %s %s %s", r.Verb, resource, where)
 }
 
 // operatorName is the Deployment of KEDA's operator, by helm, AKS and OpenShift.

@@ -35,10 +35,10 @@ func TestRights(t *testing.T) {
 		text                    string
 	}{
 		{"leases", "own", "", OK, "have all they need"},
-		{"leases", "other", "", Fault, "in namespace ado may not list leases other, which tests requires"},
+		{"leases", "other", "", Fault, "cannot list leases other in namespace ado, which tests requires"},
 		{"jobs", "", "", OK, "have all they need"},
-		{"secrets", "", "", Fault, "in namespace ado may not list secrets, which tests requires"},
-		{"pods", "", "there is less", OK, "in namespace ado may not list pods, which is for tests: without it there is less"},
+		{"secrets", "", "", Fault, "cannot list secrets in namespace ado, which tests requires"},
+		{"pods", "", "there is less", OK, "cannot list pods in namespace ado (for tests), so there is less"},
 	} {
 		d := &doctor{kube: kube, Options: Options{Rights: []Right{
 			{Verb: "list", Resource: tt.resource, Name: tt.name, Namespace: "ado", For: "tests", Without: tt.without},

@@ -64,8 +64,8 @@ func (d *doctor) scaledJobs(ctx context.Context) []ownTrigger {
 	for i := range all {
 		d.scaledJob(ctx, &all[i])
 		if known && !asked[all[i].namespace+"/"+all[i].name] && !paused(all[i].object) {
-			d.fault(all[i].String(), "see KEDA's log; does KEDA watch this namespace, and may it reach the scaler? With TLS, restart the operator of KEDA up to 2.19",
-				"KEDA has not asked the scaler about it since that started")
+			d.fault(all[i].String(), "see KEDA's log; does KEDA watch this namespace, and can it reach the scaler? With TLS up to KEDA 2.19, restart its operator",
+				"KEDA has not polled it since the scaler started")
 		}
 	}
 	return all

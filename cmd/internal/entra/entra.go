@@ -18,8 +18,8 @@ type Settings struct {
 	FederatedTokenFile  string         `name:"azure-federated-token-file" env:"AZURE_FEDERATED_TOKEN_FILE" placeholder:"FILE" help:"Token of the workload identity. Azure's webhook sets it."`
 }
 
-// Credential returns how Azure DevOps is shown who asks: by the identity or, if
-// that is the kind, by a token.
+// Credential returns the settings of the credential: the identity or, if that is
+// the kind, a token.
 func (s *Settings) Credential(kind string, token setting.Secret, tokenFile string) adoauth.Settings {
 	return adoauth.Settings{
 		Kind: kind, PAT: token.Reveal(), PATFile: tokenFile,

@@ -30,7 +30,7 @@
 
 {{- define "ado.organizationMistakes" -}}
 {{- if and .Values.organization.url .Values.organizations -}}
-{{- println "organization and organizations: exclude each other; list all in organizations" -}}
+{{- println "organization and organizations: cannot be combined; list all in organizations" -}}
 {{- else if not (or .Values.organization.url .Values.organizations) -}}
 {{- println "organization.url: is required, such as https://dev.azure.com/contoso" -}}
 {{- end -}}
