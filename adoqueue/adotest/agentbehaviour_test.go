@@ -78,13 +78,29 @@ func TestTheListenerAloneCancelsOnASignal(t *testing.T) {
 	}
 }
 
-// SIGINT to all of its processes ends the step before the worker hears of it.
+// SIGINT to all of its processes ends the step before the worker hears of it, also if
+// the worker gets no processor for longer than the listener waits for that.
 func TestSIGINTToTheGroupFailsTheJob(t *testing.T) {
 	ado := agentServer(t, Options{})
-	_, cmd, id := running(t, ado, Job{Duration: time.Hour})
+	d, cmd, id := running(t, ado, Job{Duration: time.Hour})
+	worker := d.processes("Agent.Worker")[0]
+	check(t, syscall.Kill(worker, syscall.SIGSTOP))
 	check(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+	eventually(t, "the listener cancels the job", func() bool { return pending(t, worker)&(1<<(syscall.SIGUSR1-1)) != 0 })
+	check(t, syscall.Kill(worker, syscall.SIGCONT))
 	_ = cmd.Wait()
 	wantState(t, ado, id, Finished, "failed", "pod-1")
+}
+
+// pending returns the signals that wait until a process runs.
+func pending(t *testing.T, pid int) (signals uint64) {
+	t.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	check(t, err)
+	_, after, _ := strings.Cut(string(status), "ShdPnd:")
+	signals, err = strconv.ParseUint(strings.Fields(after)[0], 16, 64)
+	check(t, err)
+	return signals
 }
 
 func TestTheScriptsPassNoSignalOn(t *testing.T) {
