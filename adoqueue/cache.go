@@ -45,6 +45,8 @@ type Cache struct {
 	kept  map[int]*requestList            // the last one of each
 	// preferred are the pools of callers that are; see Preferred.
 	preferred map[int]bool
+	// servedAt is when a caller needed the pool last who was not [Peeking].
+	servedAt map[int]time.Time
 	// agents are the lists of those whom somebody has wanted to know, by id of the
 	// pool.
 	agents map[int]*refreshable[[]Agent]
@@ -54,7 +56,10 @@ type Cache struct {
 func NewCache(client *Client, options CacheOptions) *Cache {
 	options.StaleFor = cmp.Or(options.StaleFor, defaultStaleFor)
 	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
-	c := &Cache{client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, kept: map[int]*requestList{}, preferred: map[int]bool{}, agents: map[int]*refreshable[[]Agent]{}}
+	c := &Cache{
+		client: client, options: options, lists: map[int]*refreshable[*Snapshot]{}, kept: map[int]*requestList{},
+		preferred: map[int]bool{}, servedAt: map[int]time.Time{}, agents: map[int]*refreshable[[]Agent]{},
+	}
 	c.ctx, c.cancel = context.WithCancel(once(context.Background()))
 	// The next snapshot has to come before the last one is too old to serve.
 	client.throttle.slowDownAtMost(options.StaleFor / 2)
@@ -101,7 +106,7 @@ func (c *Cache) Snapshot(ctx context.Context, ref PoolRef, maxAge time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	snapshot, _, err := c.list(pool, IsPreferred(ctx)).get(ctx, maxAge, maxAge)
+	snapshot, _, err := c.list(ctx, pool).get(ctx, maxAge, maxAge)
 	if errors.Is(err, ErrPoolNotFound) {
 		// It is gone; one of the same name may take its place.
 		c.pools.recheck()
@@ -116,11 +121,14 @@ func (c *Cache) ParallelJobs(ctx context.Context, maxAge time.Duration) (Paralle
 	return jobs, err
 }
 
-func (c *Cache) list(pool Pool, preferred bool) *refreshable[*Snapshot] {
+func (c *Cache) list(ctx context.Context, pool Pool) *refreshable[*Snapshot] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if preferred {
+	if IsPreferred(ctx) {
 		c.preferred[pool.ID] = true
+	}
+	if !isPeeking(ctx) {
+		c.servedAt[pool.ID] = time.Now()
 	}
 	if known, ok := c.lists[pool.ID]; ok {
 		return known
@@ -212,17 +220,18 @@ func (c *Cache) removeIdle() {
 			delete(c.lists, id)
 			delete(c.kept, id)
 			delete(c.preferred, id)
+			delete(c.servedAt, id)
 		}
 	}
 }
 
-// shown returns the last snapshots of the pools that exist and that a caller has
-// needed since the deadline.
+// shown returns the last snapshots of the pools that exist and that were served since
+// the deadline.
 func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, list := range c.lists {
-		if last, err := list.last(); last != nil && !errors.Is(err, ErrPoolNotFound) && !list.idleSince(since) {
+	for id, list := range c.lists {
+		if last, err := list.last(); last != nil && !errors.Is(err, ErrPoolNotFound) && !c.servedAt[id].Before(since) {
 			snapshots = append(snapshots, last)
 		}
 	}

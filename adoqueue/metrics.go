@@ -1,6 +1,7 @@
 package adoqueue
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"sync"
@@ -77,9 +78,18 @@ func (c clientMetrics) delayed(by time.Duration) {
 	}
 }
 
-// shownFor is how long the snapshot of a pool is shown after a caller needed it
-// last: of a pool that is not served any more, a job that waits there would be
-// reported forever.
+type peekingKey struct{}
+
+// Peeking marks callers of [Cache.Snapshot] whose pools are not served, so that no
+// metric shows them.
+func Peeking(ctx context.Context) context.Context {
+	return context.WithValue(ctx, peekingKey{}, true)
+}
+
+func isPeeking(ctx context.Context) bool { return ctx.Value(peekingKey{}) != nil }
+
+// shownFor is how long the snapshot of a pool is shown after it was served last: a job
+// that waits in a pool which is not served any more would be reported forever.
 const shownFor = 5 * time.Minute
 
 var (

@@ -72,6 +72,12 @@ func TestMetricsOfPoolsThatAreServed(t *testing.T) {
 		}
 		need := func() { _, _ = cache.Snapshot(t.Context(), linux, time.Second) }
 		const ofOnePool = 5
+		if _, err := cache.Snapshot(Peeking(t.Context()), linux, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if n := series(); n != 0 {
+			t.Errorf("%d series of a pool that is not served", n)
+		}
 		need()
 		if n := series(); n != ofOnePool {
 			t.Errorf("%d series of a pool that is served, want %d", n, ofOnePool)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/plan"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/scaler/trigger"
 )
@@ -15,7 +16,7 @@ import (
 //
 // Without metadata, the ScaledJob's own is used.
 func (e *Engine) Peek(ctx context.Context, r Request) (a Answer, note string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, e.options.Timeout)
+	ctx, cancel := context.WithTimeout(adoqueue.Peeking(ctx), e.options.Timeout)
 	defer cancel()
 	m := e.member(r.Key)
 	switch {
