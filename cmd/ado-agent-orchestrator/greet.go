@@ -7,12 +7,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// checkOrganizations logs whether each organization can be read with its credential,
-// so that a wrong token is known before the first job is queued. It returns when all
-// have answered.
-func checkOrganizations(ctx context.Context, organizations opened, logger *zap.Logger) {
+// checkOrganizations checks the organizations without waiting for Kubernetes, which may
+// not answer for long.
+func (s commonSettings) checkOrganizations(ctx context.Context, logger *zap.Logger) error {
+	all, err := s.open(nil)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	all.check(ctx, logger)
+	return nil
+}
+
+// check logs whether each organization can be read with its credential, so that a
+// wrong token is known before the first job is queued. It returns when all have
+// answered.
+func (all opened) check(ctx context.Context, logger *zap.Logger) {
 	var checks sync.WaitGroup
-	for _, o := range organizations {
+	for _, o := range all {
 		checks.Go(func() {
 			pools, err := o.cache.Check(ctx)
 			organization := zap.Stringer("organization", o.organization.url)

@@ -32,7 +32,8 @@ const (
 const (
 	// viewTimeout bounds the reading of ScaledJobs and Jobs at the start.
 	viewTimeout = 30 * time.Second
-	// viewRetryInterval is the pause before a view that Kubernetes refused is retried.
+	// viewRetryInterval is the pause before a view that Kubernetes refused, or that had
+	// no kubeconfig, is retried.
 	viewRetryInterval = time.Minute
 )
 
@@ -59,12 +60,9 @@ func (s settings) cluster(ctx context.Context, logger *zap.Logger) (*fleet.Fleet
 		return nil, ctx.Err()
 	case s.view.Kube == on:
 		return nil, fmt.Errorf("KUBE (--kube): %w", err)
-	case refused(err):
+	default:
 		logger.Warn("no view of Kubernetes: count exact falls back to owned; retrying every "+s.viewRetryInterval.String()+" (KUBE=off works without it)",
 			zap.Error(err))
-		return nil, nil //nolint:nilnil // auto: it works without
-	default:
-		logger.Warn("no view of Kubernetes: count exact falls back to owned", zap.Error(err))
 		return nil, nil //nolint:nilnil // auto: it works without
 	}
 }
@@ -87,13 +85,9 @@ func (s settings) awaitView(ctx context.Context, logger *zap.Logger) (view *flee
 	return view, err
 }
 
-// retryView returns the view that Kubernetes refused at the start, once it allows it:
-// a role or KEDA's kinds may be installed later. It returns nil if ctx ends before, or
-// if there is no cluster.
+// retryView returns the view that could not be had at the start, once it can: a role,
+// KEDA's kinds or a kubeconfig may come later. It returns nil if ctx ends before.
 func (s settings) retryView(ctx context.Context, logger *zap.Logger) (view *fleet.Fleet) {
-	if _, err := kubernetesClientConfig(); err != nil {
-		return nil
-	}
 	_ = wait.PollUntilContextCancel(ctx, s.viewRetryInterval, false, func(ctx context.Context) (bool, error) {
 		found, err := s.watch(ctx)
 		if err != nil {
@@ -135,7 +129,11 @@ func (s settings) watch(ctx context.Context) (*fleet.Fleet, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, viewTimeout)
 	defer cancel()
-	return fleet.Start(ctx, config, fleet.Options{Namespaces: s.view.KubeNamespaces, RememberFor: s.rememberFor()})
+	view, err := fleet.Start(ctx, config, fleet.Options{Namespaces: s.view.KubeNamespaces, RememberFor: s.rememberFor()})
+	if files := kubeconfigs(); err != nil && len(files) > 0 {
+		err = fmt.Errorf("KUBECONFIG %s: %w", strings.Join(files, ", "), err)
+	}
+	return view, err
 }
 
 // rememberFor is how long deleted Jobs have to be remembered: longer than any
@@ -155,10 +153,15 @@ const (
 	kubernetesBurst = 200
 )
 
+// kubeconfigs returns the files that KUBECONFIG names.
+func kubeconfigs() []string {
+	return filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+}
+
 // kubernetesClientConfig returns how to reach the cluster. client-go ignores a
 // KUBECONFIG that does not exist, and its errors do not name it.
 func kubernetesClientConfig() (*rest.Config, error) {
-	files := filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar))
+	files := kubeconfigs()
 	missing := func(file string) bool {
 		_, err := os.Stat(file)
 		return errors.Is(err, os.ErrNotExist)
@@ -173,6 +176,8 @@ func kubernetesClientConfig() (*rest.Config, error) {
 		return config, noticeSilence()
 	case len(files) > 0:
 		return nil, fmt.Errorf("KUBECONFIG %s: %w", strings.Join(files, ", "), err)
+	case clientcmd.IsEmptyConfig(err) && os.Getenv("KUBERNETES_SERVICE_HOST") != "":
+		return nil, errors.New("no cluster: the pod has no token of a service account; set automountServiceAccountToken, or KUBECONFIG")
 	case clientcmd.IsEmptyConfig(err):
 		return nil, fmt.Errorf("no cluster: run in a pod, or let KUBECONFIG name a file; %s does not exist", clientcmd.RecommendedHomeFile)
 	default:

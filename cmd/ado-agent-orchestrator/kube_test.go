@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -142,6 +144,10 @@ func TestKubernetesAnswersLate(t *testing.T) {
 	kube := startKubernetes(t)
 	addr, logs := serveInProcess(t)
 	await(t, "the program waits", func() bool { return logs.FilterMessageSnippet("Kubernetes does not answer").Len() > 0 })
+	if text := fmt.Sprint(logs.FilterMessageSnippet("Kubernetes does not answer").All()[0].ContextMap()["error"]); !strings.Contains(text, os.Getenv("KUBECONFIG")) {
+		t.Errorf("the error names no kubeconfig: %s", text)
+	}
+	await(t, "the organization was checked", func() bool { return logs.FilterMessage("the organization can be read").Len() > 0 })
 	if live, ready := statusOf(t, "http://"+addr+"/healthz"), statusOf(t, "http://"+addr+"/readyz"); live != http.StatusOK || ready != http.StatusServiceUnavailable {
 		t.Errorf("while it waits, /healthz is %d and /readyz %d, want 200 and 503", live, ready)
 	}
@@ -152,6 +158,29 @@ func TestKubernetesAnswersLate(t *testing.T) {
 			t.Errorf("logged %q %d times, want %d", message, n, want)
 		}
 	}
+}
+
+// TestKubeconfigComesLate has the file that KUBECONFIG names written after the start, as
+// by a sidecar.
+func TestKubeconfigComesLate(t *testing.T) {
+	kube := startKubernetes(t)
+	kube.up.Store(true)
+	kube.open.Store(true)
+	file := os.Getenv("KUBECONFIG")
+	if err := os.Rename(file, file+".later"); err != nil {
+		t.Fatal(err)
+	}
+	_, logs := serveInProcess(t)
+	serves := func(kubernetes bool) func() bool {
+		return func() bool {
+			return logs.FilterMessage("serving").FilterField(zap.Bool("kubernetes", kubernetes)).Len() == 1
+		}
+	}
+	await(t, "the program serves without a view", serves(false))
+	if err := os.Rename(file+".later", file); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the program serves with a view", serves(true))
 }
 
 // TestKubernetesAllowsLate has the right to read ScaledJobs come after the program:
@@ -184,4 +213,16 @@ func TestStopWhileKubernetesIsSilent(t *testing.T) {
 	startKubernetes(t)
 	_, logs := serveInProcess(t)
 	await(t, "the program waits", func() bool { return logs.FilterMessageSnippet("Kubernetes does not answer").Len() > 0 })
+}
+
+// TestPodWithoutToken runs as in a pod whose service account has no token.
+func TestPodWithoutToken(t *testing.T) {
+	env := []string{
+		"HOME=" + t.TempDir(), "KUBECONFIG=", "KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT=1",
+		"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=s3cr3t", "KUBE=on", "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0",
+	}
+	const want = "KUBE (--kube): no cluster: the pod has no token of a service account"
+	if _, log, exit := output(t, env, "serve"); exit != 1 || !strings.Contains(log, want) {
+		t.Errorf("exit %d: %s, want %s", exit, log, want)
+	}
 }

@@ -95,15 +95,17 @@ func started(t *testing.T, command *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(pipe)
-	if !lines.Scan() {
-		t.Fatal("ended without a word")
+	var entry struct{ Msg, GRPC, HTTP string }
+	for entry.Msg != "serving" {
+		if !lines.Scan() {
+			t.Fatalf("ended without serving: %s", p.log.String())
+		}
+		if err := json.Unmarshal(lines.Bytes(), &entry); err != nil {
+			t.Fatalf("%s: %v", lines.Bytes(), err)
+		}
+		p.keep(lines.Text())
 	}
-	var first struct{ Msg, GRPC, HTTP string }
-	if err := json.Unmarshal(lines.Bytes(), &first); err != nil || first.Msg != "serving" {
-		t.Fatalf("%s: %v", lines.Bytes(), err)
-	}
-	p.grpcAddr, p.httpAddr = first.GRPC, first.HTTP
-	p.keep(lines.Text())
+	p.grpcAddr, p.httpAddr = entry.GRPC, entry.HTTP
 	go func() {
 		for lines.Scan() {
 			p.keep(lines.Text())

@@ -164,7 +164,7 @@ func (c *runCommand) Run(ctx context.Context, o outputs) error {
 		zap.Duration("pollingDelay", s.PollingDelay))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		checkOrganizations(ctx, opened, logger)
+		opened.check(ctx, logger)
 		return nil
 	})
 	group.Go(func() error { return web.serve(ctx, listener) })

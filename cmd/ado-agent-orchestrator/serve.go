@@ -67,6 +67,7 @@ func (s settings) serve(ctx context.Context, logger *zap.Logger, l listeners) er
 	web := newWebServer(registry, registry, logger)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.serve(ctx, l.http) })
+	group.Go(func() error { return s.checkOrganizations(ctx, logger) })
 	group.Go(func() error { return s.answer(ctx, logger, web, l) })
 	err := group.Wait()
 	logger.Info("stopped")
@@ -173,10 +174,6 @@ func (s settings) answerWith(ctx context.Context, p parts, l listeners) error {
 	s.logServing(p.view, p.logger, l)
 	p.web.setReady()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		checkOrganizations(ctx, opened, p.logger)
-		return nil
-	})
 	group.Go(func() error { return server.Serve(ctx, l.grpc) })
 	group.Go(func() error { return s.lead(ctx, p.logger, duties...) })
 	return group.Wait()
