@@ -52,6 +52,11 @@ var alertCases = map[string][]alertCase{
 			16 * time.Minute,
 			[]string{"Most requests to https://dev.azure.com/fabrikam (jobrequests) fail."},
 		},
+		{
+			"an expired token, answered with a page to sign in", requests("contoso", "203", "0+6x30"), 16 * time.Minute,
+			[]string{"Most requests to https://dev.azure.com/contoso (jobrequests) fail."},
+		},
+		{"agents are removed", requests("contoso", "204", "0+6x30"), 16 * time.Minute, nil},
 		{"a few fail", requests("contoso", "503", "0+1x30") + requests("contoso", "200", "0+6x30"), 16 * time.Minute, nil},
 		{"for a moment", requests("contoso", "503", "0+6x2 12x30") + requests("contoso", "200", "0x2 0+6x30"), 12 * time.Minute, nil},
 	},
