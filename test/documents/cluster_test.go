@@ -31,9 +31,11 @@ const (
 
 // walk is somebody who follows the documents.
 type walk struct {
-	t     *testing.T
-	dir   string // has the folder deploy, as the repository does
-	env   []string
+	t *testing.T
+	// reader has the folder deploy, as the repository does, and a cluster; developer
+	// has a clone of the repository.
+	reader, developer place
+
 	table *strings.Replacer
 	azure *adotest.Server
 	plane *controlplane.ControlPlane
@@ -59,12 +61,13 @@ func newWalk(t *testing.T) *walk {
 	kube, err := kubernetes.NewForConfig(plane.Config())
 	must(t, err)
 	w := &walk{
-		t: t, dir: t.TempDir(), azure: azure, plane: plane, kube: kube,
+		t: t, reader: place{dir: t.TempDir()}, developer: newCheckout(t), azure: azure, plane: plane, kube: kube,
 		grpc: controlplane.FreeAddress(t), http: controlplane.FreeAddress(t), web: controlplane.FreeAddress(t),
 	}
 	bin := w.programs()
-	w.env = append(plane.Environ(),
-		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "KUBECONFIG="+plane.Kubeconfig())
+	path := "PATH=" + bin + ":" + os.Getenv("PATH")
+	w.reader.env = append(plane.Environ(), path, "HOME="+t.TempDir(), "KUBECONFIG="+plane.Kubeconfig())
+	w.developer.env = append(w.developer.env, path, "GOBIN="+bin)
 	w.table = w.placeholders()
 	w.write("token.txt", token+"\n") // editors end a file so
 	w.copyDeploy()
@@ -98,6 +101,7 @@ func (w *walk) programs() string {
 func (w *walk) placeholders() *strings.Replacer {
 	_, web, _ := net.SplitHostPort(w.web)
 	_, grpc, _ := net.SplitHostPort(controlplane.FreeAddress(w.t))
+	addresses := "GRPC_ADDR=" + controlplane.FreeAddress(w.t) + " HTTP_ADDR=" + controlplane.FreeAddress(w.t) + " "
 	patFile := filepath.Join(w.t.TempDir(), "token")
 	must(w.t, os.WriteFile(patFile, []byte(token), 0o600))
 	return strings.NewReplacer(
@@ -111,8 +115,9 @@ func (w *walk) placeholders() *strings.Replacer {
 		// Other tests may use these ports of this machine.
 		"port-forward deployment/ado-agent-orchestrator 8080", "port-forward deployment/ado-agent-orchestrator "+web+":8080",
 		"port-forward service/ado-agent-orchestrator 9090", "port-forward service/ado-agent-orchestrator "+grpc+":9090",
-		"localhost:8080", w.web,
-		"ado-agent-orchestrator serve", "GRPC_ADDR="+controlplane.FreeAddress(w.t)+" HTTP_ADDR="+controlplane.FreeAddress(w.t)+" ado-agent-orchestrator serve",
+		"localhost:8080", w.web, "localhost:9090", "localhost:"+grpc,
+		"ado-agent-orchestrator serve", addresses+"ado-agent-orchestrator serve",
+		"go run ./cmd/ado-agent-orchestrator demo", addresses+"go run ./cmd/ado-agent-orchestrator demo",
 		"/var/run/secrets/ado/token", patFile,
 		"RELEASE", otherRelease,
 		// deploy/manifests/older.yaml has these in place of the user's.
@@ -127,7 +132,7 @@ func (w *walk) copyDeploy() {
 		if err != nil {
 			return err
 		}
-		to := filepath.Join(w.dir, strings.TrimPrefix(path, root))
+		to := filepath.Join(w.reader.dir, strings.TrimPrefix(path, root))
 		if entry.IsDir() {
 			return os.MkdirAll(to, 0o750)
 		}
@@ -216,7 +221,7 @@ spec:
 
 func (w *walk) write(name, content string) {
 	w.t.Helper()
-	path := filepath.Join(w.dir, name)
+	path := filepath.Join(w.reader.dir, name)
 	must(w.t, os.MkdirAll(filepath.Dir(path), 0o750))
 	must(w.t, os.WriteFile(path, []byte(w.table.Replace(content)), 0o600))
 }

@@ -20,7 +20,7 @@ type item struct {
 var (
 	heading    = regexp.MustCompile(`^#{1,6} (.*)`)
 	fence      = regexp.MustCompile("^ *```(\\w*)$")
-	inlineCode = regexp.MustCompile("`((?:kubectl|helm|az) [^`]+)`")
+	inlineCode = regexp.MustCompile("`((?:kubectl|helm|az|go|GOOS=\\w+ go) [^`]+)`")
 )
 
 // read returns what a document prints, in its order.

@@ -143,12 +143,14 @@ func (w *walk) check(document, command, output string) {
 		}
 	case is("kubectl --namespace ado port-forward deployment/"):
 		w.servesPage()
+	case is("grpcurl ") && !strings.Contains(output, "externalscaler.ExternalScaler") && !strings.Contains(output, `"metricValues"`):
+		w.t.Errorf("no services and no metric: %s", output)
 	case is("curl "):
 		if !strings.Contains(output, `"schemaVersion"`) {
 			w.t.Errorf("no report: %s", output)
 		}
 	case strings.HasSuffix(command, "> new.yaml"):
-		content, err := os.ReadFile(filepath.Join(w.dir, "new.yaml"))
+		content, err := os.ReadFile(filepath.Join(w.reader.dir, "new.yaml"))
 		if err != nil || !strings.Contains(string(content), "type: external") {
 			w.t.Errorf("%v: %s", err, content)
 		}
