@@ -23,9 +23,15 @@ func release(t *testing.T, args ...string) (string, error) {
 			t.Fatal(err)
 		}
 	}
-	command := exec.CommandContext(t.Context(), "../../.ci/release", args...)
-	command.Env = append(os.Environ(), "DIGESTS="+digests, "SOURCE_DATE_EPOCH=1700000000")
-	output, err := command.CombinedOutput()
+	t.Setenv("DIGESTS", digests)
+	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	return run(t, "../../.ci/release", args...)
+}
+
+// run returns what a program printed.
+func run(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	return string(output), err
 }
 
