@@ -37,21 +37,12 @@ func run(t *testing.T, name string, args ...string) (string, error) {
 
 func TestRefusedTags(t *testing.T) {
 	for _, tag := range []string{"", "1.2.3", "v1.2", "v1.2.3.4", "v01.2.3", "v1.2.3-", "v1.2.3 -x", "main"} {
-		if output, err := release(t, "latest", tag); err == nil {
+		if output, err := release(t, "notes", tag); err == nil {
 			t.Errorf("%q is accepted as a version: %s", tag, output)
 		}
 	}
 	if output, err := release(t, "check", "v987.6.5"); err == nil || !strings.Contains(output, "## 987.6.5") {
 		t.Errorf("a version that the changelog does not have: %v, %s", err, output)
-	}
-}
-
-// TestLatest keeps "latest" from pre-releases.
-func TestLatest(t *testing.T) {
-	for tag, want := range map[string]string{"v1.2.3": "true", "v0.1.0": "true", "v1.2.3-rc.1": "false", "v1.0.0-alpha-2": "false"} {
-		if output, err := release(t, "latest", tag); err != nil || strings.TrimSpace(output) != want {
-			t.Errorf("latest %s: %q, %v, want %s", tag, output, err, want)
-		}
 	}
 }
 

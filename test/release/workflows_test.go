@@ -88,7 +88,7 @@ func TestReleaseSteps(t *testing.T) {
 	for _, step := range []string{
 		"uses: ./.github/workflows/ci.yml", ".ci/release check", "sbom: true", "anchore/scan-action@", `cosign sign --yes --recursive "$IMAGE"`,
 		".ci/release all", "helm push", "cosign sign --yes \"$REGISTRY/charts/", "cosign sign-blob --yes --bundle dist/checksums.txt.sigstore.json",
-		".ci/release latest", "gh release create",
+		".ci/release publish",
 	} {
 		next := strings.Index(text[at:], step)
 		if next < 0 {
