@@ -16,7 +16,10 @@ type workflow struct {
 	Jobs        map[string]struct {
 		Uses    string
 		Timeout int `json:"timeout-minutes"`
-		Steps   []struct{ Uses, Run, Shell string }
+		Steps   []struct {
+			Uses, Run, Shell string
+			With             map[string]any
+		}
 	}
 	Defaults struct{ Run struct{ Shell string } }
 }
@@ -86,8 +89,8 @@ func TestReleaseSteps(t *testing.T) {
 	text := workflows(t)["release.yml"]
 	at := 0
 	for _, step := range []string{
-		"uses: ./.github/workflows/ci.yml", ".ci/release check", "sbom: true", "anchore/scan-action@", `cosign sign --yes --recursive "$IMAGE"`,
-		".ci/release all", "helm push", "cosign sign --yes \"$REGISTRY/charts/", "cosign sign-blob --yes --bundle dist/checksums.txt.sigstore.json",
+		"uses: ./.github/workflows/ci.yml", ".ci/release check", "sbom: true", ".ci/release scan", ".ci/release sign",
+		".ci/release all", ".ci/release tag", "helm push", "cosign sign --yes \"$REGISTRY/charts/", "cosign sign-blob --yes --bundle dist/checksums.txt.sigstore.json",
 		".ci/release publish",
 	} {
 		next := strings.Index(text[at:], step)
@@ -95,5 +98,27 @@ func TestReleaseSteps(t *testing.T) {
 			t.Fatalf("the workflow has no %q after what precedes it", step)
 		}
 		at += next
+	}
+}
+
+// TestImagesWithoutTags keeps images without a tag until they have been scanned.
+func TestImagesWithoutTags(t *testing.T) {
+	var w workflow
+	if err := yaml.Unmarshal([]byte(workflows(t)["release.yml"]), &w); err != nil {
+		t.Fatal(err)
+	}
+	builds := 0
+	for _, step := range w.Jobs["images"].Steps {
+		if !strings.HasPrefix(step.Uses, "docker/build-push-action@") {
+			continue
+		}
+		builds++
+		outputs, _ := step.With["outputs"].(string)
+		if step.With["tags"] != nil || step.With["push"] != nil || !strings.Contains(outputs, ",push-by-digest=true,") {
+			t.Errorf("an image is pushed by a tag: %v", step.With)
+		}
+	}
+	if builds != 1 {
+		t.Errorf("the job has %d builds", builds)
 	}
 }
