@@ -17,11 +17,7 @@ func scripts(t *testing.T) map[string]string {
 	}
 	texts := workflows(t)
 	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[filepath.Base(path)] = string(content)
+		texts[filepath.Base(path)] = read(t, path)
 	}
 	return texts
 }
@@ -56,11 +52,7 @@ func repository(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, path := range []string{".ci/release", "docs/CHANGELOG.md", "deploy/manifests/minimal.yaml"} {
-		content, err := os.ReadFile("../../" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, filepath.Join(root, path), string(content))
+		write(t, filepath.Join(root, path), read(t, "../../"+path))
 	}
 	return root
 }
@@ -74,4 +66,31 @@ func write(t *testing.T, path, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestFuzzAsInCI compares the executions that are said to be those of CI.
+func TestFuzzAsInCI(t *testing.T) {
+	inCI := regexp.MustCompile(`run \.ci/fuzz (\d+)\n`).FindStringSubmatch(scripts(t)["run"])
+	if inCI == nil {
+		t.Fatal("CI does not fuzz")
+	}
+	documents := scripts(t)["fuzz"] + read(t, "../../docs/develop.md")
+	said := regexp.MustCompile(`\.ci/fuzz (\d+) .*as in CI`).FindAllStringSubmatch(documents, -1)
+	for _, match := range said {
+		if match[1] != inCI[1] {
+			t.Errorf("%q, but CI runs %s", match[0], inCI[1])
+		}
+	}
+	if len(said) != 2 {
+		t.Errorf("the executions of CI are named %d times, want 2", len(said))
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
