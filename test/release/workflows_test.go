@@ -122,3 +122,23 @@ func TestImagesWithoutTags(t *testing.T) {
 		t.Errorf("the job has %d builds", builds)
 	}
 }
+
+// TestReleaseWithoutCache builds what is published from nothing but its commit and
+// the modules of go.sum: earlier runs write the caches of builds.
+func TestReleaseWithoutCache(t *testing.T) {
+	var w workflow
+	if err := yaml.Unmarshal([]byte(workflows(t)["release.yml"]), &w); err != nil {
+		t.Fatal(err)
+	}
+	for id, job := range w.Jobs {
+		for _, step := range job.Steps {
+			restores := strings.HasPrefix(step.Uses, "actions/cache") || step.With["cache-from"] != nil
+			if strings.HasPrefix(step.Uses, "actions/setup-go@") {
+				restores = step.With["cache"] != false
+			}
+			if restores {
+				t.Errorf("job %s restores a cache: %s", id, step.Uses)
+			}
+		}
+	}
+}
