@@ -115,7 +115,7 @@ func checkGo(t *testing.T, p printed) string {
 }
 
 // goFlags are those of go test and go run.
-var goFlags = []string{"-C", "-run", "-bench", "-race", "-short", "-timeout", "-v", "-benchtime"}
+var goFlags = []string{"-C", "-count", "-run", "-bench", "-race", "-short", "-timeout", "-v", "-benchtime"}
 
 // unknownFlag returns a flag that neither go nor a source defines.
 func unknownFlag(p printed, sources string) string {
