@@ -29,7 +29,7 @@ var documents = []string{
 // elsewhere are commands that are not run here, by how they begin, and why.
 var elsewhere = []struct{ begin, reason string }{
 	{"helm install keda keda --repo https://", "downloads KEDA's chart; the cluster runs KEDA already"},
-	{"az aks update ", "requires a cluster of Azure; cmd/ado-agent-orchestrator checks its flags"},
+	{"az ", "requires an account of Azure; cmd/ado-agent-orchestrator checks its flags"},
 	{"docker ", "requires a daemon and a registry; .ci/images builds and runs both images"},
 	{"cosign ", "requires a published release; cmd/ado-agent-orchestrator compares it with the workflow"},
 	{"sha256sum ", "requires a published release; .ci/release makes these sums and checks them"},
