@@ -163,7 +163,7 @@ func yamlMistakes(err error) string {
 	return goType.ReplaceAllString(text, " is not a key of an organization")
 }
 
-var goType = regexp.MustCompile(` not found in type \S+`)
+var goType = regexp.MustCompile(` not found in type [^\s;]+`)
 
 func (l listed) organization() (organization, error) {
 	o := organization{

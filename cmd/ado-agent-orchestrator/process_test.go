@@ -262,9 +262,10 @@ func TestOrganizationsFile(t *testing.T) {
 	p.stop(t)
 
 	for content, want := range map[string]string{
-		"organizations:\n- url: https://dev.azure.com/a\n  path: x\n":    "line 3: field path is not a key of an organization",
-		"organizations:\n- url: https://dev.azure.com/a\n  patfile: x\n": "line 3: field patfile is not a key of an organization",
-		"organizations:\n- url: https://dev.azure.com/a\n\tpatFile: x\n": "found a tab character",
+		"organizations:\n- url: https://dev.azure.com/a\n  path: x\n":         "line 3: field path is not a key of an organization",
+		"organizations:\n- url: https://dev.azure.com/a\n  patfile: x\n":      "line 3: field patfile is not a key of an organization",
+		"organizations:\n- url: https://dev.azure.com/a\n  pat: x\n  ca: y\n": "line 3: field pat is not a key of an organization; line 4: field ca is not a key of an organization",
+		"organizations:\n- url: https://dev.azure.com/a\n\tpatFile: x\n":      "found a tab character",
 		"organizations: []\n":                             "lists no organizations",
 		"organizations:\n- url: nowhere\n  auth: magic\n": "line 2: organization 1: url: does not begin with https://HOST, unknown kind of credential \"magic\"",
 		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "line 3: organization 2: https://a.visualstudio.com is listed twice",
