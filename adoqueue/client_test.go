@@ -3,7 +3,6 @@ package adoqueue
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -333,39 +332,6 @@ func TestPATFile(t *testing.T) {
 	}
 	if len(users) != 2 {
 		t.Errorf("%d requests, want none without a token", len(users))
-	}
-}
-
-func TestCAFile(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"value":[]}`) }))
-	defer s.Close()
-	s.Config.ErrorLog = nil
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := os.WriteFile(path, ca, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for caFile, want := range map[string]bool{path: true, "": false} {
-		httpClient, err := NewHTTPClient(caFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := NewClient(parseURL(t, s.URL+"/contoso"), PAT(secret), Options{HTTPClient: httpClient})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.JobRequests(once(t.Context()), Pool{ID: 1}); (err == nil) != want {
-			t.Errorf("CA file %q: %v", caFile, err)
-		}
-		httpClient.CloseIdleConnections()
-	}
-	if err := os.WriteFile(path, []byte("no PEM"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, bad := range []string{path, path + ".missing"} {
-		if _, err := NewHTTPClient(bad); err == nil {
-			t.Errorf("%s: no error", bad)
-		}
 	}
 }
 

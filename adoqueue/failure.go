@@ -2,6 +2,8 @@ package adoqueue
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +50,24 @@ func unanswered(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err
 	}
-	return &Error{Hint: "check the organization URL, the network and the proxy settings", kind: ErrUnavailable, cause: err}
+	return &Error{Hint: hintUnanswered(err), kind: ErrUnavailable, cause: err}
+}
+
+// hintUnanswered says what to do about a request that got no answer.
+func hintUnanswered(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "let CA_FILE (of an agent AZP_CA_FILE) name a file with the certificate authority of the server, or of the proxy that intercepts TLS"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate is for another host name: check the host in the organization URL"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "the certificate has expired or is not valid yet: renew that of the server, or correct this machine's clock"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "check the certificate of the server"
+	}
+	return "check the organization URL, the network and the proxy settings"
 }
 
 // undecodable makes an error of an answer that broke off or is not what was
