@@ -95,7 +95,7 @@ func runUntil(ctx context.Context, args []string, o outputs) int {
 	code := exitUsage
 	if parsed != nil {
 		code = exitFailure
-		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), "ORG_")
+		o.warnings = setting.NearMisses(parsed.Selected(), os.Environ(), otherNames)
 	}
 	switch invalid, ok := errors.AsType[*setting.Invalid](err); {
 	case ok:

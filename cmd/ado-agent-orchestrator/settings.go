@@ -25,6 +25,15 @@ var settingGroups = []kong.Group{
 	{Key: "process", Title: "The process:"},
 }
 
+// otherNames are names that people expect settings to have.
+var otherNames = map[string]string{ //nolint:gosec // names, no credentials
+	"ORG_TOKEN": "ORG_PAT", "ORG_TOKEN_FILE": "ORG_PAT_FILE",
+	"AGENT_POOL_NAME": "AGENT_POOLS", "AGENT_POOL_NAMES": "AGENT_POOLS",
+	"MIN_AGENT_COUNT": "MINIMUM_AGENT_COUNT", "MAX_AGENT_COUNT": "MAXIMUM_AGENT_COUNT",
+	"GRPC_PORT": "GRPC_ADDR", "GRPC_ADDRESS": "GRPC_ADDR", "HTTP_PORT": "HTTP_ADDR", "HTTP_ADDRESS": "HTTP_ADDR",
+	"SCALER_ADDR": "SCALER_ADDRESS", "TLS_CERT": "TLS_CERT_FILE", "TLS_KEY": "TLS_KEY_FILE",
+}
+
 // commonFlags are the settings of all commands that work with Azure DevOps.
 type commonFlags struct {
 	Org organizationFlags `embed:"" group:"azure-devops"`

@@ -50,7 +50,7 @@ func run(args []string, out, log io.Writer) int {
 		return exited
 	}
 	if invalid, ok := errors.AsType[*setting.Invalid](err); ok {
-		invalid.Hints = setting.NearMisses(parser.Model(), os.Environ())
+		invalid.Hints = setting.NearMisses(parser.Model(), os.Environ(), nil)
 	}
 	if err != nil {
 		err = failure{exitSettings, err}
@@ -59,7 +59,7 @@ func run(args []string, out, log io.Writer) int {
 	case line.Role == roleKeeper:
 		err = line.keep(err, out, log) // which notifies the runner
 	case err == nil:
-		warnings := setting.NearMisses(parser.Model(), os.Environ())
+		warnings := setting.NearMisses(parser.Model(), os.Environ(), nil)
 		err = line.launch(warnings, out, log)
 	}
 	if err != nil {

@@ -9,25 +9,32 @@ import (
 )
 
 // NearMisses returns a warning for each variable of an environment that looks like
-// a setting of the command but is none, such as AGENT_POOL for AGENT_POOLS. A
-// variable that begins with one of the prefixes looks like a setting, too.
-func NearMisses(command *kong.Node, environ []string, prefixes ...string) []string {
+// a setting of the command but is none, such as AGENT_POOL for AGENT_POOLS. otherNames
+// are names that people expect settings to have, with what the settings are called.
+func NearMisses(command *kong.Node, environ []string, otherNames map[string]string) []string {
 	var known, warnings []string
 	for _, flag := range command.Flags {
 		known = append(known, flag.Envs...)
 	}
 	for _, variable := range environ {
-		name, _, _ := strings.Cut(variable, "=")
-		if slices.Contains(known, name) || serviceLink(name) {
+		name, value, _ := strings.Cut(variable, "=")
+		if slices.Contains(known, name) || serviceLink(name, value) {
 			continue
 		}
-		if meant := nearest(name, known, prefixes); meant != "" {
+		meant := otherNames[strings.ToUpper(name)]
+		if !slices.Contains(known, meant) {
+			meant = Nearest(name, slices.DeleteFunc(slices.Clone(known), tooShort))
+		}
+		if meant != "" {
 			warnings = append(warnings, fmt.Sprintf("the variable %s is not a setting; did you mean %s?", name, meant))
 		}
 	}
 	slices.Sort(warnings)
 	return warnings
 }
+
+// tooShort reports whether a name is like many others, as KUBE and STATUS are.
+func tooShort(name string) bool { return len(name) < 7 }
 
 // Ignored returns a warning for each variable of an environment that another command
 // takes and the command does not, unless it has the default.
@@ -47,48 +54,71 @@ func Ignored(command, other *kong.Node, environ []string) []string {
 	return warnings
 }
 
-// nearest returns the known name that a name is likely to stand for or, if it has
-// one of the prefixes, the names with the same; "" if there is none.
-func nearest(name string, known, prefixes []string) string {
-	best, least := "", 3
+// Nearest returns the known name that a name is likely to stand for, "" if there is
+// none. Case and missing underscores do not matter.
+func Nearest(name string, known []string) string {
+	best, least := "", maxDistance+1
 	for _, candidate := range known {
-		if distance := editDistance(name, candidate); distance < least && len(candidate) >= 6 {
+		if distance := wordDistance(strings.ToUpper(name), strings.ToUpper(candidate)); distance < least {
 			best, least = candidate, distance
-		}
-	}
-	for _, prefix := range prefixes {
-		if best == "" && strings.HasPrefix(name, prefix) {
-			others := func(candidate string) bool { return !strings.HasPrefix(candidate, prefix) }
-			best = strings.Join(slices.DeleteFunc(slices.Clone(known), others), ", ")
 		}
 	}
 	return best
 }
 
-// serviceLink reports whether Kubernetes sets a variable for a Service.
-func serviceLink(name string) bool {
-	return strings.HasSuffix(name, "_SERVICE_HOST") || strings.Contains(name, "_SERVICE_PORT") ||
-		strings.HasSuffix(name, "_PORT") || strings.Contains(name, "_TCP")
+// maxDistance is how many letters a misspelt name may be off.
+const maxDistance = 2
+
+// wordDistance is by how many letters the words of two names differ. It is more than
+// maxDistance if a word differs by more than a third: POD_NAMESPACE is not
+// JOB_NAMESPACE, nor CI_FILE CA_FILE.
+func wordDistance(name, known string) (distance int) {
+	words, knownWords := strings.Split(name, "_"), strings.Split(known, "_")
+	if strings.Join(words, "") == strings.Join(knownWords, "") {
+		return 0
+	}
+	if len(words) != len(knownWords) {
+		return maxDistance + 1
+	}
+	for i, word := range knownWords {
+		d := editDistance(words[i], word)
+		if d > len(word)/3 {
+			return maxDistance + 1
+		}
+		distance += d
+	}
+	return distance
 }
 
-// editDistance is how many letters must be added, removed or replaced to make one
-// name of another.
+// serviceLink reports whether Kubernetes sets a variable for a Service, such as
+// HTTP_PORT=tcp://10.0.0.1:80 for one that is called http.
+func serviceLink(name, value string) bool {
+	return strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
+}
+
+// editDistance is how many letters must be added, removed, replaced or swapped with
+// the next one to make one name of another.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			cost := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+			cost = min(cost, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cost = min(cost, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = cost
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }
