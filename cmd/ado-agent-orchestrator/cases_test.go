@@ -252,6 +252,20 @@ func TestNearMissIsNamedWithTheMistake(t *testing.T) {
 	}
 }
 
+// TestNearMissIsPrinted is for the commands that have no log.
+func TestNearMissIsPrinted(t *testing.T) {
+	ado := azureDevOps(t, "adotest-pat")
+	for command, environ := range map[string][]string{
+		"doctor": {"ORG_URL=" + ado.URL(), "ORG_PAT=adotest-pat", "KUBE=off"},
+		"render": append([]string{"SCALER_ADDRESS=s:9090", namedSecret}, older...),
+	} {
+		out, log, exit := inProcess(t, append([]string{"MAX_AGENT_COUNT=5"}, environ...), command)
+		if want := "warning: the variable MAX_AGENT_COUNT is not a setting; did you mean MAXIMUM_AGENT_COUNT?\n"; exit != 0 || log != want || strings.Contains(out, "MAX_AGENT_COUNT") {
+			t.Errorf("%s: exit %d, the log is %q, want %q\n%s", command, exit, log, want, out)
+		}
+	}
+}
+
 // TestRunWarnsOfWhatItIgnores lets run fail after it has opened its log.
 func TestRunWarnsOfWhatItIgnores(t *testing.T) {
 	environ := []string{"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=x", "AGENT_POOLS=linux", "JOB_IMAGE=i", "LOG_FORMAT=console"}

@@ -56,6 +56,13 @@ type outputs struct {
 	warnings []string
 }
 
+// warn writes the warnings, for commands that have no other log.
+func (o outputs) warn() {
+	for _, warning := range o.warnings {
+		fmt.Fprintln(o.log, "warning:", warning)
+	}
+}
+
 // warned logs the warnings.
 func (o outputs) warned(logger *zap.Logger) *zap.Logger {
 	for _, warning := range o.warnings {

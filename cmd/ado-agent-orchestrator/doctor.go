@@ -30,6 +30,7 @@ func (c *doctorCommand) Check(p *setting.Problems) { c.Flags.Check(p) }
 
 // Run prints the findings. Faults are an error.
 func (c *doctorCommand) Run(ctx context.Context, o outputs) error {
+	o.warn()
 	report, err := c.report(ctx)
 	if err != nil {
 		return err

@@ -66,6 +66,7 @@ func (c *renderCommand) Check(p *setting.Problems) {
 
 // Run prints the objects.
 func (c *renderCommand) Run(o outputs) error {
+	o.warn()
 	pools := c.Agents.agents(&c.Org, &c.ScaledJobs).pools
 	for _, warning := range pools[0].Warnings() { // the definition is the same for all
 		fmt.Fprintln(o.log, "JOB_DEFINITION_FILE:", warning)
