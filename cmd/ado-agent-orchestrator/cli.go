@@ -151,8 +151,17 @@ func ignoredByRun(model, command *kong.Node, line *commandLine) []string {
 }
 
 // withCommand adds the command that is meant if there is none. kong could do that
-// too, but takes an unknown command for an argument of this one then.
+// too, but takes an unknown command for an argument of this one then. A command help
+// and a flag --version, which other programs have, mean --help and version.
 func withCommand(args []string) []string {
+	if len(args) > 0 {
+		switch args[0] {
+		case "help":
+			return append(slices.Clone(args[1:]), "--help")
+		case "--version":
+			return append([]string{"version"}, args[1:]...)
+		}
+	}
 	help := slices.Contains(args, "--help") || slices.Contains(args, "-h")
 	if help || len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		return args

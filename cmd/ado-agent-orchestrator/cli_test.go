@@ -51,7 +51,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	environment := []string{"ORG_PAT=s3cr3t", "AZURE_CLIENT_SECRET=s3cr3t", "AZURE_CLIENT_CERTIFICATE_PASSWORD=s3cr3t"}
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}, {"help"}, {"help", "serve"}} {
 		stdout, stderr, exit := output(t, environment, args...)
 		if exit != 0 || stderr != "" || !strings.Contains(stdout, "Usage: ado-agent-orchestrator") || strings.Contains(stdout, "s3cr3t") {
 			t.Errorf("%v: exit %d, %s%s", args, exit, stdout, stderr)
@@ -71,9 +71,11 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	stdout, _, exit := output(t, nil, "version")
-	if exit != 0 || !strings.HasPrefix(stdout, "ado-agent-orchestrator ") {
-		t.Errorf("exit %d, %q", exit, stdout)
+	for _, command := range []string{"version", "--version"} {
+		stdout, stderr, exit := output(t, nil, command)
+		if exit != 0 || !strings.HasPrefix(stdout, "ado-agent-orchestrator ") {
+			t.Errorf("%s: exit %d, %q, %s", command, exit, stdout, stderr)
+		}
 	}
 }
 
