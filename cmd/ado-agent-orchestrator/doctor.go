@@ -46,7 +46,7 @@ func (c *doctorCommand) Run(ctx context.Context, o outputs) error {
 		return err
 	}
 	if report.Faults > 0 {
-		return fmt.Errorf("%d faults found", report.Faults)
+		return fmt.Errorf("faults found: %d", report.Faults)
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ func TestDoctorWithoutCluster(t *testing.T) {
 		got, log, exit := output(t, []string{
 			"ORG_URL=" + ado.URL(), "ORG_PAT=adotest-pat", "ALLOW_HTTP=true", "KUBE=" + test.kube, "KUBECONFIG=/nowhere/kubeconfig",
 		}, "doctor")
-		if exit != test.exit || !strings.Contains(got, test.want) || !strings.Contains(got, "the credential (pat) is accepted") {
+		if exit != test.exit || !strings.Contains(got, test.want) || !strings.Contains(got, "the credential (pat) is accepted; visible pools: 1;") ||
+			exit == 1 && !strings.Contains(log, "faults found: 1\n") {
 			t.Errorf("KUBE=%s: exit %d, %s%s", test.kube, exit, got, log)
 		}
 	}

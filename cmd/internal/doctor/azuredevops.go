@@ -60,7 +60,7 @@ func (d *doctor) credentials(ctx context.Context) {
 			detail, fix := explain(err)
 			d.fault(subject, fix, "credential (%s): %s", o.Credential, detail)
 		} else {
-			d.ok(subject, "the credential (%s) is accepted and sees %d pools%s", o.Credential, len(pools), expiry(o.Credential))
+			d.ok(subject, "the credential (%s) is accepted; visible pools: %d%s", o.Credential, len(pools), expiry(o.Credential))
 		}
 		d.clock(subject, o)
 	}
