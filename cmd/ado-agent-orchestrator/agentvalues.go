@@ -40,6 +40,9 @@ func (s *tokenSecret) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// commonResources are those without a domain and a size in their names.
+var commonResources = []string{string(corev1.ResourceCPU), string(corev1.ResourceMemory), string(corev1.ResourceEphemeralStorage)}
+
 // quantities are resources such as cpu=1,memory=2Gi.
 type quantities map[string]resource.Quantity
 
@@ -51,6 +54,9 @@ func (q *quantities) UnmarshalText(text []byte) error {
 	}
 	*q = quantities{}
 	for name, text := range pairs {
+		if meant := setting.Nearest(name, commonResources); meant != "" && meant != name {
+			return fmt.Errorf("%q is not a resource; did you mean %q?", name, meant)
+		}
 		quantity, err := resource.ParseQuantity(text)
 		if err != nil {
 			return fmt.Errorf("%s: %q is not a quantity such as 500m or 2Gi", name, text)

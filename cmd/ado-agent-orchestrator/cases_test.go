@@ -112,7 +112,9 @@ func TestFieldCases(t *testing.T) {
 		"a definition for another pool":    {append(agents, "JOB_DEFINITION_FILE="+definitionFor(t, "windows")), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_DEFINITION_FILE (--job-definition-file): definition.spec.template.spec.containers[0].env[0]: AZP_POOL must be "linux"`},
 		"a namespace that is none":         {append(agents, "JOB_NAMESPACE=Ado_1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_NAMESPACE (--job-namespace): "Ado_1": a lowercase RFC 1123 label`},
 		"more requested than the limit":    {append(agents, "JOB_REQUESTS=cpu=2", "JOB_LIMITS=cpu=1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, "JOB_REQUESTS (--job-requests), JOB_LIMITS (--job-limits): 2 must not be more than 1"},
-		"an unknown resource":              {append(agents, "JOB_REQUESTS=memroy=2Gi"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_REQUESTS (--job-requests): "memroy" must be cpu, memory, ephemeral-storage`},
+		"an unknown resource":              {append(agents, "JOB_REQUESTS=gpu=1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_REQUESTS (--job-requests): "gpu" must be cpu, memory, ephemeral-storage`},
+		"a misspelt resource":              {append(agents, "JOB_REQUESTS=memroy=2Gi"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_REQUESTS (--job-requests): "memroy" is not a resource; did you mean "memory"?`},
+		"a resource in the plural":         {append(agents, "JOB_LIMITS=cpus=1"), []string{"run", "--org-url=https://dev.azure.com/contoso"}, `JOB_LIMITS (--job-limits): "cpus" is not a resource; did you mean "cpu"?`},
 		"a cluster file that is broken":    {append(agents, "KUBECONFIG="+broken), []string{"run", "--org-url=https://dev.azure.com/contoso"}, "agents require Kubernetes: KUBECONFIG " + broken + ": "},
 		"a cluster file that is not there": {agents, []string{"run", "--org-url=https://dev.azure.com/contoso"}, "agents require Kubernetes: KUBECONFIG names "},
 	} {

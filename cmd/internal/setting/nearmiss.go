@@ -70,8 +70,9 @@ func Nearest(name string, known []string) string {
 const maxDistance = 2
 
 // wordDistance is by how many letters the words of two names differ. It is more than
-// maxDistance if a word differs by more than a third: POD_NAMESPACE is not
-// JOB_NAMESPACE, nor CI_FILE CA_FILE.
+// maxDistance if a word differs by more than a third or in its first letter, which
+// people rarely miss: POD_NAMESPACE is not JOB_NAMESPACE, CI_FILE not CA_FILE, and
+// gpu not cpu.
 func wordDistance(name, known string) (distance int) {
 	words, knownWords := strings.Split(name, "_"), strings.Split(known, "_")
 	if strings.Join(words, "") == strings.Join(knownWords, "") {
@@ -82,7 +83,7 @@ func wordDistance(name, known string) (distance int) {
 	}
 	for i, word := range knownWords {
 		d := editDistance(words[i], word)
-		if d > len(word)/3 {
+		if d > len(word)/3 || words[i][0] != word[0] {
 			return maxDistance + 1
 		}
 		distance += d
