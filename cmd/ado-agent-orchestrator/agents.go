@@ -97,7 +97,24 @@ func check[T any](f *agentFlags, p *setting.Problems, org *organizationFlags, sc
 	if len(pools) == 0 {
 		pools = []string{"POOL"}
 	}
-	_, err := each(forPools(template, pools), object)
+	checkObjects(p, forPools(template, pools), object)
+}
+
+// checkUnused reports what is malformed where no pool is named. That the settings have
+// no effect then is not a mistake.
+func (f *agentFlags) checkUnused(p *setting.Problems, org *organizationFlags, scaling *scaledJobFlags) {
+	f.checkMaxAge(p)
+	f.checkSchedule(p, cmp.Or(f.Warm, "08:00-09:00 1")) // any one, to check the time zone
+	template, _ := f.template(org, scaling)
+	// These may be missing, and triggers may name the scaler in another way.
+	template.OrganizationURL, template.Image = "https://dev.azure.com/ORGANIZATION", cmp.Or(f.Image, "IMAGE")
+	template.Scaling.ScalerAddress = "HOST:1"
+	checkObjects(p, forPools(template, []string{"POOL"}), jobtemplate.ScaledJob)
+}
+
+// checkObjects makes objects and reports what is wrong with them.
+func checkObjects[T any](p *setting.Problems, pools []jobtemplate.Settings, object func(jobtemplate.Settings) (T, error)) {
+	_, err := each(pools, object)
 	invalid, ok := errors.AsType[jobtemplate.Invalid](err)
 	if err != nil && !ok {
 		p.AddError(fmt.Errorf("the agents: %w", err))
@@ -114,16 +131,23 @@ func check[T any](f *agentFlags, p *setting.Problems, org *organizationFlags, sc
 
 // checkWarm reports what is wrong with the schedule of idle agents.
 func (f *agentFlags) checkWarm(p *setting.Problems) {
+	f.checkMaxAge(p)
+	switch {
+	case f.Warm != "":
+		f.checkSchedule(p, f.Warm)
+	case f.WarmZone != "":
+		p.AddAll([]any{&f.WarmZone, &f.Warm}, "a time zone requires a schedule")
+	}
+}
+
+func (f *agentFlags) checkMaxAge(p *setting.Problems) {
 	if f.WarmMaxAge != 0 && f.WarmMaxAge < time.Minute {
 		p.Add(&f.WarmMaxAge, "%s must be 0 or at least 1m", f.WarmMaxAge)
 	}
-	if f.Warm == "" {
-		if f.WarmZone != "" {
-			p.AddAll([]any{&f.WarmZone, &f.Warm}, "a time zone requires a schedule")
-		}
-		return
-	}
-	if _, err := warm.Parse(f.Warm, f.WarmZone); err != nil {
+}
+
+func (f *agentFlags) checkSchedule(p *setting.Problems, schedule string) {
+	if _, err := warm.Parse(schedule, f.WarmZone); err != nil {
 		for mistake := range strings.SplitSeq(err.Error(), "\n") {
 			p.AddAll([]any{&f.Warm, &f.WarmZone}, "%s", mistake)
 		}

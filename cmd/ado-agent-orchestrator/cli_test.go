@@ -49,6 +49,37 @@ func TestEveryMistakeIsReported(t *testing.T) {
 	}
 }
 
+// TestSettingsWithoutPools reports mistakes in settings of agents, and not that they
+// have no effect.
+func TestSettingsWithoutPools(t *testing.T) {
+	base := []string{"ORG_URL=https://dev.azure.com/contoso", "ORG_PAT=s3cr3t", "LEASE_NAME=A_b"} // which is refused as well
+	for _, tt := range []struct {
+		env  []string
+		want []string
+	}{
+		{
+			[]string{"WARM_AGENTS=zzz", "WARM_TIME_ZONE=Nowhere", "WARM_MAX_AGE=1s", "POLLING_INTERVAL=1.5", "JOB_NAMESPACE=Ado_1", "MINIMUM_AGENT_COUNT=101"},
+			[]string{
+				"WARM_AGENTS (--warm-agents), WARM_TIME_ZONE (--warm-time-zone): unknown time zone \"Nowhere\"", `WARM_TIME_ZONE (--warm-time-zone): period "zzz"`,
+				"WARM_MAX_AGE (--warm-max-age): 1s must be", "POLLING_INTERVAL (--polling-interval): 1.5s must be in whole seconds",
+				`JOB_NAMESPACE (--job-namespace): "Ado_1"`, "MINIMUM_AGENT_COUNT (--minimum-agent-count), MAXIMUM_AGENT_COUNT (--maximum-agent-count): 101",
+			},
+		},
+		{[]string{"WARM_TIME_ZONE=Nowhere"}, []string{`unknown time zone "Nowhere"`}},
+		{[]string{"WARM_TIME_ZONE=Europe/Berlin", "WARM_MAX_AGE=12h", "POLLING_INTERVAL=10s", "SCALER_ADDRESS=scaler"}, nil},
+	} {
+		_, stderr, exit := output(t, append(tt.env, base...), "serve")
+		for _, want := range append(tt.want, "LEASE_NAME (--lease-name): ") {
+			if exit != 1 || !strings.Contains(stderr, want) {
+				t.Errorf("%v: exit %d, lacks %s: %s", tt.env, exit, want, stderr)
+			}
+		}
+		if tt.want == nil && strings.Count(stderr, "\n") != 3 {
+			t.Errorf("%v: more is refused: %s", tt.env, stderr)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	environment := []string{"ORG_PAT=s3cr3t", "AZURE_CLIENT_SECRET=s3cr3t", "AZURE_CLIENT_CERTIFICATE_PASSWORD=s3cr3t"}
 	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}, {"help"}, {"help", "serve"}} {

@@ -156,6 +156,8 @@ func (f *serveFlags) Check(p *setting.Problems) {
 	f.View.check(p)
 	if len(f.Agents.Pools) > 0 || !p.Sound(&f.Agents.Pools) {
 		f.Agents.checkScaledJobs(p, &f.Common.Org, &f.ScaledJobs)
+	} else {
+		f.Agents.checkUnused(p, &f.Common.Org, &f.ScaledJobs)
 	}
 	f.Housekeeping.check(p, &f.ScaledJobs)
 }
