@@ -225,7 +225,7 @@ func TestValidate(t *testing.T) {
 		{adoauth.Settings{}, []string{"the personal access token is missing"}},
 		{adoauth.Settings{PAT: secret, PATFile: "x"}, []string{"given in several ways"}},
 		{adoauth.Settings{Kind: adoauth.WorkloadIdentity}, nil},
-		{adoauth.Settings{Kind: "kerberos"}, []string{`"kerberos" is not known; known are pat, workload-identity, managed-identity, service-principal, azure-cli`}},
+		{adoauth.Settings{Kind: "kerberos"}, []string{`unknown kind of credential "kerberos"; use one of pat, workload-identity, managed-identity, service-principal, azure-cli`}},
 		{adoauth.Settings{Kind: adoauth.ServicePrincipal}, []string{"a tenant id", "a client id", "secret or certificate is missing"}},
 		{adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: "t", ClientID: "c", ClientSecret: secret, CertificateFile: "x"}, []string{"secret or certificate is given in several ways"}},
 	} {
