@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue"
+	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/secrets"
 )
 
 // The kinds of credential that Settings may name.
@@ -63,6 +64,19 @@ func (s Settings) Validate() error {
 	default:
 		return fmt.Errorf("unknown kind of credential %q; use one of %s", s.Kind, strings.Join(Kinds, ", "))
 	}
+}
+
+// CheckCertificate returns an error if there is a certificate file that cannot be used.
+func (s Settings) CheckCertificate() error {
+	if s.CertificateFile == "" {
+		return nil
+	}
+	content, err := secrets.Read(context.Background(), s.CertificateFile)
+	if err != nil {
+		return err
+	}
+	_, _, err = s.parseCertificate(content)
+	return err
 }
 
 func oneOf(what string, values ...string) error {

@@ -3,6 +3,8 @@ package adoauth
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"sync"
 	"time"
@@ -93,13 +95,27 @@ func (p *servicePrincipal) make(content []byte) (azcore.TokenCredential, error) 
 		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, string(content),
 			&azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})
 	}
-	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
+	certificates, key, err := s.parseCertificate(content)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.CertificateFile, err)
+		return nil, err
 	}
 	if len(certificates) > 0 {
 		p.expires = certificates[0].NotAfter
 	}
 	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key,
 		&azidentity.ClientCertificateCredentialOptions{ClientOptions: p.options})
+}
+
+// parseCertificate returns the certificates in a file and their key. azidentity's errors
+// are about the format that it tries last, such as about ASN.1 in a PEM file.
+func (s Settings) parseCertificate(content []byte) ([]*x509.Certificate, crypto.PrivateKey, error) {
+	certificates, key, err := azidentity.ParseCertificates(content, []byte(s.CertificatePassword))
+	switch {
+	case err == nil:
+		return certificates, key, nil
+	case s.CertificatePassword != "":
+		return nil, nil, fmt.Errorf("%s must be PKCS#12 with a certificate, its RSA private key and the given password", s.CertificateFile)
+	default:
+		return nil, nil, fmt.Errorf("%s must hold a certificate and its RSA private key: PEM, or PKCS#12 without a password", s.CertificateFile)
+	}
 }
