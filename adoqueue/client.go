@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -51,8 +50,8 @@ type Client struct {
 // NewClient makes a client. It refuses a credential that would travel over
 // plain http, unless to this machine.
 func NewClient(organization OrganizationURL, credential Credential, options Options) (*Client, error) {
-	if !organization.safe() && !options.AllowHTTP {
-		return nil, fmt.Errorf("organization %s: a credential is not sent over plain http; use https, or ALLOW_HTTP", organization)
+	if err := organization.CheckTransport(options.AllowHTTP); err != nil {
+		return nil, err
 	}
 	if options.HTTPClient == nil {
 		client, err := NewHTTPClient("")

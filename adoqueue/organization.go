@@ -2,6 +2,7 @@ package adoqueue
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -91,8 +92,15 @@ func (o OrganizationURL) key() string {
 	return o.base.Scheme + "://" + host + path
 }
 
-// safe reports whether a credential may be sent there: over TLS, or to this very
-// machine.
+// CheckTransport returns an error if a credential must not be sent there: over plain
+// http, unless to this very machine.
+func (o OrganizationURL) CheckTransport(allowHTTP bool) error {
+	if allowHTTP || o.safe() {
+		return nil
+	}
+	return fmt.Errorf("organization %s: a credential is not sent over plain http; use https, or ALLOW_HTTP", o)
+}
+
 func (o OrganizationURL) safe() bool {
 	host := o.base.Hostname()
 	ip := net.ParseIP(host)

@@ -59,7 +59,10 @@ func (s Settings) Validate() error {
 			required("a service principal", "a client id", s.ClientID),
 			oneOf("the service principal's secret or certificate", s.ClientSecret, s.ClientSecretFile, s.CertificateFile),
 		)
-	case WorkloadIdentity, ManagedIdentity, AzureCLI:
+	case WorkloadIdentity:
+		_, err := s.workloadIdentity()
+		return err
+	case ManagedIdentity, AzureCLI:
 		return nil
 	default:
 		return fmt.Errorf("unknown kind of credential %q; use one of %s", s.Kind, strings.Join(Kinds, ", "))

@@ -224,7 +224,8 @@ func TestValidate(t *testing.T) {
 		{adoauth.Settings{Kind: adoauth.PAT, PATFile: "x"}, nil},
 		{adoauth.Settings{}, []string{"the personal access token is missing"}},
 		{adoauth.Settings{PAT: secret, PATFile: "x"}, []string{"given in several ways"}},
-		{adoauth.Settings{Kind: adoauth.WorkloadIdentity}, nil},
+		{adoauth.Settings{Kind: adoauth.WorkloadIdentity, TenantID: "t", ClientID: "c", FederatedTokenFile: "x"}, nil},
+		{adoauth.Settings{Kind: adoauth.WorkloadIdentity}, []string{"a tenant id (AZURE_TENANT_ID)", "a client id (AZURE_CLIENT_ID)", "a token (AZURE_FEDERATED_TOKEN_FILE); the webhook"}},
 		{adoauth.Settings{Kind: "kerberos"}, []string{`unknown kind of credential "kerberos"; use one of pat, workload-identity, managed-identity, service-principal, azure-cli`}},
 		{adoauth.Settings{Kind: adoauth.ServicePrincipal}, []string{"a tenant id", "a client id", "secret or certificate is missing"}},
 		{adoauth.Settings{Kind: adoauth.ServicePrincipal, TenantID: "t", ClientID: "c", ClientSecret: secret, CertificateFile: "x"}, []string{"secret or certificate is given in several ways"}},
@@ -238,7 +239,7 @@ func TestValidate(t *testing.T) {
 				t.Errorf("%v\nlacks %s", err, part)
 			}
 		}
-		if _, newErr := adoauth.New(tt.settings, http.DefaultClient); (newErr != nil) != (err != nil) && tt.settings.Kind != adoauth.WorkloadIdentity {
+		if _, newErr := adoauth.New(tt.settings, http.DefaultClient); (newErr != nil) != (err != nil) {
 			t.Errorf("%+v: New says %v", tt.settings, newErr)
 		}
 	}

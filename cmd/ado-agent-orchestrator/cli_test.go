@@ -49,6 +49,39 @@ func TestEveryMistakeIsReported(t *testing.T) {
 	}
 }
 
+// TestMistakesInCredentials wants them with the other mistakes.
+func TestMistakesInCredentials(t *testing.T) {
+	for _, tt := range []struct{ env, want []string }{
+		{
+			[]string{"ORG_URL=http://ado.example.com/contoso", "ORG_AUTH=service-principal", "AZURE_CLIENT_ID=c", "AZURE_CLIENT_CERTIFICATE_PATH=cli_test.go"},
+			[]string{
+				"ORG_URL (--org-url), ALLOW_HTTP (--allow-http): organization http://ado.example.com/contoso: a credential is not sent over plain http",
+				"a service principal needs a tenant id",
+				"AZURE_CLIENT_CERTIFICATE_PATH (--azure-client-certificate-path): cli_test.go must hold a certificate and its RSA private key: PEM, or PKCS#12 without a password\n",
+			},
+		},
+		{
+			[]string{"ORG_URL=https://dev.azure.com/contoso", "ORG_AUTH=workload-identity", "AZURE_FEDERATED_TOKEN_FILE=nowhere"},
+			[]string{
+				"ORG_AUTH (--org-auth), AZURE_TENANT_ID (--azure-tenant-id), AZURE_CLIENT_ID (--azure-client-id), AZURE_FEDERATED_TOKEN_FILE (--azure-federated-token-file): " +
+					"a workload identity needs a tenant id (AZURE_TENANT_ID), a workload identity needs a client id (AZURE_CLIENT_ID); the webhook",
+				"AZURE_FEDERATED_TOKEN_FILE (--azure-federated-token-file): stat nowhere",
+			},
+		},
+		{
+			[]string{"ORG_URL=https://dev.azure.com/contoso", "ORG_AUTH=service-principal", "AZURE_CLIENT_ID=c", "AZURE_TENANT_ID=a b", "AZURE_CLIENT_SECRET=s3cr3t"},
+			[]string{"credential service-principal: invalid tenantID"},
+		},
+	} {
+		_, stderr, exit := output(t, append(tt.env, "POLLING_DELAY=99"), "serve")
+		for _, want := range append(tt.want, "POLLING_DELAY (--polling-delay): ") {
+			if exit != 1 || !strings.Contains(stderr, want) || strings.Contains(stderr, "s3cr3t") {
+				t.Errorf("exit %d, lacks %s: %s", exit, want, stderr)
+			}
+		}
+	}
+}
+
 // TestSettingsWithoutPools reports mistakes in settings of agents, and not that they
 // have no effect.
 func TestSettingsWithoutPools(t *testing.T) {

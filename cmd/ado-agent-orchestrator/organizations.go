@@ -60,6 +60,11 @@ func (f *organizationFlags) check(p *setting.Problems) {
 	if _, err := adoqueue.NewHTTPClient(string(f.CAFile)); err != nil {
 		p.Add(&f.CAFile, "%w", err)
 	}
+	if f.File.empty() && !f.URL.IsZero() {
+		if err := f.URL.CheckTransport(f.AllowHTTP); err != nil {
+			p.AddAll([]any{&f.URL, &f.AllowHTTP}, "%w", err)
+		}
+	}
 }
 
 // checkNames reports what is wrong with the organizations alone.

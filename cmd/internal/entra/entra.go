@@ -3,6 +3,8 @@
 package entra
 
 import (
+	"net/http"
+
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/adoqueue/adoauth"
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/cmd/internal/setting"
 )
@@ -35,18 +37,38 @@ func (s *Settings) Check(p *setting.Problems, kind *string, token *setting.Secre
 	if !p.Sound(kind) {
 		return
 	}
-	fields := []any{kind, &s.TenantID, &s.ClientID, &s.ClientSecret, &s.ClientSecretFile, &s.CertificateFile}
-	if *kind == adoauth.PAT {
+	fields := []any{kind, &s.TenantID, &s.ClientID}
+	switch *kind {
+	case adoauth.PAT:
 		fields = []any{kind, token, tokenFile}
+	case adoauth.ServicePrincipal:
+		fields = append(fields, &s.ClientSecret, &s.ClientSecretFile, &s.CertificateFile)
+	case adoauth.WorkloadIdentity:
+		fields = append(fields, &s.FederatedTokenFile)
 	}
-	if err := s.Credential(*kind, *token, *tokenFile).Validate(); err != nil {
-		p.AddAll(fields, "%w", err)
+	credential := s.Credential(*kind, *token, *tokenFile)
+	valid := credential.Validate()
+	if valid != nil {
+		p.AddAll(fields, "%w", valid)
 	}
-	if *kind == adoauth.ServicePrincipal {
+	s.checkFiles(p, *kind, credential)
+	if valid == nil && p.Sound(fields...) {
+		// The rest, such as a tenant id that is none. It sends nothing.
+		if _, err := adoauth.New(credential, http.DefaultClient); err != nil {
+			p.AddAll(fields, "%w", err)
+		}
+	}
+}
+
+// checkFiles reports files of a credential that cannot be used.
+func (s *Settings) checkFiles(p *setting.Problems, kind string, credential adoauth.Settings) {
+	switch kind {
+	case adoauth.ServicePrincipal:
 		p.AddUnreadable(&s.ClientSecretFile)
-		p.AddUnreadable(&s.CertificateFile)
-	}
-	if *kind == adoauth.WorkloadIdentity {
+		if err := credential.CheckCertificate(); err != nil {
+			p.Add(&s.CertificateFile, "%w", err)
+		}
+	case adoauth.WorkloadIdentity:
 		p.AddUnreadable(&s.FederatedTokenFile)
 	}
 }
