@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -40,7 +42,8 @@ type organization struct {
 	auth      adoauth.Settings
 	caFile    string
 	allowHTTP bool
-	line      int // in ORGANIZATIONS_FILE
+	// line and number are those of its entry in ORGANIZATIONS_FILE.
+	line, number int
 }
 
 // check reports what is wrong with the organizations and their credentials.
@@ -48,7 +51,7 @@ func (f *organizationFlags) check(p *setting.Problems) {
 	f.checkNames(p)
 	switch {
 	case !f.File.empty():
-		if err := f.File.readable(); err != nil {
+		for _, err := range f.File.credentialProblems(f.AllowHTTP) {
 			p.Add(&f.File, "%w", err)
 		}
 	case p.Sound(&f.File):
@@ -69,6 +72,9 @@ func (f *organizationFlags) check(p *setting.Problems) {
 
 // checkNames reports what is wrong with the organizations alone.
 func (f *organizationFlags) checkNames(p *setting.Problems) {
+	for _, err := range f.File.problems {
+		p.Add(&f.File, "%w", err)
+	}
 	switch {
 	case !f.File.empty() && !f.URL.IsZero():
 		p.AddAll([]any{&f.URL, &f.File}, "cannot be combined; list the organization in the file")
@@ -93,7 +99,10 @@ func (f *organizationFlags) organizations() []organization {
 }
 
 // organizationsFile is a YAML file that lists organizations.
-type organizationsFile struct{ organizations []organization }
+type organizationsFile struct {
+	organizations []organization
+	problems      []error // of their names
+}
 
 func (f *organizationsFile) empty() bool { return len(f.organizations) == 0 }
 
@@ -128,22 +137,20 @@ func (f *organizationsFile) UnmarshalText(path []byte) error {
 		return fmt.Errorf("%s: lists no organizations", path)
 	}
 	lines := linesOf(content)
-	var problems []error
 	for i, l := range file.Organizations {
-		o, err := l.organization()
-		for _, other := range f.organizations {
-			if err == nil && o.url.Same(other.url) {
-				err = fmt.Errorf("%s is listed twice", o.url)
-			}
-		}
+		o := l.organization()
+		o.line, o.number = lines[i], i+1
+		o.url, err = adoqueue.ParseOrganizationURL(l.URL)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("line %d: organization %d: %w", lines[i], i+1, err))
-			continue
+			f.problems = append(f.problems, o.problem(fmt.Errorf("url: %w", err)))
 		}
-		o.line = lines[i]
+		same := func(other organization) bool { return !other.url.IsZero() && o.url.Same(other.url) }
+		if err == nil && slices.ContainsFunc(f.organizations, same) {
+			f.problems = append(f.problems, o.problem(fmt.Errorf("%s is listed twice", o.url)))
+		}
 		f.organizations = append(f.organizations, o)
 	}
-	return errors.Join(problems...)
+	return nil
 }
 
 // linesOf returns the lines of the organizations in a file that has been decoded.
@@ -170,38 +177,63 @@ func yamlMistakes(err error) string {
 
 var goType = regexp.MustCompile(` not found in type [^\s;]+`)
 
-func (l listed) organization() (organization, error) {
-	o := organization{
+// organization returns what is listed, but for its address.
+func (l listed) organization() organization {
+	return organization{
 		auth: adoauth.Settings{
 			Kind: l.Auth, PATFile: l.PATFile, TenantID: l.TenantID, ClientID: l.ClientID,
 			ClientSecretFile: l.ClientSecretFile, CertificateFile: l.CertificateFile, FederatedTokenFile: l.TokenFile,
 		},
 		caFile: l.CAFile,
 	}
-	var err error
-	if o.url, err = adoqueue.ParseOrganizationURL(l.URL); err != nil {
-		err = fmt.Errorf("url: %w", err)
-	}
-	return o, errors.Join(err, o.auth.Validate())
 }
 
-// readable returns an error if a file that the organizations name cannot be read.
-func (f *organizationsFile) readable() error {
-	var problems []error
-	for i, o := range f.organizations {
-		for _, path := range []string{o.auth.PATFile, o.auth.ClientSecretFile, o.auth.CertificateFile, o.auth.FederatedTokenFile} {
-			if path == "" {
-				continue
-			}
-			if _, err := secrets.Read(context.Background(), path); err != nil {
-				problems = append(problems, fmt.Errorf("line %d: organization %d: %w", o.line, i+1, err))
-			}
-		}
-		if _, err := adoqueue.NewHTTPClient(o.caFile); err != nil {
-			problems = append(problems, fmt.Errorf("line %d: organization %d: %w", o.line, i+1, err))
+// problem returns an error about an organization in the file.
+func (o organization) problem(err error) error {
+	return fmt.Errorf("line %d: organization %d: %w", o.line, o.number, err)
+}
+
+// credentialProblems returns what is wrong with the credentials in the file, and with
+// the files that it names.
+func (f *organizationsFile) credentialProblems(allowHTTP bool) (problems []error) {
+	for _, o := range f.organizations {
+		for _, err := range o.credentialProblems(allowHTTP) {
+			problems = append(problems, o.problem(err))
 		}
 	}
-	return errors.Join(problems...)
+	return problems
+}
+
+func (o organization) credentialProblems(allowHTTP bool) (problems []error) {
+	add := func(key string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	add("auth", o.auth.Validate())
+	add("patFile", readable(o.auth.PATFile))
+	add("clientSecretFile", readable(o.auth.ClientSecretFile))
+	add("certificateFile", o.auth.CheckCertificate())
+	add("federatedTokenFile", readable(o.auth.FederatedTokenFile))
+	_, err := adoqueue.NewHTTPClient(o.caFile)
+	add("caFile", err)
+	if !o.url.IsZero() {
+		add("url", o.url.CheckTransport(allowHTTP))
+	}
+	if len(problems) == 0 {
+		_, err = adoauth.New(o.auth, http.DefaultClient) // the rest; it sends nothing
+		add("auth", err)
+	}
+	return problems
+}
+
+// readable returns an error if there is a path of a file that cannot be read.
+func readable(path string) error {
+	if path == "" {
+		return nil
+	}
+	_, err := secrets.Read(context.Background(), path)
+	return err
 }
 
 // client returns what the organization is asked by.

@@ -267,7 +267,11 @@ func TestOrganizationsFile(t *testing.T) {
 		"organizations:\n- url: https://dev.azure.com/a\n  pat: x\n  ca: y\n": "line 3: field pat is not a key of an organization; line 4: field ca is not a key of an organization",
 		"organizations:\n- url: https://dev.azure.com/a\n\tpatFile: x\n":      "found a tab character",
 		"organizations: []\n":                             "lists no organizations",
-		"organizations:\n- url: nowhere\n  auth: magic\n": "line 2: organization 1: url: does not begin with https://HOST, unknown kind of credential \"magic\"",
+		"organizations:\n- url: nowhere\n  auth: magic\n": "line 2: organization 1: auth: unknown kind of credential \"magic\"",
+		"organizations:\n- {url: nowhere, auth: magic}\n": "line 2: organization 1: url: does not begin with https://HOST",
+		"organizations:\n- url: nowhere\n  patFile: unknown\n- {url: https://dev.azure.com/a, auth: service-principal, certificateFile: process_test.go}\n": "url: does not begin with https://HOST\nORGANIZATIONS_FILE (--organizations-file): line 2: organization 1: patFile: stat unknown: no such file or directory\n" +
+			"ORGANIZATIONS_FILE (--organizations-file): line 4: organization 2: auth: a service principal needs a tenant id, a service principal needs a client id\n" +
+			"ORGANIZATIONS_FILE (--organizations-file): line 4: organization 2: certificateFile: process_test.go must hold a certificate",
 		"organizations:\n- {url: https://dev.azure.com/a, patFile: x}\n- {url: https://a.visualstudio.com, patFile: y}\n": "line 3: organization 2: https://a.visualstudio.com is listed twice",
 	} {
 		writeFile(t, file, content)
