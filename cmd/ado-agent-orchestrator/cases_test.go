@@ -87,6 +87,16 @@ func TestFieldCases(t *testing.T) {
 			[]string{"--org-url=https://dev.azure.com/contoso"},
 			"EVICTABLE_IDLE (--evictable-idle): has no effect in run",
 		},
+		"placeholders with Kubernetes switched off": {
+			[]string{"ORG_PAT=s3cr3t", "PLACEHOLDERS=true", "KUBE=off"},
+			[]string{"serve", "--org-url=https://dev.azure.com/contoso", "--scaler-address=s:9090"},
+			"PLACEHOLDERS (--placeholders), KUBE (--kube): requires a view of Kubernetes, which off switches off",
+		},
+		"placeholders without a cluster": {
+			[]string{"ORG_PAT=s3cr3t", "PLACEHOLDERS=true", "GRPC_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"},
+			[]string{"serve", "--org-url=https://dev.azure.com/contoso", "--scaler-address=s:9090"},
+			"PLACEHOLDERS (--placeholders) and OFFLINE_AGENTS (--offline-agents) require Kubernetes: KUBECONFIG names ",
+		},
 		"a time zone alone": {
 			append([]string{"WARM_TIME_ZONE=Europe/Berlin"}, agents...),
 			[]string{"run", "--org-url=https://dev.azure.com/contoso"},

@@ -26,7 +26,15 @@ type housekeepingFlags struct {
 	Owner         string        `name:"housekeeping-owner" env:"HOUSEKEEPING_OWNER" placeholder:"TEXT" unset:"namespace UID" help:"Identifies this scaler among others that manage the same pools. Default: the UID of its namespace."`
 }
 
-func (f *housekeepingFlags) check(p *setting.Problems, scaling *scaledJobFlags) {
+func (f *housekeepingFlags) check(p *setting.Problems, flags *serveFlags) {
+	scaling := &flags.ScaledJobs
+	if flags.View.Kube == off {
+		for _, feature := range []*bool{&f.Placeholders, &f.OfflineAgents, &f.EndIdle, &scaling.EvictableIdle, &flags.Common.AnnotateJobs} {
+			if *feature {
+				p.AddAll([]any{feature, &flags.View.Kube}, "requires a view of Kubernetes, which off switches off")
+			}
+		}
+	}
 	if (f.Placeholders || f.OfflineAgents || f.EndIdle || scaling.EvictableIdle) && scaling.Address == "" && p.Sound(&scaling.Address) {
 		// A leader that KEDA never asks would not learn it.
 		p.Add(&scaling.Address, "is missing; PLACEHOLDERS, OFFLINE_AGENTS, END_IDLE and EVICTABLE_IDLE require it, to find their ScaledJobs")
@@ -60,7 +68,7 @@ func (h *housekeeper) findOwner(ctx context.Context) error {
 	found := kubernetesConfig()
 	config, err := kubernetesClientConfig()
 	if err != nil {
-		return err
+		return fmt.Errorf("PLACEHOLDERS (--placeholders) and OFFLINE_AGENTS (--offline-agents) require Kubernetes: %w", err)
 	}
 	namespace, _, err := found.Namespace()
 	if err != nil {

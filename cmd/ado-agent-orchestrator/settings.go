@@ -159,7 +159,7 @@ func (f *serveFlags) Check(p *setting.Problems) {
 	} else {
 		f.Agents.checkUnused(p, &f.Common.Org, &f.ScaledJobs)
 	}
-	f.Housekeeping.check(p, &f.ScaledJobs)
+	f.Housekeeping.check(p, f)
 }
 
 // settings are what serve works with.
