@@ -37,7 +37,7 @@ func TestFailures(t *testing.T) {
 		}, nil, exitPackage, "there is none"},
 		{"download fails", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpDownload, Status: 404})
-		}, nil, exitPackage, "it was answered 404"},
+		}, nil, exitPackage, "HTTP status 404 Not Found"},
 		{"download is cut", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpDownload, CutAfter: 1000})
 		}, nil, exitPackage, "unexpected EOF"},

@@ -159,7 +159,7 @@ func TestPairFailures(t *testing.T) {
 		{"unknown pool", nil, []string{"AZP_POOL=nowhere"}, exitPool, `pool "nowhere"`},
 		{"no package", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpDownload, Status: 404})
-		}, nil, exitPackage, "it was answered 404"},
+		}, nil, exitPackage, "HTTP status 404 Not Found"},
 		{"config fails", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpConnectionData, Status: 400})
 		}, nil, exitConfiguration, "could not be configured"},
