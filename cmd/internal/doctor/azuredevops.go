@@ -139,7 +139,7 @@ func (d *doctor) pool(ctx context.Context, o Organization, ref adoqueue.PoolRef)
 			"no agent is registered, so Azure DevOps fails each job at once")
 		return pool, true
 	}
-	d.ok(subject, "%d agents are registered, %d of them online", len(agents), online)
+	d.ok(subject, "registered agents: %d, online: %d", len(agents), online)
 	return pool, true
 }
 
