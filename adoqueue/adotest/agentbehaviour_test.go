@@ -95,7 +95,7 @@ func TestSIGINTToTheGroupFailsTheJob(t *testing.T) {
 // pending returns the signals that wait until a process runs.
 func pending(t *testing.T, pid int) (signals uint64) {
 	t.Helper()
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	check(t, err)
 	_, after, _ := strings.Cut(string(status), "ShdPnd:")
 	signals, err = strconv.ParseUint(strings.Fields(after)[0], 16, 64)

@@ -319,9 +319,9 @@ func checkCurl(_ *testing.T, p printed) string {
 // azCommands are the commands of Azure's that documents print, with the flags that
 // Azure's reference has for them.
 var azCommands = map[string][]string{
-	"az aks update":                           {"--resource-group", "--name", "--enable-keda", "--enable-oidc-issuer", "--enable-workload-identity"},
-	"az aks show":                             {"--resource-group", "--name", "--query", "--output"},
-	"az identity create":                      {"--resource-group", "--name"},
+	"az aks update":      {"--resource-group", "--name", "--enable-keda", "--enable-oidc-issuer", "--enable-workload-identity"},
+	"az aks show":        {"--resource-group", "--name", "--query", "--output"},
+	"az identity create": {"--resource-group", "--name"},
 	"az identity federated-credential create": {"--resource-group", "--identity-name", "--name", "--subject", "--issuer", "--audiences"},
 }
 
