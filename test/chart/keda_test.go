@@ -53,16 +53,22 @@ func TestOnEveryKEDA(t *testing.T) {
 // render renders values as helm install does, which looks into the cluster.
 func (c *apiServer) render(values map[string]any) []*unstructured.Unstructured {
 	c.t.Helper()
-	loaded := load(c.t)
-	all, err := util.ToRenderValues(loaded, values, release, capabilities())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	rendered, err := engine.RenderWithClient(loaded, all, c.config)
+	rendered, err := c.rendered(values)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return objects(c.t, manifests(rendered))
+}
+
+// rendered returns the files that helm install renders, or why it does not.
+func (c *apiServer) rendered(values map[string]any) (map[string]string, error) {
+	c.t.Helper()
+	loaded := load(c.t)
+	all, err := util.ToRenderValues(loaded, values, release, capabilities())
+	if err != nil {
+		return nil, err
+	}
+	return engine.RenderWithClient(loaded, all, c.config)
 }
 
 // taken asks the API server whether it takes KEDA's objects, with all fields.

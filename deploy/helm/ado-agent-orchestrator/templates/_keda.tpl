@@ -1,10 +1,13 @@
 {{- /* The fields below jobTargetRef that ScaledJobs of this KEDA do not have, as
-       JSON: {"list": […]}. A version that is given decides, else the
-       CRD if it can be looked up. It is looked up once: the CRD is large. */ -}}
+       JSON: {"list": […]}. keda.version decides; without it, the CRD is looked up,
+       once, since it is large. Users without rights in the whole cluster cannot read it. */ -}}
 {{- define "ado.missingFields" -}}
 {{- if not (hasKey . "missingFields") -}}
 {{- $version := .Values.keda.version -}}
-{{- $schema := include "ado.jobTargetRefSchema" . | fromJson -}}
+{{- $schema := dict -}}
+{{- if not $version -}}
+{{- $schema = include "ado.jobTargetRefSchema" . | fromJson -}}
+{{- end -}}
 {{- $missing := list -}}
 {{- range $since, $fields := .Files.Get "files/keda-fields.yaml" | fromYaml -}}
 {{- range $fields -}}
@@ -90,7 +93,7 @@ true
 {{- end -}}
 
 {{- /* The namespaces where KEDA runs, as JSON: {"list": […]}. Those that it is
-       usually in if it is not found. */ -}}
+       usually in if it is not found. With networkPolicy.kedaNamespaces nothing is looked up. */ -}}
 {{- define "ado.kedaNamespaces" -}}
 {{- $usual := list "keda" "kube-system" "openshift-keda" -}}
 {{- $found := .Values.networkPolicy.kedaNamespaces -}}
