@@ -82,6 +82,21 @@ func TestRefused(t *testing.T) {
 			of(`warmNodes: {periods: [{from: "07:30", to: "08:30", minIdle: 4, busyPercent: 20}]}`),
 			[]string{"agentPools[0].warmNodes.periods[0]: busyPercent and max are for warm only"},
 		},
+		{
+			of(`warmNodes: {periods: [{days: zz, from: aa, to: bb, minIdle: 1}], timeZone: "!!", priorityClassName: A B}`),
+			[]string{
+				`agentPools[0].warmNodes.periods[0].days: "zz" must be days such as Mon-Fri`, `agentPools[0].warmNodes.periods[0].from: "aa" must be a time such as 07:30`,
+				`agentPools[0].warmNodes.periods[0].to: "bb" must be a time such as 18:00`, `agentPools[0].warmNodes.timeZone: "!!" must be an IANA time zone`,
+				`agentPools[0].warmNodes.priorityClassName: "A B" must be a name of Kubernetes`,
+			},
+		},
+		{
+			of(`max: 4, warmNodes: {periods: [{from: "07:30", to: "07:30", minIdle: 5}]}`),
+			[]string{
+				"agentPools[0].warmNodes.periods[0].to: must differ from from",
+				"agentPools[0].warmNodes.periods[0].minIdle: 5 must not be more than the agents' max, 4",
+			},
+		},
 		{of("warm: {timeZone: Europe/Berlin}"), []string{"agentPools[0].warm.timeZone: requires periods"}},
 		{of("env: [{name: AZP_TOKEN, value: x}]"), []string{"agentPools[0].env[0]: AZP_TOKEN is set by the other values"}},
 		{

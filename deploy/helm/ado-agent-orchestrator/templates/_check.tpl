@@ -173,7 +173,7 @@
 {{- end -}}
 {{- $own := include "ado.ownAgentEnv" (dict "root" $root "pool" $pool) | fromYamlArray -}}
 {{- include "ado.duplicateMistakes" (dict "own" $own "reserved" (list "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" "AZP_CA_FILE") "env" $pool.env "path" $path) -}}
-{{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" (print $path ".warm")) -}}
+{{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
 {{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
 {{- end -}}
@@ -206,41 +206,43 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Of the agents that wait for jobs. What periods say together is checked by the
-       scaler. */ -}}
+{{- /* Of the agents that wait for jobs, and of the pods that keep nodes for them. */ -}}
 {{- define "ado.warmMistakes" -}}
 {{- $path := .path -}}
 {{- $pool := .pool -}}
-{{- with $pool.warmNodes -}}
-{{- if and .timeZone (not .periods) -}}
-{{- println (printf "%sNodes.timeZone: requires periods" $path) -}}
+{{- range $key := list "warm" "warmNodes" -}}
+{{- include "ado.periodMistakes" (dict "warm" (get $pool $key) "max" $pool.max "path" (printf "%s.%s" $path $key)) -}}
 {{- end -}}
-{{- range $i, $p := .periods -}}
+{{- range $i, $p := $pool.warmNodes.periods -}}
 {{- if or $p.busyPercent $p.max -}}
-{{- println (printf "%sNodes.periods[%d]: busyPercent and max are for warm only" $path $i) -}}
+{{- println (printf "%s.warmNodes.periods[%d]: busyPercent and max are for warm only" $path $i) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $pool.warm.maxAge (not $.root.Values.housekeeping.endIdle) -}}
+{{- println (printf "%s.warm.maxAge: requires housekeeping.endIdle" $path) -}}
 {{- end -}}
-{{- with $pool.warm -}}
-{{- if and .timeZone (not .periods) -}}
-{{- println (printf "%s.timeZone: requires periods" $path) -}}
-{{- end -}}
-{{- if and .maxAge (not $.root.Values.housekeeping.endIdle) -}}
-{{- println (printf "%s.maxAge: requires housekeeping.endIdle" $path) -}}
-{{- end -}}
-{{- range $i, $p := .periods -}}
-{{- $at := printf "%s.periods[%d]" $path $i -}}
-{{- if eq $p.from $p.to -}}
-{{- println (printf "%s.to: must differ from from; the whole day is from 00:00 to 24:00" $at) -}}
-{{- end -}}
-{{- if gt (int $p.minIdle) (int $pool.max) -}}
-{{- println (printf "%s.minIdle: %d must not be more than the agents' max, %d" $at (int $p.minIdle) (int $pool.max)) -}}
-{{- end -}}
+{{- range $i, $p := $pool.warm.periods -}}
+{{- $at := printf "%s.warm.periods[%d]" $path $i -}}
 {{- if and $p.max (not $p.busyPercent) -}}
 {{- println (printf "%s.max: requires busyPercent, which it bounds" $at) -}}
 {{- else if and $p.max (lt (int $p.max) (int $p.minIdle)) -}}
 {{- println (printf "%s.max: %d must not be less than minIdle, %d" $at (int $p.max) (int $p.minIdle)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The scaler warns of periods that overlap. */ -}}
+{{- define "ado.periodMistakes" -}}
+{{- if and .warm.timeZone (not .warm.periods) -}}
+{{- println (printf "%s.timeZone: requires periods" .path) -}}
+{{- end -}}
+{{- range $i, $p := .warm.periods -}}
+{{- $at := printf "%s.periods[%d]" $.path $i -}}
+{{- if eq $p.from $p.to -}}
+{{- println (printf "%s.to: must differ from from; the whole day is from 00:00 to 24:00" $at) -}}
+{{- end -}}
+{{- if gt (int $p.minIdle) (int $.max) -}}
+{{- println (printf "%s.minIdle: %d must not be more than the agents' max, %d" $at (int $p.minIdle) (int $.max)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
