@@ -34,6 +34,12 @@ func TestRefused(t *testing.T) {
 		{of("shard: half"), []string{`agentPools[0].shard: "half" must be K/N, such as 1/2`}},
 		{of("dockerSocketPath: docker.sock"), []string{`agentPools[0].dockerSocketPath: "docker.sock" must be an absolute path`}},
 		{basis + "settings: {pollingDelay: 10}", []string{"'/settings/pollingDelay': minimum: got 10, want 100"}},
+		{basis + "settings: {staleFor: 2h, requestTimeout: 10m, acceptableWait: 0s}\nhousekeeping: {offlineAfter: 100ms}", []string{
+			"settings.staleFor: 2h must not be more than 1h", "settings.requestTimeout: 10m must not be more than 5m",
+			"settings.acceptableWait: 0s must not be less than 1s", "housekeeping.offlineAfter: 100ms must not be less than 1s",
+		}},
+		{basis + "settings: {staleFor: 9999999h}", []string{`settings.staleFor: "9999999h" must be a duration`}},
+		{basis + "housekeeping: {endIdle: true}\nagentPools: [{pool: linux, warm: {maxAge: 59s}}]", []string{"agentPools[0].warm.maxAge: 59s must not be less than 1m"}},
 		{basis + "settings: {logLevel: loud}", []string{"'/settings/logLevel': value must be one of 'debug', 'info', 'warn', 'error'"}},
 		{basis + "tls: {mode: auto}", []string{"'/tls/mode': value must be one of 'none', 'secret', 'cert-manager', 'generate'"}},
 		{"organization: {url: 'https://dev.azure.com/contoso', auth: {kind: ''}}", []string{"'/organization/auth/kind': value must be one of 'pat'"}},

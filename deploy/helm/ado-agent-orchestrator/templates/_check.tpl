@@ -15,6 +15,7 @@
 {{- define "ado.mistakes" -}}
 {{- include "ado.organizationMistakes" . -}}
 {{- include "ado.scalerMistakes" . -}}
+{{- include "ado.settingMistakes" . -}}
 {{- include "ado.envMistakes" . -}}
 {{- $names := dict -}}
 {{- range $i, $pool := .Values.agentPools -}}
@@ -128,6 +129,47 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Durations that the scaler refuses when it starts. */ -}}
+{{- define "ado.settingMistakes" -}}
+{{- range $path, $bounds := include "ado.durationBounds" . | fromYaml -}}
+{{- $names := splitList "." $path -}}
+{{- $value := get (get $.Values (first $names)) (last $names) -}}
+{{- include "ado.durationMistakes" (merge (dict "path" $path "value" $value) $bounds) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* These are the program's. */ -}}
+{{- define "ado.durationBounds" -}}
+settings.staleFor:
+  min: 1s
+  max: 1h
+settings.requestTimeout:
+  min: 100ms
+  max: 5m
+settings.acceptableWait:
+  min: 1s
+housekeeping.offlineAfter:
+  min: 1s
+{{- end -}}
+
+{{- /* Given are path, value, min, and max if there is one. */ -}}
+{{- define "ado.durationMistakes" -}}
+{{- if .value -}}
+{{- $length := include "ado.milliseconds" .value | float64 -}}
+{{- if lt $length (include "ado.milliseconds" .min | float64) -}}
+{{- println (printf "%s: %s must not be less than %s" .path .value .min) -}}
+{{- else if and .max (gt $length (include "ado.milliseconds" .max | float64)) -}}
+{{- println (printf "%s: %s must not be more than %s" .path .value .max) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The length of a duration, by a date that it is added to. */ -}}
+{{- define "ado.milliseconds" -}}
+{{- $date := toDate "2006-01-02" "2000-01-01" -}}
+{{- divf (($date | mustDateModify .).Sub $date).Microseconds 1000 -}}
+{{- end -}}
+
 {{- /* Given are root, pool as it is in the values, and its path. */ -}}
 {{- define "ado.poolMistakes" -}}
 {{- $path := .path -}}
@@ -221,6 +263,7 @@
 {{- if and $pool.warm.maxAge (not $.root.Values.housekeeping.endIdle) -}}
 {{- println (printf "%s.warm.maxAge: requires housekeeping.endIdle" $path) -}}
 {{- end -}}
+{{- include "ado.durationMistakes" (dict "path" (print $path ".warm.maxAge") "value" $pool.warm.maxAge "min" "1m") -}}
 {{- range $i, $p := $pool.warm.periods -}}
 {{- $at := printf "%s.warm.periods[%d]" $path $i -}}
 {{- if and $p.max (not $p.busyPercent) -}}
