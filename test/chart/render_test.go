@@ -44,11 +44,17 @@ func load(t *testing.T) *chart.Chart {
 // helm template, there is no cluster to look anything up in.
 func files(t *testing.T, values map[string]any) (map[string]string, error) {
 	t.Helper()
+	return filesOf(t, values, release)
+}
+
+// filesOf returns the rendered files of another release.
+func filesOf(t *testing.T, values map[string]any, of common.ReleaseOptions) (map[string]string, error) {
+	t.Helper()
 	loaded, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := util.ToRenderValues(loaded, values, release, capabilities())
+	all, err := util.ToRenderValues(loaded, values, of, capabilities())
 	if err != nil {
 		return nil, err
 	}

@@ -1,16 +1,21 @@
 {{- define "ado.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | include "ado.short" -}}
 {{- end -}}
 
-{{- /* It leaves room for suffixes such as -keda-client. */ -}}
 {{- define "ado.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | include "ado.short" -}}
 {{- else if contains (include "ado.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | include "ado.short" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "ado.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "ado.name" .) | include "ado.short" -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* A name with room for suffixes such as -keda-client. The name of a release may
+       have dots, which that of a Service may not. */ -}}
+{{- define "ado.short" -}}
+{{- regexReplaceAll "-+$" (replace "." "-" . | trunc 40) "" -}}
 {{- end -}}
 
 {{- define "ado.namespace" -}}
