@@ -124,6 +124,7 @@ func TestRefused(t *testing.T) {
 		{of("serviceAccount: agents, credential: {auth: {kind: workload-identity}}") + "\nkeda: {version: 2.15.1}", []string{
 			"agentPools[0]: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods",
 		}},
+		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},
 		{basis + "housekeeping: {stuckAfter: '0', deleteStuck: true}", []string{"housekeeping.deleteStuck: requires stuckAfter other than 0"}},

@@ -97,6 +97,9 @@
 {{- if not (regexMatch "^[a-z]" (include "ado.fullname" .)) -}}
 {{- println (printf "fullnameOverride: is required, since the release's name, %s, does not begin with a letter, as the name of a Service must" .Release.Name) -}}
 {{- end -}}
+{{- if eq (int .Values.service.port) 8080 -}}
+{{- println "service.port: must not be 8080, which is the port of the metrics in the same Service" -}}
+{{- end -}}
 {{- if and (kindIs "map" .Values.image) (not .Values.image.repository) -}}
 {{- println "image.repository: is required" -}}
 {{- end -}}
