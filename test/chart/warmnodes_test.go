@@ -59,7 +59,7 @@ agentPools:
 				t.Errorf("the pods run %s (%s), agents %s (%s)", got.Image, got.ImagePullPolicy, want.Image, want.ImagePullPolicy)
 			}
 			class := typedAs(t, ofKind(list, "PriorityClass")[0], &schedulingv1.PriorityClass{})
-			if class.Value >= 0 || class.Value < -10 || class.PreemptionPolicy == nil || *class.PreemptionPolicy != corev1.PreemptNever || pod.PriorityClassName != class.Name {
+			if class.Value >= 0 || class.Value < -10 || class.PreemptionPolicy == nil || *class.PreemptionPolicy != corev1.PreemptNever || pod.PriorityClassName != class.Name || class.Name != "ado-agent-orchestrator-ado-nodes" {
 				t.Errorf("the pods' class is %q, and there is %+v", pod.PriorityClassName, class)
 			}
 			scaled := typedAs(t, ofKind(list, "ScaledObject")[0], &kedav1alpha1.ScaledObject{})
