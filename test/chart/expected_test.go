@@ -198,21 +198,6 @@ extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.N
 	}
 }
 
-// TestTestPods wants one container in each pod of helm test: helm test --logs of Helm 3
-// shows those logs alone, and only if the pod is still there.
-func TestTestPods(t *testing.T) {
-	pods := ofKind(render(t, parse(t, basis+"agentPools: [{pool: linux}, {pool: windows}]")), "Pod")
-	if len(pods) != 2 {
-		t.Fatalf("%d pods for 2 ScaledJobs", len(pods))
-	}
-	for _, object := range pods {
-		pod := typedAs(t, object, &corev1.Pod{})
-		if len(pod.Spec.Containers) != 1 || pod.Annotations["helm.sh/hook-delete-policy"] != "before-hook-creation" {
-			t.Errorf("pod %s: %v, %d containers", pod.Name, pod.Annotations, len(pod.Spec.Containers))
-		}
-	}
-}
-
 // TestQuoted wants names that YAML treats as numbers and booleans to stay strings.
 func TestQuoted(t *testing.T) {
 	list := render(t, parse(t, `

@@ -88,6 +88,25 @@
 {{- end }}
 {{- end -}}
 
+{{- /* The fields of the scaler's pods that the pods of helm test have too. */ -}}
+{{- define "ado.podFields" -}}
+{{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+{{- with get $.Values $key }}
+{{ $key }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- range $key := list "imagePullSecrets" "hostAliases" "dnsConfig" "nodeSelector" "tolerations" }}
+{{- with get $.Values $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- /* The scaler's volumes, in the order of its mounts. */ -}}
 {{- define "ado.volumes" -}}
 {{- range $i, $o := (include "ado.organizations" . | fromJson).list }}
