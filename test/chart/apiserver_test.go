@@ -146,6 +146,7 @@ func TestOnCluster(t *testing.T) {
 	}
 	t.Run("any value", func(t *testing.T) { newAPIServer(t, plane.Config()).anyValue() })
 	t.Run("restarts by authorities", func(t *testing.T) { newAPIServer(t, plane.Config()).restartsByAuthorities() })
+	t.Run("restarts by variables", func(t *testing.T) { newAPIServer(t, plane.Config()).restartsByVariables() })
 	t.Run("administrator of the namespace", func(t *testing.T) { newAPIServer(t, plane.Config()).installsAsAdministrator() })
 	t.Run("KEDA is found", func(t *testing.T) { newAPIServer(t, plane.Config()).findsKEDA() })
 }

@@ -136,23 +136,31 @@ func TestImages(t *testing.T) {
 // TestProxy wants one proxy for the scaler and the agents, without which both reach
 // what is in the cluster.
 func TestProxy(t *testing.T) {
-	list := render(t, parse(t, basis+"proxy: {https: 'http://proxy:3128', exclude: [tfs.example.com]}\nagentPools: [{pool: linux}]"))
-	for name, env := range map[string][]corev1.EnvVar{
-		"scaler": deployment(t, list).Spec.Template.Spec.Containers[0].Env,
-		"agent":  scaledJobs(t, list)[0].Spec.JobTargetRef.Template.Spec.Containers[0].Env,
+	const inside = "localhost,127.0.0.1,169.254.169.254,.svc,.cluster.local,$(KUBERNETES_SERVICE_HOST)"
+	const secret = "env: &env [{name: HTTPS_PROXY, valueFrom: {secretKeyRef: {name: proxy, key: url}}}]\nagents: {env: *env}\n"
+	for values, want := range map[string]map[string]string{
+		"proxy: {https: 'http://proxy:3128', exclude: [tfs.example.com]}": {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": inside + ",tfs.example.com"},
+		secret: {"HTTPS_PROXY": "", "NO_PROXY": inside},
+		secret + "proxy: {exclude: [tfs.example.com]}":                                              {"HTTPS_PROXY": "", "NO_PROXY": inside + ",tfs.example.com"},
+		"proxy: {exclude: [tfs.example.com]}":                                                       {"NO_PROXY": inside + ",tfs.example.com"},
+		"env: &env [{name: http_proxy, value: x}]\nagents: {env: *env}":                             {"http_proxy": "x", "NO_PROXY": inside},
+		"env: &env [{name: HTTP_PROXY, value: x}, {name: no_proxy, value: z}]\nagents: {env: *env}": {"HTTP_PROXY": "x", "no_proxy": "z"},
+		"": {},
 	} {
-		got := map[string]string{}
-		for _, v := range env {
-			if strings.HasSuffix(v.Name, "_PROXY") {
-				got[v.Name] = v.Value
+		list := render(t, parse(t, basis+values+"\nagentPools: [{pool: linux}]"))
+		for name, env := range map[string][]corev1.EnvVar{
+			"scaler": deployment(t, list).Spec.Template.Spec.Containers[0].Env,
+			"agent":  scaledJobs(t, list)[0].Spec.JobTargetRef.Template.Spec.Containers[0].Env,
+		} {
+			got := map[string]string{}
+			for _, v := range env {
+				if strings.HasSuffix(strings.ToUpper(v.Name), "_PROXY") {
+					got[v.Name] = v.Value
+				}
 			}
-		}
-		want := map[string]string{
-			"HTTPS_PROXY": "http://proxy:3128",
-			"NO_PROXY":    "localhost,127.0.0.1,169.254.169.254,.svc,.cluster.local,$(KUBERNETES_SERVICE_HOST),tfs.example.com",
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s\n%s: %s", values, name, diff)
+			}
 		}
 	}
 }

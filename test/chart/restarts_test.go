@@ -68,3 +68,49 @@ func (c *apiServer) restartsByAuthorities() {
 		}
 	}
 }
+
+// restartsByVariables changes the Secrets and ConfigMaps of the scaler's variables.
+func (c *apiServer) restartsByVariables() {
+	sources := []variables{{"Secret", "of-env"}, {"Secret", "of-env-from"}, {"ConfigMap", "of-env"}, {"ConfigMap", "of-env-from"}}
+	for _, source := range sources {
+		c.apply(source.object("a"))
+	}
+	sum := func() string {
+		return podOf(c.t, c.render(parse(c.t, basis+`
+env:
+  - {name: A, valueFrom: {secretKeyRef: {name: of-env, key: key}}}
+  - {name: B, valueFrom: {configMapKeyRef: {name: of-env, key: key}}}
+  - {name: C, value: c}
+envFrom: [{secretRef: {name: of-env-from}}, {configMapRef: {name: of-env-from}, prefix: X_}, {secretRef: {name: absent, optional: true}}]
+`)))["checksum/env"]
+	}
+	before := sum()
+	if again := sum(); before == "" || again != before {
+		c.t.Errorf("the checksum is %q, then %q", before, again)
+	}
+	for _, source := range sources {
+		changed := source.object("b")
+		resource, _ := c.resource(changed)
+		if _, err := resource.Update(c.t.Context(), changed, metav1.UpdateOptions{}); err != nil {
+			c.t.Fatal(err)
+		}
+		after := sum()
+		if after == before {
+			c.t.Errorf("%s %s has changed, and the checksum has not", source.kind, source.name)
+		}
+		before = after
+	}
+}
+
+// variables are a Secret or ConfigMap of the scaler's variables.
+type variables struct{ kind, name string }
+
+func (v variables) object(value string) *unstructured.Unstructured {
+	field := "data"
+	if v.kind == "Secret" {
+		field = "stringData"
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": v.kind, "metadata": map[string]any{"namespace": "ado", "name": v.name}, field: map[string]any{"key": value},
+	}}
+}

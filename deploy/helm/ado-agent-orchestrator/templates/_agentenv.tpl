@@ -46,7 +46,7 @@
 - name: AZP_ALLOW_HTTP
   value: "true"
 {{- end }}
-{{- include "ado.proxyEnv" .root }}
+{{- include "ado.proxyEnv" (dict "root" .root "env" .pool.env) }}
 {{- end -}}
 
 {{- /* The variables of an agent that has an Entra identity in place of a token. */ -}}

@@ -52,7 +52,7 @@
   value: {{ .Values.settings.logLevel }}
 - name: LOG_FORMAT
   value: {{ .Values.settings.logFormat }}
-{{- include "ado.proxyEnv" . }}
+{{- include "ado.proxyEnv" (dict "root" . "env" .Values.env) }}
 {{- end -}}
 
 {{- define "ado.housekeepingEnv" -}}
@@ -179,7 +179,7 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{- /* The scaler restarts if what it reads at its start alone changes. It reads
+{{- /* The scaler restarts if what it reads only at its start changes. It reads
        tokens, secrets and certificates again by itself. */ -}}
 {{- define "ado.checksums" -}}
 {{- if .Values.organizations }}
@@ -190,4 +190,26 @@ checksum/organizations: {{ include "ado.organizationsFile" . | sha256sum }}
 checksum/ca: {{ get (.data | default dict) $.Values.ca.key | toString | sha256sum }}
 {{- end }}
 {{- end }}
+{{- with include "ado.envContent" . }}
+checksum/env: {{ sha256sum . }}
+{{- end }}
+{{- end -}}
+
+{{- /* The Secrets and ConfigMaps of env and envFrom. Their UIDs, which only readers of
+       them know, keep others from guessing a password by the checksum. */ -}}
+{{- define "ado.envContent" -}}
+{{- $kinds := dict "secretRef" "Secret" "secretKeyRef" "Secret" "configMapRef" "ConfigMap" "configMapKeyRef" "ConfigMap" -}}
+{{- $sources := .Values.envFrom -}}
+{{- range .Values.env -}}
+{{- $sources = append $sources (.valueFrom | default dict) -}}
+{{- end -}}
+{{- range $source := $sources -}}
+{{- range $field, $kind := $kinds -}}
+{{- with (get $source $field | default dict).name -}}
+{{- with lookup "v1" $kind (include "ado.namespace" $) . -}}
+{{- println .metadata.uid (toJson .data) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
