@@ -186,7 +186,7 @@ agentPools:
   container: {imagePullPolicy: Always, ports: [{containerPort: 80}]}
   podTemplate:
     metadata: {labels: {team: builds}, annotations: {example.com/a: b}}
-    spec: {priorityClassName: builds}
+  priorityClassName: builds
 `
 )
 

@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,12 +70,21 @@ hostAliases: [{ip: 10.0.0.1, hostnames: [tfs]}]
 dnsPolicy: None
 dnsConfig: {nameservers: [10.0.0.10]}
 initContainers: [{name: wait, image: busybox}]
+extraContainers: [{name: beside, image: busybox}]
+global: {imagePullSecrets: [all, {name: of-all}, own]}
+imagePullSecrets: [{name: own}]
 envFrom: [{secretRef: {name: proxy}}]
 extraArgs: [--http-addr=:8080]
 agents:
   envFrom: [{configMapRef: {name: tools}}]
   initContainers: [{name: prepare, image: busybox}]
   sidecars: [{name: database, image: postgres}]
+  priorityClassName: builds
+  runtimeClassName: kata
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
+  hostAliases: [{ip: 10.0.0.2}]
+  dnsPolicy: Default
+  dnsConfig: {searches: [example.com]}
   labels: {a: b}
   annotations: {c: d}
   podLabels: {e: f}
@@ -87,23 +97,30 @@ agentPools: [{pool: linux}]
 	pod, container := scaler.Spec.Template.Spec, scaler.Spec.Template.Spec.Containers[0]
 	agents := scaledJobs(t, list)[0]
 	template := agents.Spec.JobTargetRef.Template
+	secrets := []corev1.LocalObjectReference{{Name: "own"}, {Name: "all"}, {Name: "of-all"}}
 	for name, is := range map[string]bool{
-		"strategy":              scaler.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType,
-		"revisionHistoryLimit":  *scaler.Spec.RevisionHistoryLimit == 0,
-		"deploymentAnnotations": scaler.Annotations["reloader.stakater.com/auto"] == "true",
-		"runtimeClassName":      *pod.RuntimeClassName == "gvisor",
-		"hostAliases":           pod.HostAliases[0].IP == "10.0.0.1",
-		"dnsPolicy":             pod.DNSPolicy == corev1.DNSNone,
-		"dnsConfig":             pod.DNSConfig.Nameservers[0] == "10.0.0.10",
-		"initContainers":        pod.InitContainers[0].Name == "wait",
-		"envFrom":               container.EnvFrom[0].SecretRef.Name == "proxy",
-		"extraArgs":             strings.Join(container.Args, " ") == "serve --http-addr=:8080",
-		"agents.envFrom":        template.Spec.Containers[0].EnvFrom[0].ConfigMapRef.Name == "tools",
-		"agents.initContainers": template.Spec.InitContainers[0].Name == "prepare" && template.Spec.InitContainers[0].RestartPolicy == nil,
-		"agents.sidecars":       template.Spec.InitContainers[1].Name == "database",
-		"agents.labels":         agents.Labels["a"] == "b" && agents.Annotations["c"] == "d",
-		"agents.podLabels":      template.Labels["e"] == "f" && template.Annotations["g"] == "h",
-		"history limits":        *agents.Spec.SuccessfulJobsHistoryLimit == 0 && *agents.Spec.FailedJobsHistoryLimit == 7,
+		"strategy":                         scaler.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType,
+		"revisionHistoryLimit":             *scaler.Spec.RevisionHistoryLimit == 0,
+		"deploymentAnnotations":            scaler.Annotations["reloader.stakater.com/auto"] == "true",
+		"runtimeClassName":                 *pod.RuntimeClassName == "gvisor",
+		"hostAliases":                      pod.HostAliases[0].IP == "10.0.0.1",
+		"dnsPolicy":                        pod.DNSPolicy == corev1.DNSNone,
+		"dnsConfig":                        pod.DNSConfig.Nameservers[0] == "10.0.0.10",
+		"initContainers":                   pod.InitContainers[0].Name == "wait",
+		"envFrom":                          container.EnvFrom[0].SecretRef.Name == "proxy",
+		"extraArgs":                        strings.Join(container.Args, " ") == "serve --http-addr=:8080",
+		"agents.envFrom":                   template.Spec.Containers[0].EnvFrom[0].ConfigMapRef.Name == "tools",
+		"agents.initContainers":            template.Spec.InitContainers[0].Name == "prepare" && template.Spec.InitContainers[0].RestartPolicy == nil,
+		"agents.sidecars":                  template.Spec.InitContainers[1].Name == "database",
+		"agents.labels":                    agents.Labels["a"] == "b" && agents.Annotations["c"] == "d",
+		"agents.podLabels":                 template.Labels["e"] == "f" && template.Annotations["g"] == "h",
+		"agents.priorityClassName":         template.Spec.PriorityClassName == "builds" && *template.Spec.RuntimeClassName == "kata",
+		"agents.topologySpreadConstraints": template.Spec.TopologySpreadConstraints[0].TopologyKey == "zone",
+		"agents.hostAliases":               template.Spec.HostAliases[0].IP == "10.0.0.2",
+		"agents.dnsPolicy":                 template.Spec.DNSPolicy == corev1.DNSDefault && template.Spec.DNSConfig.Searches[0] == "example.com",
+		"extraContainers":                  pod.Containers[1].Name == "beside",
+		"imagePullSecrets":                 slices.Equal(pod.ImagePullSecrets, secrets) && slices.Equal(template.Spec.ImagePullSecrets, secrets),
+		"history limits":                   *agents.Spec.SuccessfulJobsHistoryLimit == 0 && *agents.Spec.FailedJobsHistoryLimit == 7,
 	} {
 		if !is {
 			t.Errorf("%s has no effect", name)
@@ -291,6 +308,27 @@ func TestEvictableIdle(t *testing.T) {
 		list := render(t, parse(t, basis+"agentPools: [{pool: linux, disruptionBudget: true}]\n"+values))
 		if got := len(ofKind(list, "PodDisruptionBudget")); got != want {
 			t.Errorf("%s: %d PodDisruptionBudgets, want %d", values, got, want)
+		}
+	}
+}
+
+// TestDisruptionBudget wants the one of minAvailable and maxUnavailable that is set; by
+// default one replica may be evicted.
+func TestDisruptionBudget(t *testing.T) {
+	for values, want := range map[string]string{
+		"":                     "maxUnavailable: 1",
+		"maxUnavailable: 0":    "maxUnavailable: 0",
+		"maxUnavailable: 50%":  "maxUnavailable: 50%",
+		"maxUnavailable: null": "maxUnavailable: 1",
+		"minAvailable: 0":      "minAvailable: 0",
+		"minAvailable: 2":      "minAvailable: 2",
+		"minAvailable: 100%":   "minAvailable: 100%",
+	} {
+		list := render(t, parse(t, basis+"replicaCount: 2\npodDisruptionBudget: {"+values+"}"))
+		spec := ofKind(list, "PodDisruptionBudget")[0].Object["spec"].(map[string]any)
+		delete(spec, "selector")
+		if diff := cmp.Diff(parse(t, want), spec); diff != "" {
+			t.Errorf("%q: %s", values, diff)
 		}
 	}
 }

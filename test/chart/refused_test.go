@@ -124,6 +124,11 @@ func TestRefused(t *testing.T) {
 		{of("serviceAccount: agents, credential: {auth: {kind: workload-identity}}") + "\nkeda: {version: 2.15.1}", []string{
 			"agentPools[0]: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods",
 		}},
+		{basis + "podDisruptionBudget: {minAvailable: 0, maxUnavailable: 50%}", []string{"podDisruptionBudget: minAvailable and maxUnavailable cannot be combined; leave one of them out"}},
+		{of("podTemplate: {spec: {priorityClassName: x, dnsPolicy: None}}"), []string{
+			"agentPools[0].podTemplate.spec.priorityClassName: has a separate value; set priorityClassName", "agentPools[0].podTemplate.spec.dnsPolicy: has a separate value; set dnsPolicy",
+		}},
+		{basis + "global: {imagePullSecrets: [A B, {name: C}]}", []string{`global.imagePullSecrets[0]: "A B" must be a name of Kubernetes`, `global.imagePullSecrets[1].name: "C" must be a name of Kubernetes`}},
 		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},

@@ -30,7 +30,8 @@ agentPools:
   nodeSelector: {disk: ssd}
   tolerations: [{key: builds, operator: Exists}]
   affinity: {podAntiAffinity: {}}
-  podTemplate: {spec: {runtimeClassName: gvisor, schedulerName: packer}}
+  runtimeClassName: gvisor
+  podTemplate: {spec: {schedulerName: packer}}
   warmNodes:
     min: 1
     timeZone: Europe/Berlin

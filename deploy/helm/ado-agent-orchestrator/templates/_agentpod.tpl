@@ -46,21 +46,20 @@ spec:
   volumes:
     {{- . | nindent 4 }}
   {{- end }}
-  {{- with .pool.nodeSelector }}
-  nodeSelector:
+  {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
+  {{- with get $.pool $key }}
+  {{ $key }}: {{ . | quote }}
+  {{- end }}
+  {{- end }}
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "hostAliases" "dnsConfig" }}
+  {{- with get $.pool $key }}
+  {{ $key }}:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .pool.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .pool.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .root.Values.imagePullSecrets }}
+  {{- with include "ado.imagePullSecrets" .root | trim }}
   imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 {{- end -}}
 

@@ -103,6 +103,11 @@
 {{- if and (kindIs "map" .Values.image) (not .Values.image.repository) -}}
 {{- println "image.repository: is required" -}}
 {{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if and (ne (toString .minAvailable) "") (ne (toString .maxUnavailable) "") -}}
+{{- println "podDisruptionBudget: minAvailable and maxUnavailable cannot be combined; leave one of them out" -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.keda.version -}}
 {{- if semverCompare "<2.14.0-0" . -}}
 {{- println (printf "keda.version: %s is too old; the oldest supported version is 2.14" .) -}}

@@ -91,6 +91,12 @@ securityContext: podSecurityContext
 nodeSelector: nodeSelector
 tolerations: tolerations
 affinity: affinity
+topologySpreadConstraints: topologySpreadConstraints
+priorityClassName: priorityClassName
+runtimeClassName: runtimeClassName
+hostAliases: hostAliases
+dnsPolicy: dnsPolicy
+dnsConfig: dnsConfig
 serviceAccountName: serviceAccount
 terminationGracePeriodSeconds: terminationGracePeriodSeconds
 imagePullSecrets: imagePullSecrets

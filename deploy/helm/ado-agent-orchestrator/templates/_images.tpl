@@ -36,6 +36,22 @@
 {{- include "ado.image" (dict "root" .root "image" .pool.image "released" $released) -}}
 {{- end -}}
 
+{{- /* Those of the chart and of all charts, each once. Those of all charts are names or
+       mappings. */ -}}
+{{- define "ado.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat .Values.imagePullSecrets (dig "global" "imagePullSecrets" list .Values | default list) -}}
+{{- if kindIs "string" . -}}
+{{- $names = append $names . -}}
+{{- else -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+{{- range $names | uniq }}
+- name: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
 {{- define "ado.pullPolicy" -}}
 {{- if kindIs "map" . -}}
 {{- .pullPolicy -}}

@@ -95,7 +95,11 @@
 {{ $key }}: {{ . | quote }}
 {{- end }}
 {{- end }}
-{{- range $key := list "imagePullSecrets" "hostAliases" "dnsConfig" "nodeSelector" "tolerations" }}
+{{- with include "ado.imagePullSecrets" . | trim }}
+imagePullSecrets:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- range $key := list "hostAliases" "dnsConfig" "nodeSelector" "tolerations" }}
 {{- with get $.Values $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
