@@ -190,6 +190,7 @@ podDisruptionBudget: {maxUnavailable: 50%}
 metrics:
   serviceMonitor:
     enabled: true
+    interval: "0"
     scrapeTimeout: 5s
     relabelings: [{action: labeldrop, regex: pod}]
     metricRelabelings: [{action: drop, regex: go_.*, sourceLabels: [__name__]}]
@@ -201,7 +202,7 @@ extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.N
 `))
 	endpoints, _, _ := unstructured.NestedSlice(ofKind(list, "ServiceMonitor")[0].Object, "spec", "endpoints")
 	endpoint := endpoints[0].(map[string]any)
-	if endpoint["scrapeTimeout"] != "5s" || len(endpoint["relabelings"].([]any)) != 1 || len(endpoint["metricRelabelings"].([]any)) != 1 {
+	if endpoint["interval"] != "0" || endpoint["scrapeTimeout"] != "5s" || len(endpoint["relabelings"].([]any)) != 1 || len(endpoint["metricRelabelings"].([]any)) != 1 {
 		t.Errorf("the endpoint is %v", endpoint)
 	}
 	groups, _, _ := unstructured.NestedSlice(ofKind(list, "PrometheusRule")[0].Object, "spec", "groups")

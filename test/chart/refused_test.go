@@ -129,6 +129,11 @@ func TestRefused(t *testing.T) {
 			"agentPools[0].podTemplate.spec.priorityClassName: has a separate value; set priorityClassName", "agentPools[0].podTemplate.spec.dnsPolicy: has a separate value; set dnsPolicy",
 		}},
 		{basis + "global: {imagePullSecrets: [A B, {name: C}]}", []string{`global.imagePullSecrets[0]: "A B" must be a name of Kubernetes`, `global.imagePullSecrets[1].name: "C" must be a name of Kubernetes`}},
+		{basis + "podDisruptionBudget: {maxUnavailable: '1'}", []string{`podDisruptionBudget.maxUnavailable: "1" must be a number or a percentage of at most 100%`}},
+		{basis + "podDisruptionBudget: {minAvailable: abc}", []string{`podDisruptionBudget.minAvailable: "abc" must be a number or a percentage of at most 100%`}},
+		{basis + "strategy: {rollingUpdate: {maxUnavailable: 150%, maxSurge: abc}}", []string{
+			`strategy.rollingUpdate.maxUnavailable: "150%" must be a number or a percentage of at most 100%`, `strategy.rollingUpdate.maxSurge: "abc" must be a number or a percentage such as 25%`,
+		}},
 		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},
