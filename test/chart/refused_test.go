@@ -134,6 +134,25 @@ func TestRefused(t *testing.T) {
 		{basis + "strategy: {rollingUpdate: {maxUnavailable: 150%, maxSurge: abc}}", []string{
 			`strategy.rollingUpdate.maxUnavailable: "150%" must be a number or a percentage of at most 100%`, `strategy.rollingUpdate.maxSurge: "abc" must be a number or a percentage such as 25%`,
 		}},
+		{basis + "kubernetes: {namespaces: [ado, builds, ado]}", []string{"kubernetes.namespaces: lists a namespace twice"}},
+		{
+			basis + "tls: {mode: secret, existingSecret: a, existingClientSecret: b}\nca: {existingConfigMap: ca}\nvolumes: [{name: tls}, {name: azure-devops-0}, {name: azure-devops-ca}, {name: x}]\n" +
+				"initContainers: [{name: scaler, image: x}, {name: w, image: x}]\nextraContainers: [{name: w, image: x}]",
+			[]string{
+				"volumes[0].name: tls is the name of another volume", "volumes[1].name: azure-devops-0 is the name of another volume", "volumes[2].name: azure-devops-ca is the name of another volume",
+				"initContainers[0].name: scaler is the name of another container", "initContainers[1].name: w is the name of another container", "extraContainers[0].name: w is the name of another container",
+			},
+		},
+		{
+			of("isolateCredential: true, volumes: [{name: agent-keeper}, {name: x}, {name: x}], sidecars: [{name: keeper, image: x}, {name: w, image: x}], initContainers: [{name: w, image: x}]"),
+			[]string{
+				"agentPools[0].volumes[0].name: agent-keeper is the name of another volume", "agentPools[0].volumes[1].name: x is the name of another volume",
+				"agentPools[0].sidecars[0].name: keeper is the name of another container", "agentPools[0].initContainers[0].name: w is the name of another container",
+			},
+		},
+		{of("dockerSocketPath: /run/docker.sock, volumes: [{name: docker-volume}]"), []string{"agentPools[0].volumes[0].name: docker-volume is the name of another volume"}},
+		{basis + "serviceAccount: {name: x}\nagentServiceAccount: {create: true, name: x}", []string{"agentServiceAccount.name: x is the scaler's service account; choose another name"}},
+		{of("name: x, warmNodes: {min: 1}") + "\nfullnameOverride: x-nodes", []string{"agentPools[0].name: the Deployment of its warmNodes, x-nodes, has the name of the scaler's; choose another name"}},
 		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},

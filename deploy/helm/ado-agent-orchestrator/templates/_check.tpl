@@ -17,6 +17,7 @@
 {{- include "ado.scalerMistakes" . -}}
 {{- include "ado.settingMistakes" . -}}
 {{- include "ado.envMistakes" . -}}
+{{- include "ado.scalerNameMistakes" . -}}
 {{- $names := dict -}}
 {{- range $i, $pool := .Values.agentPools -}}
 {{- $path := printf "agentPools[%d]" $i -}}
@@ -131,7 +132,13 @@
 {{- if and $h.deleteStuck (eq $h.stuckAfter "0") -}}
 {{- println "housekeeping.deleteStuck: requires stuckAfter other than 0" -}}
 {{- end -}}
+{{- if and .Values.serviceAccount.create .Values.agentServiceAccount.create (eq (include "ado.serviceAccountName" .) (include "ado.agentServiceAccountName" .)) -}}
+{{- println (printf "agentServiceAccount.name: %s is the scaler's service account; choose another name" (include "ado.serviceAccountName" .)) -}}
+{{- end -}}
 {{- $namespaces := .Values.kubernetes.namespaces -}}
+{{- if ne (len $namespaces) (uniq $namespaces | len) -}}
+{{- println "kubernetes.namespaces: lists a namespace twice" -}}
+{{- end -}}
 {{- if and $namespaces .Values.agentPools (not (has (include "ado.namespace" .) $namespaces)) (not (has "*" $namespaces)) -}}
 {{- println (printf "kubernetes.namespaces: must hold %s, where the agentPools are" (include "ado.namespace" .)) -}}
 {{- end -}}
@@ -183,6 +190,10 @@
 {{- $own := include "ado.ownAgentEnv" (dict "root" $root "pool" $pool) | fromYamlArray -}}
 {{- include "ado.duplicateMistakes" (dict "own" $own "reserved" (list "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" "AZP_CA_FILE") "env" $pool.env "path" $path) -}}
 {{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
+{{- include "ado.poolNameMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
+{{- if and (or $pool.warmNodes.min $pool.warmNodes.periods) (eq (include "ado.fullname" $root) (printf "%s-nodes" $pool.name)) -}}
+{{- println (printf "%s.name: the Deployment of its warmNodes, %s-nodes, has the name of the scaler's; choose another name" $path $pool.name) -}}
+{{- end -}}
 {{- include "ado.isolationMistakes" (dict "pool" $pool "path" $path) -}}
 {{- include "ado.reservedMistakes" (dict "pool" $pool "path" $path) -}}
 {{- end -}}

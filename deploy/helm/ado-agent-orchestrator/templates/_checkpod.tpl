@@ -101,3 +101,40 @@ serviceAccountName: serviceAccount
 terminationGracePeriodSeconds: terminationGracePeriodSeconds
 imagePullSecrets: imagePullSecrets
 {{- end -}}
+
+{{- /* Names that pods of the scaler or of a pool have twice. */ -}}
+{{- define "ado.scalerNameMistakes" -}}
+{{- $volumes := include "ado.volumes" . | fromYamlArray -}}
+{{- include "ado.nameMistakes" (dict "path" "volumes" "items" .Values.volumes "all" $volumes "kind" "volume") -}}
+{{- $containers := concat (list (dict "name" "scaler")) .Values.initContainers .Values.extraContainers -}}
+{{- range $key := list "initContainers" "extraContainers" -}}
+{{- include "ado.nameMistakes" (dict "path" $key "items" (get $.Values $key) "all" $containers "kind" "container") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ado.poolNameMistakes" -}}
+{{- $path := .path -}}
+{{- $pool := .pool -}}
+{{- $volumes := include "ado.agentVolumes" . | fromYamlArray -}}
+{{- include "ado.nameMistakes" (dict "path" (print $path ".volumes") "items" $pool.volumes "all" $volumes "kind" "volume") -}}
+{{- $containers := concat (list (dict "name" "agent")) $pool.initContainers $pool.sidecars -}}
+{{- if $pool.isolateCredential -}}
+{{- $containers = append $containers (dict "name" "keeper") -}}
+{{- end -}}
+{{- range $key := list "initContainers" "sidecars" -}}
+{{- include "ado.nameMistakes" (dict "path" (printf "%s.%s" $path $key) "items" (get $pool $key) "all" $containers "kind" "container") -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Given are path and items of the values, and all, the list that has them. */ -}}
+{{- define "ado.nameMistakes" -}}
+{{- $names := list -}}
+{{- range .all -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- range $i, $item := .items -}}
+{{- if and $item.name (gt (sub (len $names) (len (without $names $item.name))) 1) -}}
+{{- println (printf "%s[%d].name: %s is the name of another %s" $.path $i $item.name $.kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
