@@ -80,6 +80,62 @@ func TestNull(t *testing.T) {
 	}
 }
 
+// TestNullInPools has values that are null in an item of agentPools mean those of
+// agents, however Helm treats them.
+func TestNullInPools(t *testing.T) {
+	want, err := files(t, parse(t, basis+"agentPools: [{pool: linux}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, v := range valuesOf(t) {
+		path, ok := strings.CutPrefix(v.key, "agents.")
+		if !ok {
+			continue
+		}
+		for {
+			tried++
+			pool := map[string]any{"pool": "linux"}
+			put(pool, path, nil)
+			values := parse(t, basis)
+			values["agentPools"] = []any{pool}
+			got, err := files(t, values)
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("agentPools[0].%s: null: %v %s", path, err, diff)
+			}
+			end := strings.LastIndex(path, ".")
+			if end < 0 {
+				break
+			}
+			path = path[:end]
+		}
+	}
+	if tried < 50 {
+		t.Errorf("only %d values were tried", tried)
+	}
+}
+
+// TestNullInLists has other values that are null be unset.
+func TestNullInLists(t *testing.T) {
+	for null, unset := range map[string]string{
+		"organizations: [{url: 'https://dev.azure.com/a', existingSecret: x, existingSecretKey: null, auth: null}]": "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}]",
+		"organizations: [{url: 'https://dev.azure.com/a', existingSecret: x, auth: {kind: null, tenantID: null}}]":  "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}]",
+		basis + "agentPools: [{pool: a, name: null, paused: null, organizationURL: null, nodeSelector: {x: null}}]": basis + "agentPools: [{pool: a}]",
+		basis + "agents: {podTemplate: {spec: {schedulerName: x}}}\nagentPools: [{pool: a, podTemplate: {spec: {schedulerName: null}}}]": basis +
+			"agents: {podTemplate: {spec: {schedulerName: x}}}\nagentPools: [{pool: a}]",
+		basis + "global: {imageRegistry: null, imagePullSecrets: null}": basis,
+	} {
+		want, err := files(t, parse(t, unset))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := files(t, parse(t, null))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v %s", null, err, diff)
+		}
+	}
+}
+
 // TestNullMappings has mappings that are null or empty mean their defaults too.
 func TestNullMappings(t *testing.T) {
 	values := parse(t, read(t, filepath.Join(chartDir, "values.yaml")))

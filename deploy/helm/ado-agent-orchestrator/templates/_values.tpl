@@ -3,7 +3,12 @@
 {{- define "ado.enabled" -}}
 {{- if not (hasKey . "prepared") -}}
 {{- $defaults := .Files.Get "files/defaults.yaml" | fromYaml -}}
-{{- $_ := set . "Values" (mergeOverwrite $defaults .Values) -}}
+{{- $values := deepCopy .Values -}}
+{{- $_ := unset $values "extraObjects" -}}
+{{- include "ado.removeNulls" $values -}}
+{{- $values = mergeOverwrite $defaults $values -}}
+{{- $_ = set $values "extraObjects" (.Values.extraObjects | default list) -}}
+{{- $_ = set . "Values" $values -}}
 {{- if .Values.enabled -}}
 {{- include "ado.check" . -}}
 {{- end -}}
@@ -11,5 +16,22 @@
 {{- end -}}
 {{- if .Values.enabled -}}
 true
+{{- end -}}
+{{- end -}}
+
+{{- /* A value that is null is unset: Helm does not remove those in lists. */ -}}
+{{- define "ado.removeNulls" -}}
+{{- if kindIs "map" . -}}
+{{- range $name, $value := . -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $ $name -}}
+{{- else -}}
+{{- include "ado.removeNulls" $value -}}
+{{- end -}}
+{{- end -}}
+{{- else if kindIs "slice" . -}}
+{{- range . -}}
+{{- include "ado.removeNulls" . -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
