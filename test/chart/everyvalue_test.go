@@ -95,6 +95,9 @@ func tried(t *testing.T, yield func(trial) (more bool)) {
 				inWords(t, path, value, err)
 				continue
 			}
+			if items, _ := value.([]any); path == "extraObjects" && len(items) > 0 && kindOf(items[0]) == "text" {
+				continue // the user's manifests
+			}
 			accepted++
 			if !yield(trial{path, value, objects(t, manifests(rendered))}) {
 				break

@@ -35,7 +35,7 @@ func TestSwitchedOff(t *testing.T) {
 // TestCommonMetadata wants the common labels and annotations on all objects, and the
 // labels on their pods.
 func TestCommonMetadata(t *testing.T) {
-	list := render(t, parse(t, watched+"commonLabels: {team: builds, app.kubernetes.io/name: mine}\ncommonAnnotations: {example.com/a: b}\nnamespaceOverride: elsewhere"))
+	list := render(t, parse(t, watched+"commonLabels: {team: builds, app.kubernetes.io/name: mine}\ncommonAnnotations: {example.com/a: b, Foo.com/x: z}\nnamespaceOverride: elsewhere"))
 	kinds := map[string]bool{}
 	for _, object := range list {
 		kinds[object.GetKind()] = true
@@ -198,7 +198,15 @@ metrics:
     enabled: true
     runbookURL: https://runbooks.example.com/
     additionalRules: [{alert: Mine, expr: vector(1)}]
-extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.Name }}-more"}}]
+extraObjects:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.Name }}-more"}}
+- |
+  {{- range list "a" "b" }}
+  ---
+  apiVersion: v1
+  kind: ConfigMap
+  metadata: {name: {{ $.Release.Name }}-{{ . }}}
+  {{- end }}
 `))
 	endpoints, _, _ := unstructured.NestedSlice(ofKind(list, "ServiceMonitor")[0].Object, "spec", "endpoints")
 	endpoint := endpoints[0].(map[string]any)
@@ -219,8 +227,12 @@ extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.N
 	if share, _, _ := unstructured.NestedFieldNoCopy(ofKind(list, "PodDisruptionBudget")[0].Object, "spec", "maxUnavailable"); share != "50%" {
 		t.Errorf("maxUnavailable is %v", share)
 	}
-	if name := ofKind(list, "ConfigMap")[0].GetName(); name != "ado-agent-orchestrator-more" {
-		t.Errorf("the extra object is %s", name)
+	var extra []string
+	for _, object := range ofKind(list, "ConfigMap") {
+		extra = append(extra, strings.TrimPrefix(object.GetName(), "ado-agent-orchestrator-"))
+	}
+	if !slices.Equal(extra, []string{"more", "a", "b"}) {
+		t.Errorf("the extra objects are %v", extra)
 	}
 }
 

@@ -153,6 +153,25 @@ func TestRefused(t *testing.T) {
 		{of("dockerSocketPath: /run/docker.sock, volumes: [{name: docker-volume}]"), []string{"agentPools[0].volumes[0].name: docker-volume is the name of another volume"}},
 		{basis + "serviceAccount: {name: x}\nagentServiceAccount: {create: true, name: x}", []string{"agentServiceAccount.name: x is the scaler's service account; choose another name"}},
 		{of("name: x, warmNodes: {min: 1}") + "\nfullnameOverride: x-nodes", []string{"agentPools[0].name: the Deployment of its warmNodes, x-nodes, has the name of the scaler's; choose another name"}},
+		{
+			basis + "envFrom: [{}, {secretRef: {name: x}, configMapRef: {name: x}}]\nextraContainers: [{name: x, image: x, envFrom: [{prefix: x}]}]",
+			[]string{
+				"envFrom[0]: must have either secretRef or configMapRef", "envFrom[1]: must have either secretRef or configMapRef",
+				"extraContainers[0].envFrom[0]: must have either secretRef or configMapRef",
+			},
+		},
+		{
+			of("envFrom: [{prefix: x}], env: [{name: A, value: x, valueFrom: {secretKeyRef: {name: x, key: x}}}], sidecars: [{name: x, image: x, envFrom: [{}]}]"),
+			[]string{
+				"agentPools[0].envFrom[0]: must have either secretRef or configMapRef", "agentPools[0].env[0]: A has value and valueFrom; leave one of them out",
+				"agentPools[0].sidecars[0].envFrom[0]: must have either secretRef or configMapRef",
+			},
+		},
+		{basis + "commonLabels: {a..b/x: z, Foo.com/x: z}\ncommonAnnotations: {a..b/x: z}", []string{
+			`commonLabels: "a..b/x" cannot be the key of a label`, `commonLabels: "Foo.com/x" cannot be the key of a label`, `commonAnnotations: "a..b/x" cannot be the key of an annotation`,
+		}},
+		{basis + "extraObjects: ['kind: {{ nofunc }}']", []string{"ado.extraObjects", "nofunc"}},
+		{basis + "extraObjects: [{kind: '{{ .Values.x.y }}'}]", []string{"ado.extraObjects", ".Values.x.y"}},
 		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},

@@ -189,6 +189,12 @@
 {{- end -}}
 {{- $own := include "ado.ownAgentEnv" (dict "root" $root "pool" $pool) | fromYamlArray -}}
 {{- include "ado.duplicateMistakes" (dict "own" $own "reserved" (list "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" "AZP_CA_FILE") "env" $pool.env "path" $path) -}}
+{{- include "ado.sourceMistakes" (dict "container" $pool "path" (print $path ".")) -}}
+{{- range $key := list "initContainers" "sidecars" -}}
+{{- range $i, $container := get $pool $key -}}
+{{- include "ado.sourceMistakes" (dict "container" $container "path" (printf "%s.%s[%d]." $path $key $i)) -}}
+{{- end -}}
+{{- end -}}
 {{- include "ado.warmMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
 {{- include "ado.poolNameMistakes" (dict "root" $root "pool" $pool "path" $path) -}}
 {{- if and (or $pool.warmNodes.min $pool.warmNodes.periods) (eq (include "ado.fullname" $root) (printf "%s-nodes" $pool.name)) -}}

@@ -1,9 +1,30 @@
-{{- /* Variables that the chart sets, which the values set again. */ -}}
+{{- /* Variables of the scaler. */ -}}
 {{- define "ado.envMistakes" -}}
 {{- $own := include "ado.scalerEnv" . | fromYamlArray -}}
 {{- include "ado.duplicateMistakes" (dict "own" $own "reserved" list "env" .Values.env "path" "") -}}
+{{- include "ado.sourceMistakes" (dict "container" .Values "path" "") -}}
+{{- range $key := list "initContainers" "extraContainers" -}}
+{{- range $i, $container := get $.Values $key -}}
+{{- include "ado.sourceMistakes" (dict "container" $container "path" (printf "%s[%d]." $key $i)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
+{{- /* Variables of a container that have no source, or two. */ -}}
+{{- define "ado.sourceMistakes" -}}
+{{- range $i, $source := .container.envFrom -}}
+{{- if eq (empty $source.secretRef) (empty $source.configMapRef) -}}
+{{- println (printf "%senvFrom[%d]: must have either secretRef or configMapRef" $.path $i) -}}
+{{- end -}}
+{{- end -}}
+{{- range $i, $variable := .container.env -}}
+{{- if and $variable.value $variable.valueFrom -}}
+{{- println (printf "%senv[%d]: %s has value and valueFrom; leave one of them out" $.path $i $variable.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Variables that the chart sets, which the values set again. */ -}}
 {{- define "ado.duplicateMistakes" -}}
 {{- $names := .reserved -}}
 {{- range .own -}}
