@@ -224,13 +224,17 @@ func (c *apiServer) validPod(object *unstructured.Unstructured) {
 		return
 	}
 	pod := podFrom(object, template)
-	// These need not be there to know.
-	unstructured.RemoveNestedField(template, "spec", "priorityClassName")
-	unstructured.RemoveNestedField(template, "spec", "runtimeClassName")
+	withoutClasses(template)
 	err := c.create(pod, metav1.DryRunAll)
 	if allowed := !unrestricted[object.GetName()]; allowed != (err == nil) {
 		c.t.Errorf("pod of %s %s: %v", object.GetKind(), object.GetName(), err)
 	}
+}
+
+// withoutClasses removes from a pod the classes that have to exist.
+func withoutClasses(pod map[string]any) {
+	unstructured.RemoveNestedField(pod, "spec", "priorityClassName")
+	unstructured.RemoveNestedField(pod, "spec", "runtimeClassName")
 }
 
 func podFrom(owner *unstructured.Unstructured, template map[string]any) *unstructured.Unstructured {

@@ -271,6 +271,7 @@ func (c *apiServer) anyValue() {
 				continue
 			}
 			dry++
+			withoutClasses(object.Object)
 			if err := c.create(object, metav1.DryRunAll); err != nil {
 				c.t.Errorf("%s: %#v: %s %s: %v", trial.path, trial.value, object.GetKind(), object.GetName(), err)
 			}

@@ -36,7 +36,7 @@ func TestREADME(t *testing.T) {
 			}
 		}
 	}
-	if rendered != 3 {
+	if rendered != 5 {
 		t.Errorf("%d examples", rendered)
 	}
 }
