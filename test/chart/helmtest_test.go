@@ -70,3 +70,21 @@ func TestLogsOfTest(t *testing.T) {
 		}
 	}
 }
+
+// TestExampleTrigger wants the trigger in the notes to name an organization if there
+// are several.
+func TestExampleTrigger(t *testing.T) {
+	const two = "organizations: [{url: 'https://dev.azure.com/a', existingSecret: x}, {url: 'https://dev.azure.com/b', existingSecret: x}]"
+	for values, want := range map[string]string{
+		basis: "ado-agent-orchestrator.ado.svc:9090\n      poolName: linux\n",
+		two:   "ado-agent-orchestrator.ado.svc:9090\n      organizationURL: https://dev.azure.com/a\n      poolName: linux\n",
+	} {
+		rendered, err := files(t, parse(t, values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want = "      scalerAddress: " + want; !strings.Contains(rendered[notes], want) {
+			t.Errorf("%s: the notes lack\n%s\n%s", values, want, rendered[notes])
+		}
+	}
+}
