@@ -70,6 +70,7 @@ var effects = map[string]effect{
 	"agents.keeper":                        {value: object("resources", object("limits", object("memory", "1Gi")))},
 	"agents.organizationURL":               {"https://dev.azure.com/b", object("organization", object(), "organizations", list(organization("a"), organization("b")), "agentPools[0].organizationURL", "https://dev.azure.com/a")},
 	"agents.podTemplate":                   {value: object("spec", object("schedulerName", "packer"))},
+	"agents.sidecars":                      {value: list(object("name", "x", "image", "x"))},
 	"agents.shard":                         {value: "1/2"},
 	"agents.warm.maxAge":                   {"12h", object("housekeeping.endIdle", true)},
 	"agents.warm.periods":                  {value: periods},

@@ -172,6 +172,13 @@ func TestRefused(t *testing.T) {
 		}},
 		{basis + "extraObjects: ['kind: {{ nofunc }}']", []string{"ado.extraObjects", "nofunc"}},
 		{basis + "extraObjects: [{kind: '{{ .Values.x.y }}'}]", []string{"ado.extraObjects", ".Values.x.y"}},
+		{basis + "dnsPolicy: None\nstrategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}", []string{
+			"dnsPolicy: None requires dnsConfig.nameservers", "strategy.rollingUpdate: cannot be combined with type Recreate; leave one of them out",
+		}},
+		{basis + "envFrom: [{secretRef: {name: A B}}]\nenv: [{name: A, valueFrom: {configMapKeyRef: {name: A/b, key: x}}}]", []string{
+			`envFrom[0].secretRef.name: "A B" must be a name of Kubernetes`, `env[0].valueFrom.configMapKeyRef.name: "A/b" must be a name of Kubernetes`,
+		}},
+		{of("dnsPolicy: None, sidecars: [{name: x}]"), []string{"agentPools[0].dnsPolicy: None requires dnsConfig.nameservers", "agentPools[0].sidecars[0].image: is required"}},
 		{basis + "service: {port: 8080}", []string{"service.port: must not be 8080, which is the port of the metrics in the same Service"}},
 		{basis + "networkPolicy: {kedaNamespaces: KEDA}", []string{"'/networkPolicy/kedaNamespaces': got string, want array"}},
 		{basis + "kubernetes: {enabled: false}\nhousekeeping: {placeholders: true}", []string{"housekeeping: requires kubernetes.enabled"}},

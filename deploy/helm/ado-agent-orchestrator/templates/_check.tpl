@@ -18,6 +18,7 @@
 {{- include "ado.settingMistakes" . -}}
 {{- include "ado.envMistakes" . -}}
 {{- include "ado.scalerNameMistakes" . -}}
+{{- include "ado.dnsMistakes" (dict "pod" .Values "path" "") -}}
 {{- $names := dict -}}
 {{- range $i, $pool := .Values.agentPools -}}
 {{- $path := printf "agentPools[%d]" $i -}}
@@ -104,6 +105,9 @@
 {{- if and (kindIs "map" .Values.image) (not .Values.image.repository) -}}
 {{- println "image.repository: is required" -}}
 {{- end -}}
+{{- if and (eq (.Values.strategy.type | default "") "Recreate") .Values.strategy.rollingUpdate -}}
+{{- println "strategy.rollingUpdate: cannot be combined with type Recreate; leave one of them out" -}}
+{{- end -}}
 {{- with .Values.podDisruptionBudget -}}
 {{- if and (ne (toString .minAvailable) "") (ne (toString .maxUnavailable) "") -}}
 {{- println "podDisruptionBudget: minAvailable and maxUnavailable cannot be combined; leave one of them out" -}}
@@ -189,6 +193,7 @@
 {{- end -}}
 {{- $own := include "ado.ownAgentEnv" (dict "root" $root "pool" $pool) | fromYamlArray -}}
 {{- include "ado.duplicateMistakes" (dict "own" $own "reserved" (list "AZP_TOKEN" "AZP_CAPABILITIES" "AZP_IDLE_TIMEOUT" "AZP_AUTH" "AZP_CA_FILE") "env" $pool.env "path" $path) -}}
+{{- include "ado.dnsMistakes" (dict "pod" $pool "path" (print $path ".")) -}}
 {{- include "ado.sourceMistakes" (dict "container" $pool "path" (print $path ".")) -}}
 {{- range $key := list "initContainers" "sidecars" -}}
 {{- range $i, $container := get $pool $key -}}

@@ -10,6 +10,13 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Given are pod, the values of the scaler or of a pool, and their path. */ -}}
+{{- define "ado.dnsMistakes" -}}
+{{- if and (eq .pod.dnsPolicy "None") (not .pod.dnsConfig.nameservers) -}}
+{{- println (printf "%sdnsPolicy: None requires dnsConfig.nameservers" .path) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Variables of a container that have no source, or two. */ -}}
 {{- define "ado.sourceMistakes" -}}
 {{- range $i, $source := .container.envFrom -}}
@@ -91,6 +98,9 @@
 {{- $at := printf "%s.sidecars[%d]" $path $i -}}
 {{- if eq ($c.name | default "agent") "agent" -}}
 {{- println (printf "%s.name: is required, and must not be agent" $at) -}}
+{{- end -}}
+{{- if not $c.image -}}
+{{- println (printf "%s.image: is required" $at) -}}
 {{- end -}}
 {{- if ne ($c.restartPolicy | default "Always") "Always" -}}
 {{- println (printf "%s.restartPolicy: is always Always, or the Job would not end with its agent" $at) -}}
