@@ -59,9 +59,8 @@ func TestCommonMetadata(t *testing.T) {
 	}
 }
 
-// TestPodValues wants the values of pods where Kubernetes has them.
-func TestPodValues(t *testing.T) {
-	list := render(t, parse(t, basis+`
+// ofPods are the values of pods.
+const ofPods = basis + `
 strategy: {type: Recreate}
 revisionHistoryLimit: 0
 deploymentAnnotations: {reloader.stakater.com/auto: "true"}
@@ -92,7 +91,11 @@ agents:
   successfulJobsHistoryLimit: 0
   failedJobsHistoryLimit: 7
 agentPools: [{pool: linux}]
-`))
+`
+
+// TestPodValues wants the values of pods where Kubernetes has them.
+func TestPodValues(t *testing.T) {
+	list := render(t, parse(t, ofPods))
 	scaler := deployment(t, list)
 	pod, container := scaler.Spec.Template.Spec, scaler.Spec.Template.Spec.Containers[0]
 	agents := scaledJobs(t, list)[0]
