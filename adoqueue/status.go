@@ -24,6 +24,8 @@ type Status struct {
 
 // Reading is how well a list can be read.
 type Reading struct {
+	// Pool is the name of the pool whose list it is, "" if that is unknown.
+	Pool string
 	// At is when the request was sent for the newest list, zero if there is none.
 	At time.Time
 	// Err is why the last attempt failed, nil if it succeeded; FailingSince is the
@@ -41,8 +43,13 @@ func (c *Cache) Status() Status {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	index, _ := c.pools.list.last()
 	for id, list := range c.lists {
-		s.Pools[id] = list.reading()
+		reading := list.reading()
+		if index != nil {
+			reading.Pool = index.byID[id].Name
+		}
+		s.Pools[id] = reading
 	}
 	return s
 }

@@ -18,7 +18,7 @@ func TestStatus(t *testing.T) {
 			t.Helper()
 			s := cache.Status()
 			got := s.Pools[7]
-			if s.Requests != requests || !got.At.Equal(last) || !got.FailingSince.Equal(failing) || !errors.Is(got.Err, kind) {
+			if s.Requests != requests || got.Pool != "Linux" || !got.At.Equal(last) || !got.FailingSince.Equal(failing) || !errors.Is(got.Err, kind) {
 				t.Errorf("%s: got %d requests and %+v, want %d, read at %v, failing since %v: %v", what, s.Requests, got, requests, last, failing, kind)
 			}
 		}

@@ -220,6 +220,7 @@ func (b *builder) look(p *poolBuilder) {
 	status := b.status[p.organization]
 	p.view.name, p.view.throttledUntil, p.view.podsInView = p.pool.Name, status.ThrottledUntil, b.report.PodsInView
 	p.view.standalone = b.options.Standalone
+	p.identify(&status)
 	p.view.reading = status.Pools[p.pool.ID]
 	if p.view.reading.At.IsZero() && p.view.reading.Err == nil {
 		p.view.reading.Err, p.view.reading.FailingSince = status.Directory.Err, status.Directory.FailingSince
@@ -248,6 +249,15 @@ func (b *builder) look(p *poolBuilder) {
 		jobs := b.cluster.JobsOf(key)
 		for i := range jobs {
 			p.addJob(s, &jobs[i])
+		}
+	}
+}
+
+// identify finds a pool that is known by its name alone, since its jobs were never read.
+func (p *poolBuilder) identify(status *adoqueue.Status) {
+	for id, reading := range status.Pools {
+		if p.pool.ID == 0 && strings.EqualFold(reading.Pool, p.pool.Name) {
+			p.pool.ID = id
 		}
 	}
 }

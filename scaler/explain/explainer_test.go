@@ -204,6 +204,24 @@ func TestUnreadable(t *testing.T) {
 	})
 }
 
+// TestNeverRead has the pool listed, while its jobs cannot be read from the start.
+func TestNeverRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.failure = errors.New("list job requests: 401 Unauthorized")
+		w.status.Pools = map[int]adoqueue.Reading{
+			7:  {Pool: "Windows", At: w.start},
+			12: {Pool: "linux", Err: w.failure, FailingSince: w.start},
+		}
+		w.poll(w.scaledJob("build", "docker", nil))
+		const want = `Azure DevOps cannot be read for pool "Linux" since 00:00:00Z: list job requests: 401 Unauthorized`
+		report := w.explainer.Report(t.Context(), explain.Filter{})
+		if len(report.Pools) != 1 || report.Pools[0].ID != 12 || report.Pools[0].Broken == nil || report.Pools[0].Broken.Sentence != want {
+			t.Fatalf("got %+v", report.Pools)
+		}
+	})
+}
+
 // TestTaken has an agent take another job than the one that its Job was made for.
 func TestTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
