@@ -47,11 +47,16 @@ func (l Limits) split() shares {
 func (l Limits) Wait() time.Duration { return l.split().wait }
 
 // Persist does something again, some times and with growing pauses, until it
-// works, is refused for good or the context ends. It returns the last error.
+// works, is refused for good or the context ends. It returns the last error, but not
+// that of an attempt which the context ended: the one before says more.
 func Persist(ctx context.Context, do func() error) error {
+	var last error
 	pause := 250 * time.Millisecond
 	for try := 1; ; try++ {
 		err := do()
+		if err != nil && last != nil && ctx.Err() != nil {
+			return last
+		}
 		if err == nil || try == tries || errors.Is(err, adoqueue.ErrUnauthorized) || errors.Is(err, adoqueue.ErrForbidden) {
 			return err
 		}
@@ -62,6 +67,6 @@ func Persist(ctx context.Context, do func() error) error {
 			timer.Stop()
 			return err
 		}
-		pause = min(2*pause, 5*time.Second)
+		last, pause = err, min(2*pause, 5*time.Second)
 	}
 }
