@@ -23,9 +23,10 @@ type Fault struct {
 	Header      http.Header
 	Body        []byte
 	ContentType string
-	Delay       time.Duration // before the answer
-	CutAfter    int           // bytes of the body after which the connection breaks, 0: none
-	Reset       bool          // break the connection without an answer
+	Delay       time.Duration   // before the answer
+	Until       <-chan struct{} // ends the delay when it is closed
+	CutAfter    int             // bytes of the body after which the connection breaks, 0: none
+	Reset       bool            // break the connection without an answer
 	// Repeat is how often Body is sent, one after the other; 0: once. With Gzip
 	// an answer of few bytes becomes one of gigabytes.
 	Repeat int
@@ -78,11 +79,11 @@ func (s *Server) interfere(w http.ResponseWriter, c *call) (http.ResponseWriter,
 	if !hit {
 		return w, false
 	}
-	s.wait(c, f.Delay)
+	s.wait(c, f.Delay, f.Until)
 	if f.Reset {
 		reset(w)
 	}
-	w = &faultyWriter{ResponseWriter: w, fault: f, left: f.CutAfter, wait: func(d time.Duration) { s.wait(c, d) }}
+	w = &faultyWriter{ResponseWriter: w, fault: f, left: f.CutAfter, wait: func(d time.Duration) { s.wait(c, d, nil) }}
 	switch {
 	case f.Status == 0 && f.Body == nil:
 		return w, false
@@ -116,8 +117,8 @@ func (f *Fault) stream(w http.ResponseWriter, c *call) {
 	}
 }
 
-// wait ends early when the client or the stand-in goes.
-func (s *Server) wait(c *call, d time.Duration) {
+// wait ends early when enough is closed, or the client or the stand-in goes.
+func (s *Server) wait(c *call, d time.Duration, enough <-chan struct{}) {
 	if d <= 0 {
 		return
 	}
@@ -125,6 +126,7 @@ func (s *Server) wait(c *call, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-enough:
 	case <-c.Context().Done():
 	case <-s.closed:
 	}

@@ -93,13 +93,20 @@ func TestSIGTERMBeforeJob(t *testing.T) {
 // A job that comes just before the idle agent is disabled is run.
 func TestJobMeetsIdleExit(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
-	// Whatever changes the agent takes a second to arrive.
-	ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Method: http.MethodPatch, Times: 1, Delay: time.Second})
+	// The request that disables the agent arrives after the job, however busy the machine is.
+	received := make(chan struct{})
+	ado.Inject(adotest.Fault{Operation: adotest.OpAgents, Method: http.MethodPatch, Times: 1, Delay: time.Minute, Until: received})
 	p := launch(t, ado, "AZP_IDLE_TIMEOUT=1s")
 	eventually(t, "it is about to leave", func() bool {
 		return slices.ContainsFunc(ado.Calls(), func(c adotest.Call) bool { return c.Method == http.MethodPatch })
 	})
+	eventually(t, "the agent listens", listens(ado))
 	id := queue(t, ado, adotest.Job{Duration: 2 * time.Second})
+	eventually(t, "the job is the agent's", func() bool {
+		r, _ := ado.Request(id)
+		return r.State != adotest.Queued
+	})
+	close(received)
 	p.exits(0, "completed with result: Succeeded")
 	wantResult(t, ado, id, "succeeded")
 	wantNoAgents(t, ado)
