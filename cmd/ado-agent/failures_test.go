@@ -49,7 +49,7 @@ func TestFailures(t *testing.T) {
 		}, nil, exitConfiguration, "Cannot connect to server"},
 		{"config takes too long", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpConnectionData, Delay: time.Hour})
-		}, []string{"AZP_START_TIMEOUT=3s"}, exitConfiguration, "longer than AZP_START_TIMEOUT"},
+		}, []string{"AZP_START_TIMEOUT=10s"}, exitConfiguration, "longer than AZP_START_TIMEOUT"},
 		{"config fails half-way, with the agent registered", nil, []string{"AZP_WORK=/proc/nowhere"}, exitConfiguration, "Cannot create the work folder"},
 		{"agent fails at its start", func(ado *adotest.Server) {
 			ado.Inject(adotest.Fault{Operation: adotest.OpSessions, Status: 400})

@@ -139,12 +139,12 @@ func TestSIGTERMDuringUpdate(t *testing.T) {
 // An agent that cannot be updated fails; it does not go on forever.
 func TestUpdateFails(t *testing.T) {
 	ado := azureDevOps(t, adotest.Options{})
-	p := launch(t, ado, "AZP_START_TIMEOUT=6s", "ADOTEST_MOVE_SECONDS=100")
+	p := launch(t, ado, "AZP_START_TIMEOUT=12s", "ADOTEST_MOVE_SECONDS=100") // a busy machine needs half of it to start
 	eventually(t, "the agent listens", listens(ado))
 	check(t, ado.UpdateAgent("linux", podName, "4.256.0"))
 	begin := time.Now()
-	p.exits(exitAgent, "update takes longer than 6s", "exit code 4")
-	if took := time.Since(begin); took > 20*time.Second {
+	p.exits(exitAgent, "update takes longer than 12s", "exit code 4")
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("it took %v", took)
 	}
 	wantNoAgents(t, ado)
