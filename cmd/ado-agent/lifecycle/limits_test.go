@@ -18,7 +18,8 @@ func TestPersistOutOfTime(t *testing.T) {
 		refused := errors.New("the agent is running a job")
 		attempts := 0
 		err := lifecycle.Persist(ctx, func() error {
-			if attempts++; attempts == 1 {
+			attempts++
+			if attempts == 1 {
 				return refused
 			}
 			<-ctx.Done()
