@@ -90,7 +90,7 @@ agents:
   podAnnotations: {g: h}
   successfulJobsHistoryLimit: 0
   failedJobsHistoryLimit: 7
-agentPools: [{pool: linux}]
+agentPools: [{pool: linux}, {pool: urgent, podTemplate: {spec: {priorityClassName: high}}}]
 `
 
 // TestPodValues wants the values of pods where Kubernetes has them.
@@ -98,7 +98,7 @@ func TestPodValues(t *testing.T) {
 	list := render(t, parse(t, ofPods))
 	scaler := deployment(t, list)
 	pod, container := scaler.Spec.Template.Spec, scaler.Spec.Template.Spec.Containers[0]
-	agents := scaledJobs(t, list)[0]
+	agents, urgent := scaledJobs(t, list)[0], scaledJobs(t, list)[1]
 	template := agents.Spec.JobTargetRef.Template
 	secrets := []corev1.LocalObjectReference{{Name: "own"}, {Name: "all"}, {Name: "of-all"}}
 	for name, is := range map[string]bool{
@@ -118,6 +118,7 @@ func TestPodValues(t *testing.T) {
 		"agents.labels":                    agents.Labels["a"] == "b" && agents.Annotations["c"] == "d",
 		"agents.podLabels":                 template.Labels["e"] == "f" && template.Annotations["g"] == "h",
 		"agents.priorityClassName":         template.Spec.PriorityClassName == "builds" && *template.Spec.RuntimeClassName == "kata",
+		"podTemplate over agents":          urgent.Spec.JobTargetRef.Template.Spec.PriorityClassName == "high",
 		"agents.topologySpreadConstraints": template.Spec.TopologySpreadConstraints[0].TopologyKey == "zone",
 		"agents.hostAliases":               template.Spec.HostAliases[0].IP == "10.0.0.2",
 		"agents.dnsPolicy":                 template.Spec.DNSPolicy == corev1.DNSDefault && template.Spec.DNSConfig.Searches[0] == "example.com",

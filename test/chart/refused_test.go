@@ -122,9 +122,6 @@ var refused = []struct {
 		"agentPools[0]: auth.tenantID and auth.clientID are required, since this KEDA's ScaledJobs have no labels of pods",
 	}},
 	{basis + "podDisruptionBudget: {minAvailable: 0, maxUnavailable: 50%}", []string{"podDisruptionBudget: minAvailable and maxUnavailable cannot be combined; leave one of them out"}},
-	{pooled("podTemplate: {spec: {priorityClassName: x, dnsPolicy: None}}"), []string{
-		"agentPools[0].podTemplate.spec.priorityClassName: has a separate value; set priorityClassName", "agentPools[0].podTemplate.spec.dnsPolicy: has a separate value; set dnsPolicy",
-	}},
 	{basis + "global: {imagePullSecrets: [A B, {name: C}]}", []string{`global.imagePullSecrets[0]: "A B" must be a name of Kubernetes`, `global.imagePullSecrets[1].name: "C" must be a name of Kubernetes`}},
 	{basis + "podDisruptionBudget: {maxUnavailable: '1'}", []string{`podDisruptionBudget.maxUnavailable: "1" must be a number or a percentage of at most 100%`}},
 	{basis + "podDisruptionBudget: {minAvailable: abc}", []string{`podDisruptionBudget.minAvailable: "abc" must be a number or a percentage of at most 100%`}},

@@ -122,12 +122,6 @@ securityContext: podSecurityContext
 nodeSelector: nodeSelector
 tolerations: tolerations
 affinity: affinity
-topologySpreadConstraints: topologySpreadConstraints
-priorityClassName: priorityClassName
-runtimeClassName: runtimeClassName
-hostAliases: hostAliases
-dnsPolicy: dnsPolicy
-dnsConfig: dnsConfig
 serviceAccountName: serviceAccount
 terminationGracePeriodSeconds: terminationGracePeriodSeconds
 imagePullSecrets: imagePullSecrets
