@@ -238,8 +238,8 @@ func (c *Cache) shown(since time.Time) (snapshots []*Snapshot) {
 	return snapshots
 }
 
-// Check reads the list of the organization's pools, and returns how many there are.
-// It costs no extra request: the list is read for the first snapshot anyway.
+// Check reads the list of the organization's pools, and returns how many there are. The
+// first snapshot of the same cache needs that list too, and does not read it again.
 func (c *Cache) Check(ctx context.Context) (pools int, err error) {
 	index, stale, err := c.pools.list.get(ctx, poolsMaxAge, poolsPace)
 	if err == nil {

@@ -217,8 +217,11 @@ func (b *builder) look(p *poolBuilder) {
 
 // identify finds a pool that is known by its name alone, since its jobs were never read.
 func (p *poolBuilder) identify(status *adoqueue.Status) {
+	if p.pool.ID != 0 {
+		return // as nearly all have; there may be thousands
+	}
 	for id, reading := range status.Pools {
-		if p.pool.ID == 0 && strings.EqualFold(reading.Pool, p.pool.Name) {
+		if strings.EqualFold(reading.Pool, p.pool.Name) {
 			p.pool.ID = id
 		}
 	}

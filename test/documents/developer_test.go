@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -11,31 +12,44 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/ado-agent-orchestrator/ado-agent-orchestrator/test/components"
 )
 
 var runSlow = flag.Bool("slow", false, "run the commands that take minutes to hours, as the workflow does each week")
 
-// slow are commands of developers that only TestSlowCommands runs.
-var slow = []string{
-	"go test -bench . -run '^$' ./...",
-	"go test -run '^$' -bench Round ./scaler/engine",
-	"go test ./docs ./cmd/ado-agent-orchestrator",
-	".ci/release all v0.0.0-dry dist",
-	"CONTROL_PLANE_KEDA=2.14.1 go -C test test -short ./e2e",
-	"PAGE_SCREENSHOTS=/tmp/pictures go -C test test ./page",
-	`go -C test test ./page -run TestPicture -picture "$PWD/docs/images/demo.png"`,
-	"go -C test test -v -run '^TestWarmAgents$' ./e2e",
-	"go -C test run ./cmd/matrix -write",
-	"go -C test run ./cmd/matrix -kubernetes 1.29 -write",
-	"go -C test run ./cmd/matrix -kubernetes 1.33",
-	"go -C test run ./cmd/exactness",
-	"go -C test run ./cmd/exactness -parallel 6",
-	"go -C test run ./cmd/performance",
-	"go -C test run ./cmd/performance -scaled-jobs 100 -pools 10 -jobs 200 -duration 20s",
-	"go -C test run ./cmd/reliability -write ../docs/reliability.md",
-	"go -C test run ./cmd/reliability -only 'sign-in' -dir logs",
-	"go -C test run ./cmd/soak",
+// slow are commands of developers that only TestSlowCommands runs, in the parts of the
+// workflow.
+var slow = map[string][]string{
+	"quick": {
+		"go test -bench . -run '^$' ./...",
+		"go test -run '^$' -bench Round ./scaler/engine",
+		"go test ./docs ./cmd/ado-agent-orchestrator",
+		".ci/release all v0.0.0-dry dist",
+	},
+	"e2e": {
+		"CONTROL_PLANE_KEDA=2.14.1 go -C test test -short ./e2e",
+		"PAGE_SCREENSHOTS=/tmp/pictures go -C test test ./page",
+		`go -C test test ./page -run TestPicture -picture "$PWD/docs/images/demo.png"`,
+		"go -C test test -v -run '^TestWarmAgents$' ./e2e",
+	},
+	"matrix": {
+		"go -C test run ./cmd/matrix -write",
+		"go -C test run ./cmd/matrix -kubernetes 1.29 -write",
+		"go -C test run ./cmd/matrix -kubernetes 1.33",
+	},
+	"measure": {
+		"go -C test run ./cmd/exactness",
+		"go -C test run ./cmd/exactness -parallel 6",
+		"go -C test run ./cmd/performance",
+		"go -C test run ./cmd/performance -scaled-jobs 100 -pools 10 -jobs 200 -duration 20s",
+	},
+	"faults": {
+		"go -C test run ./cmd/reliability -write ../docs/reliability.md",
+		"go -C test run ./cmd/reliability -only 'sign-in' -dir logs",
+		"go -C test run ./cmd/soak",
+	},
 }
 
 var (
@@ -48,8 +62,10 @@ var (
 func later(t *testing.T, command string) string {
 	t.Helper()
 	command = note.ReplaceAllString(command, "")
-	if slices.Contains(slow, command) {
-		return "takes long; TestSlowCommands runs it"
+	for _, commands := range slow {
+		if slices.Contains(commands, command) {
+			return "takes long; TestSlowCommands runs it"
+		}
 	}
 	ci, err := os.ReadFile(root + "/.ci/run")
 	must(t, err)
@@ -67,12 +83,13 @@ type place struct {
 	env []string
 }
 
-// newCheckout returns a copy of this repository, with the environment of a developer.
+// newCheckout returns a clone of this repository, with its changes and the environment
+// of a developer.
 func newCheckout(t *testing.T) place {
 	t.Helper()
 	c := place{dir: t.TempDir()}
 	list := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c",
-		`git ls-files -zco --exclude-standard | tar --null --files-from - --create | tar --extract --directory "$0"`, c.dir)
+		`git clone --quiet . "$0" && git ls-files -zcmo --exclude-standard --deduplicate | tar --null --files-from - --create | tar --extract --directory "$0"`, c.dir)
 	list.Dir = root
 	output, err := list.CombinedOutput()
 	if err != nil {
@@ -98,22 +115,39 @@ func TestSlowCommands(t *testing.T) {
 			found[note.ReplaceAllString(i.command, "")] = true
 		}
 	}
-	for _, command := range slow {
-		if !found[command] {
-			t.Errorf("no document has the command %s", command)
+	for part, commands := range slow {
+		for _, command := range commands {
+			if !found[command] {
+				t.Errorf("no document has the command %s", command)
+			}
 		}
-	}
-	if !*runSlow {
-		t.Skip("without -slow")
-	}
-	c := newCheckout(t)
-	for _, command := range slow {
-		name := strings.ReplaceAll(command, "/", ":") // so that -run can choose it
-		t.Run(name, func(t *testing.T) {
-			output, err := bash(context.WithoutCancel(t.Context()), c, command).CombinedOutput()
-			if err != nil {
-				t.Errorf("%v\n%s", err, output)
+		t.Run(part, func(t *testing.T) {
+			if !*runSlow {
+				t.Skip("without -slow")
+			}
+			c := newCheckout(t)
+			for _, command := range commands {
+				output, err := bash(context.WithoutCancel(t.Context()), c, command).CombinedOutput()
+				t.Logf("$ %s", command)
+				if err != nil {
+					t.Errorf("%v\n%s", err, output)
+				}
 			}
 		})
+	}
+}
+
+// TestWeeklyParts wants the workflow to run all parts, since nothing else does.
+func TestWeeklyParts(t *testing.T) {
+	content, err := os.ReadFile(root + "/.github/workflows/ci.yml")
+	must(t, err)
+	var workflow struct {
+		Jobs map[string]struct {
+			Strategy struct{ Matrix struct{ Part []string } }
+		}
+	}
+	must(t, yaml.Unmarshal(content, &workflow))
+	if got := slices.Sorted(slices.Values(workflow.Jobs["printed"].Strategy.Matrix.Part)); !slices.Equal(got, slices.Sorted(maps.Keys(slow))) {
+		t.Errorf("the workflow runs %v", got)
 	}
 }
